@@ -1,0 +1,104 @@
+# What every target of the project shares: warnings, sanitizers, ccache, and the functions that make the targets.
+
+find_program(SLUICE_CCACHE ccache)
+if(SLUICE_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${SLUICE_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${SLUICE_CCACHE})
+endif()
+
+add_library(sluice_options INTERFACE)
+target_compile_options(sluice_options INTERFACE
+  -Wall -Wextra -Werror -Wshadow -fvisibility=hidden
+  $<$<COMPILE_LANGUAGE:CXX>:-fvisibility-inlines-hidden -Wnon-virtual-dtor -Woverloaded-virtual>)
+if(SLUICE_SANITIZE)
+  target_compile_options(sluice_options INTERFACE -fsanitize=${SLUICE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  if(SLUICE_FUZZ)
+    target_link_options(sluice_options INTERFACE -fsanitize=address,undefined)
+  else()
+    target_link_options(sluice_options INTERFACE -fsanitize=${SLUICE_SANITIZE})
+  endif()
+endif()
+if(SLUICE_SANITIZE MATCHES "thread")
+  # Asio's fences are not modelled by ThreadSanitizer, and GCC says so as an error.
+  target_compile_definitions(sluice_options INTERFACE BOOST_ASIO_DISABLE_FENCED_BLOCK)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # Boost 1.74 does not recognise clang's coroutines by itself.
+  target_compile_definitions(sluice_options INTERFACE BOOST_ASIO_HAS_CO_AWAIT BOOST_ASIO_HAS_STD_COROUTINE)
+endif()
+
+# sluice_folder(NAME [DEPENDS target...] [PRIVATE_DEPENDS target...] [SOURCES file...])
+#
+# A static library from the *.cc and *.c of the current folder (or the given SOURCES), whose headers others include as
+# "NAME/header.hpp" once they link NAME's target, sluice_NAME.
+function(sluice_folder name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;PRIVATE_DEPENDS;SOURCES" ${ARGN})
+  set(root ${CMAKE_BINARY_DIR}/include/${name})
+  file(MAKE_DIRECTORY ${root})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${root}/${name} SYMBOLIC)
+  if(ARG_SOURCES)
+    set(sources ${ARG_SOURCES})
+  else()
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+  endif()
+  if(sources)
+    add_library(sluice_${name} STATIC ${sources})
+    target_include_directories(sluice_${name} PUBLIC ${root})
+    target_link_libraries(sluice_${name} PUBLIC ${ARG_DEPENDS} PRIVATE sluice_options ${ARG_PRIVATE_DEPENDS})
+  else()
+    add_library(sluice_${name} INTERFACE)
+    target_include_directories(sluice_${name} INTERFACE ${root})
+    target_link_libraries(sluice_${name} INTERFACE ${ARG_DEPENDS})
+  endif()
+endfunction()
+
+# sluice_plugin(NAME [DEPENDS target...] [SOURCES file...])
+#
+# A storage adapter: lib NAME.so in the plugin folder, exporting sluice_plugin_entry alone, with no undefined symbol.
+function(sluice_plugin name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;SOURCES" ${ARGN})
+  if(ARG_SOURCES)
+    set(sources ${ARG_SOURCES})
+  else()
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+  endif()
+  add_library(sluice_plugin_${name} MODULE ${sources})
+  set_target_properties(sluice_plugin_${name} PROPERTIES
+    OUTPUT_NAME ${name} PREFIX lib LIBRARY_OUTPUT_DIRECTORY ${SLUICE_PLUGIN_DIRECTORY})
+  target_include_directories(sluice_plugin_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(sluice_plugin_${name} PRIVATE sluice_options ${ARG_DEPENDS})
+  set(script ${CMAKE_SOURCE_DIR}/sdk/plugin/exports.map)
+  target_link_options(sluice_plugin_${name} PRIVATE -Wl,--version-script=${script} -Wl,--exclude-libs,ALL)
+  if(NOT SLUICE_SANITIZE)
+    target_link_options(sluice_plugin_${name} PRIVATE -Wl,-z,defs)
+  endif()
+endfunction()
+
+# sluice_test(NAME [DEPENDS target...] [LABEL label] SOURCES file...)
+#
+# A GoogleTest program. ctest runs it as one test; its label (default: unit) says which part of tools/test it belongs to.
+function(sluice_test name)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "DEPENDS;SOURCES" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE sluice_options GTest::gmock GTest::gtest_main ${ARG_DEPENDS})
+  add_test(NAME ${name} COMMAND ${name})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT}
+    ENVIRONMENT "SLUICE_PLUGIN_DIRECTORY=${SLUICE_PLUGIN_DIRECTORY}")
+endfunction()
+
+# sluice_fuzzer(NAME DEPENDS target... SOURCES file...): a libFuzzer program in the fuzz preset, nothing elsewhere.
+function(sluice_fuzzer name)
+  if(NOT SLUICE_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "DEPENDS;SOURCES" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE sluice_options ${ARG_DEPENDS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endfunction()
