@@ -187,4 +187,18 @@ inline auto hop(Executor& executor) {
   return Awaiter{executor};
 }
 
+/// Goes on on the loop's thread when `delay_ms` have passed on the loop's clock. Loop thread only.
+inline auto sleep_for(Loop& loop, int64_t delay_ms) {
+  struct Awaiter {
+    Loop& loop;
+    int64_t delay_ms;
+    bool await_ready() noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> h) {
+      loop.call_after(delay_ms, [h] { h.resume(); });
+    }
+    void await_resume() noexcept {}
+  };
+  return Awaiter{loop, delay_ms};
+}
+
 }  // namespace sluice

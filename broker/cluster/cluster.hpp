@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cluster as this broker takes part in it: ties the storages to the cluster, replays the metadata log, proposes changes and
+// carries out what they ask of the storages: logs are recorded before they are made, and whatever was left half done, by this
+// broker or a dead one, is finished.
+//
+// Proposing runs on one Loop; the functions may be awaited from any loop and come back to it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/task.hpp"
+#include "cluster/state.hpp"
+#include "cluster/topic_config.hpp"
+#include "storage/replayed_log.hpp"
+#include "storage/storages.hpp"
+
+namespace sluice::cluster {
+
+struct ClusterOptions {
+  int32_t broker_id = 1;
+  std::string rack;
+  Configs broker_configs;  // Kafka's properties as set, by their own names: defaults of topics
+  int32_t default_partitions = 1;
+  Clock* clock = &system_clock();
+  /// Ids of topics, logs and incarnations: uniform 64 bit numbers. Loop thread.
+  std::function<uint64_t()> random;
+  /// A line for the operator: level as in the storage ABI. Any thread.
+  std::function<void(int level, const std::string& text)> log;
+};
+
+/// A refusal in the protocol's words.
+struct ClusterError {
+  ErrorCode code = ErrorCode::kNone;
+  std::string text;
+};
+template <class T>
+using ClusterResult = tl::expected<T, ClusterError>;
+
+struct NewTopic {
+  std::string name;
+  int32_t partitions = -1;  // -1: the default
+  Configs configs;
+  bool internal = false;
+  bool validate_only = false;
+};
+
+class Cluster {
+ public:
+  static constexpr int32_t kProducerIdBlock = 1'000;
+  static constexpr int32_t kMaxPartitionsPerTopic = 100'000;
+  static constexpr int kMaxStorageCallsInFlight = 64;
+  static constexpr int kMaxProposals = 10;
+  static constexpr size_t kMaxListedUnknownLogs = 10;
+
+  /// All outlive it.
+  Cluster(storage::Storages& storages, Loop& loop, ClusterOptions options);
+  ~Cluster();
+
+  // ---- Start, in this order
+  /// [blocks] Ties every started LOG storage to the cluster; the internal storage says which cluster that is.
+  Status bind();
+  /// Replays metadata and raises the epochs of what this broker led. Loop thread.
+  Task<Status> start();
+  /// Finishes what was left half done, and deletes logs that are listed although metadata says they are deleted. Loop thread; to be
+  /// repeated every few seconds and after a storage came back.
+  Task<void> maintain();
+  /// Ties a storage that came back later. [blocks]
+  Status bind_storage(host::Storage& storage);
+
+  // ---- Any thread
+  const ClusterState& state() const { return state_; }
+  const Uuid& cluster_id() const { return cluster_id_; }
+  int32_t broker_id() const { return options_.broker_id; }
+  const Configs& broker_configs() const { return options_.broker_configs; }
+  const ClusterOptions& options() const { return options_; }
+  uint64_t incarnation() const { return incarnation_; }
+  TopicSettings settings_of(const TopicInfo& topic) const { return parse_topic_settings(topic.configs, options_.broker_configs); }
+  storage::Storages& storages() { return storages_; }
+  /// Ok while metadata can be changed; the reason for good when not.
+  Status health() const;
+
+  /// Called on the cluster's loop for every topic that changed (before, after; either may be nullptr). Set before start.
+  void on_change(std::function<void(const TopicPtr& before, const TopicPtr& after)> f) { listeners_.push_back(std::move(f)); }
+
+  // ---- Changes; awaited from any loop, resume on `on`
+  Task<ClusterResult<TopicPtr>> create_topic(NewTopic topic, Executor& on);
+  Task<ClusterError> delete_topic(Uuid id, Executor& on);
+  /// Grows to `count`.
+  Task<ClusterError> add_partitions(std::string name, int32_t count, bool validate_only, Executor& on);
+  Task<ClusterResult<int64_t>> next_producer_id(Executor& on);
+  /// The storage lost the open extent's log (it is not durable): a new, empty one takes its place. Gives the topic as it is then.
+  Task<ClusterResult<TopicPtr>> replace_lost_extent(Uuid topic, int32_t partition, host::LogId lost, Executor& on);
+
+  /// The descriptor that a partition's log was made with.
+  static host::LogDescriptor describe_log(const TopicInfo& topic, int32_t partition, const Extent& extent);
+
+  /// Opens and replays a log of the broker's own, partition `partition` of the internal topic `topic`, for `machine`. Loop thread.
+  Task<Result<std::shared_ptr<storage::ReplayedLog>>> open_state_log(TopicPtr topic, int32_t partition, storage::StateMachine& machine);
+
+ private:
+  Task<ClusterResult<CommandResult>> propose(Command command);
+  Task<ClusterResult<TopicPtr>> create_on_loop(NewTopic topic);
+  Task<ClusterError> delete_on_loop(Uuid id);
+  Task<ClusterError> add_partitions_on_loop(std::string name, int32_t count, bool validate_only);
+  Task<ClusterResult<TopicPtr>> replace_on_loop(Uuid topic, int32_t partition, host::LogId lost);
+  Task<Status> make_logs(TopicPtr topic, int32_t from);
+  Task<Status> delete_logs(TopicPtr topic);
+  Task<Status> finish(TopicPtr topic);
+  Task<void> undo_late_creations();
+  PartitionInfo new_partition(const std::string& storage);
+  host::LogId new_log_id();
+  void note(int level, const std::string& text) const;
+
+  storage::Storages& storages_;
+  Loop& loop_;
+  ClusterOptions options_;
+  Uuid cluster_id_;
+  uint64_t incarnation_ = 0;
+  ClusterState state_;
+  std::shared_ptr<storage::ReplayedLog> log_;
+  std::vector<std::function<void(const TopicPtr&, const TopicPtr&)>> listeners_;
+
+  // Loop thread only.
+  uint64_t next_command_ = 1;
+  std::unordered_map<uint64_t, CommandResult> decisions_;  // of proposals under way
+  std::unordered_set<Uuid> busy_;                          // topics whose logs are being made or deleted
+  std::unordered_set<std::string> listed_;                 // storages whose logs were compared with metadata
+  bool maintaining_ = false;
+  int64_t next_producer_id_ = 0;
+  int64_t producer_ids_end_ = 0;
+};
+
+}  // namespace sluice::cluster

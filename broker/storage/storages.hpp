@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The broker's storages: loaded, created, started, and found by name. Thread-safe once opened; start, stop and health block.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.hpp"
+#include "host/storage.hpp"
+#include "storage/plugins_config.hpp"
+
+namespace sluice::storage {
+
+struct StoragesOptions {
+  std::string data_directory;
+  std::string plugin_directory;  // where libraries named without a path lie
+  bool checked = false;          // every adapter under the checked host
+  /// A line for the operator: level as in the ABI. Any thread.
+  std::function<void(int level, const std::string& text)> log;
+};
+
+class Storages {
+ public:
+  /// Loads the libraries, checks the options against their tables and creates the storages. A storage that is not required and
+  /// cannot be had is reported and left out; a required one is an error with file, JSON path and reason.
+  static Result<std::unique_ptr<Storages>> open(PluginsConfig config, StoragesOptions options);
+  ~Storages();
+
+  /// [blocks] Starts all at the same time, within their deadlines. One that is not required and fails is reported, left
+  /// unstarted, and tried again by retry_failed().
+  Status start();
+  /// [blocks] Stops all at the same time. The text names what did not stop.
+  Status stop(int64_t deadline_ms);
+  /// [blocks] Tries to start again what is not started. Gives the names that came back.
+  std::vector<std::string> retry_failed();
+
+  /// nullptr when there is none of that name. It may be unstarted: see Storage::started().
+  std::shared_ptr<host::Storage> find(std::string_view name) const;
+  std::vector<std::shared_ptr<host::Storage>> all() const;
+  const PluginsConfig& config() const { return config_; }
+  /// The storage's name for a new topic.
+  const std::string& route(std::string_view topic) const { return config_.route(topic); }
+  const std::string& internal_storage() const { return config_.internal_storage; }
+
+ private:
+  Storages(PluginsConfig config, StoragesOptions options);
+  PluginsConfig config_;
+  StoragesOptions options_;
+  std::vector<std::shared_ptr<host::Storage>> storages_;
+};
+
+}  // namespace sluice::storage
