@@ -6,7 +6,7 @@ import emit_cpp
 
 
 def fill_body(struct, owns, lines):
-    lines += [f"void fill(RandomValues& random, int16_t version, {struct.name}& out) {{"]
+    lines += [f"static void fill(RandomValues& random, int16_t version, {struct.name}& out) {{"]
     for field in struct.fields:
         test = emit_cpp.condition(field.versions, struct.versions)
         nullable = "false"
@@ -21,15 +21,15 @@ def fill_body(struct, owns, lines):
 
 def source(files):
     lines = [emit_cpp.LICENSE + "// Generated: random messages, and the table of all messages.",
-             '#include "message_cases.hpp"', '#include "message_cases_impl.hpp"', '#include "random_values.hpp"']
+             '#include "message_cases.hpp"', '#include "message_cases_impl.hpp"']
     lines += [f'#include "protocol/gen/{file.stem}.hpp"' for file in files]
-    lines += ["", "namespace sluice::protocol::testing {", "namespace {", ""]
+    lines += ["", "namespace sluice::protocol::cases {", ""]
     messages = [message for file in files for message in file.messages]
     for message in messages:
         for struct in message.struct.nested() + [message.struct]:
             fill_body(struct, message.owns, lines)
-    lines += ["}  // namespace", "", "std::span<const MessageCase> message_cases() {",
+    lines += ["std::span<const MessageCase> message_cases() {",
               "  static constexpr MessageCase kCases[] = {"]
     lines += [f"      make_case<{message.struct.name}>()," for message in messages]
-    lines += ["  };", "  return kCases;", "}", "", "}  // namespace sluice::protocol::testing", ""]
+    lines += ["  };", "  return kCases;", "}", "", "}  // namespace sluice::protocol::cases", ""]
     return "\n".join(lines)

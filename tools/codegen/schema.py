@@ -175,6 +175,9 @@ class Parser:
             self.lines = list(sections[section])
             struct = Struct(message_name, versions, flexible_from, [])
             struct.fields = self.fields(2, struct, message_name)
+            nested = [inner.name for inner in struct.nested()]
+            if len(set(nested)) != len(nested):
+                self.fail(f"two structures of one name in {message_name}")
             if self.lines:
                 self.number = self.lines[0][0]
                 self.fail("indented too far")
