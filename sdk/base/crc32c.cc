@@ -22,11 +22,12 @@ static_assert(std::endian::native == std::endian::little, "the checksum's words 
 constexpr uint32_t kPolynomial = 0x82f63b78;
 constexpr uint32_t kOne = 0x80000000;  // x^0
 
+// Without branches: the bits are as good as random.
 constexpr uint32_t multiply(uint32_t a, uint32_t b) {
   uint32_t product = 0;
-  for (; a != 0; a <<= 1) {
-    if ((a & kOne) != 0) product ^= b;
-    b = (b >> 1) ^ ((b & 1) != 0 ? kPolynomial : 0);
+  for (int bit = 31; bit >= 0; --bit) {
+    product ^= b & (0 - ((a >> bit) & 1));
+    b = (b >> 1) ^ (kPolynomial & (0 - (b & 1)));
   }
   return product;
 }

@@ -58,9 +58,9 @@ Status BatchBuilder::add(const NewRecord& record) {
   return add_at(next_delta_, record);
 }
 
-Status BatchBuilder::add_at(int32_t offset_delta, const NewRecord& record) {
-  if (offset_delta < next_delta_ || offset_delta == std::numeric_limits<int32_t>::max()) {
-    return Status(StatusCode::invalid, "offset delta does not rise");
+Status BatchBuilder::add_at(int64_t offset_delta, const NewRecord& record) {
+  if (offset_delta < next_delta_ || offset_delta > std::numeric_limits<int32_t>::max()) {
+    return Status(StatusCode::invalid, "offset delta does not rise, or is beyond an int32");
   }
   if (upper_bound(record) > kMaxBuiltBatchBytes - buffer_.size())
     return Status(StatusCode::too_large, "batch beyond 2 GiB");
@@ -74,7 +74,7 @@ Status BatchBuilder::add_at(int32_t offset_delta, const NewRecord& record) {
   writer.write_varint(static_cast<int32_t>(size));
   writer.write_be(int8_t{0});
   writer.write_varlong(timestamp_delta);
-  writer.write_varint(offset_delta);
+  writer.write_varint(static_cast<int32_t>(offset_delta));
   write_optional(writer, record.key);
   write_optional(writer, record.value);
   writer.write_varint(static_cast<int32_t>(record.headers.size()));
@@ -84,7 +84,7 @@ Status BatchBuilder::add_at(int32_t offset_delta, const NewRecord& record) {
   }
 
   max_timestamp_ = std::max(max_timestamp_, record.timestamp);
-  last_offset_delta_ = std::max(last_offset_delta_, offset_delta);
+  last_offset_delta_ = std::max(last_offset_delta_, static_cast<int32_t>(offset_delta));
   next_delta_ = offset_delta + 1;
   ++count_;
   return {};

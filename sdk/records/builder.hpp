@@ -44,10 +44,11 @@ class BatchBuilder {
  public:
   explicit BatchBuilder(const BatchOptions& options);
 
-  /// At the offset after the last one. Errors: too_large (2 GiB), invalid; the batch is then as before.
+  /// At the offset after the last one. Errors: too_large (2 GiB), invalid (no offset left); the batch is then as
+  /// before.
   Status add(const NewRecord& record);
   /// At a delta above the last one: leaves a gap.
-  Status add_at(int32_t offset_delta, const NewRecord& record);
+  Status add_at(int64_t offset_delta, const NewRecord& record);
 
   int32_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
@@ -71,7 +72,7 @@ class BatchBuilder {
   const BatchOptions options_;
   Buffer buffer_;  // room for the header, then the records
   int32_t count_ = 0;
-  int32_t next_delta_ = 0;
+  int64_t next_delta_ = 0;
   int32_t last_offset_delta_ = 0;
   int64_t base_timestamp_ = kNoTimestamp;
   int64_t max_timestamp_ = kNoTimestamp;

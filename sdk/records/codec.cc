@@ -20,7 +20,7 @@ namespace sluice::records {
 namespace {
 
 constexpr std::array<std::string_view, kMaxCodec + 1> kNames = {"none", "gzip", "snappy", "lz4", "zstd"};
-constexpr size_t kMaxCompressibleBytes = std::numeric_limits<int32_t>::max();
+constexpr size_t kMaxInputBytes = std::numeric_limits<int32_t>::max();
 constexpr size_t kFirstOutputBytes = 16 * 1024;
 constexpr int kGzipWindowBits = 15 + 16;  // the largest window, and gzip's wrapper rather than zlib's
 constexpr int kGzipMemLevel = 8;          // zlib's default
@@ -219,7 +219,7 @@ Result<Buffer> decompress_lz4(Bytes in, size_t max_bytes) {
     if (!out.wrote(written)) return fail(beyond_limit(max_bytes));
     in = in.subspan(consumed);
     inside = hint != 0;
-    if (inside && in.empty() && written == 0) return fail(damaged(Codec::lz4));  // it wants more than there is
+    if (inside && consumed == 0 && written == 0) return fail(damaged(Codec::lz4));  // it wants more than there is
   }
   return out.take();
 }
@@ -268,6 +268,23 @@ Result<Buffer> decompress_zstd(Bytes in, size_t max_bytes) {
   }
 }
 
+Status compress_with(Codec codec, int level, Bytes in, Buffer& out) {
+  switch (codec) {
+    case Codec::none:
+      out.append(in);
+      return {};
+    case Codec::gzip:
+      return compress_gzip(level, in, out);
+    case Codec::snappy:
+      return compress_snappy(in, out);
+    case Codec::lz4:
+      return compress_lz4(level, in, out);
+    case Codec::zstd:
+      return compress_zstd(level, in, out);
+  }
+  return Status(StatusCode::invalid, fmt::format("no codec {}", static_cast<int>(codec)));
+}
+
 Result<Buffer> decompress_with(Codec codec, Bytes in, size_t max_bytes) {
   switch (codec) {
     case Codec::none:
@@ -299,24 +316,16 @@ std::optional<Codec> codec_by_name(std::string_view name) {
 }
 
 Status compress(Codec codec, int level, Bytes in, Buffer& out) {
-  if (in.size() > kMaxCompressibleBytes) return Status(StatusCode::too_large, "more than 2 GiB to compress");
-  switch (codec) {
-    case Codec::none:
-      out.append(in);
-      return {};
-    case Codec::gzip:
-      return compress_gzip(level, in, out);
-    case Codec::snappy:
-      return compress_snappy(in, out);
-    case Codec::lz4:
-      return compress_lz4(level, in, out);
-    case Codec::zstd:
-      return compress_zstd(level, in, out);
+  if (in.size() > kMaxInputBytes) return Status(StatusCode::too_large, "more than 2 GiB to compress");
+  try {
+    return compress_with(codec, level, in, out);
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::internal, "no memory to compress");
   }
-  return Status(StatusCode::invalid, fmt::format("no codec {}", static_cast<int>(codec)));
 }
 
 Result<Buffer> decompress(Codec codec, Bytes in, size_t max_bytes) {
+  if (in.size() > kMaxInputBytes) return fail(StatusCode::too_large, "more than 2 GiB to decompress");
   try {
     return decompress_with(codec, in, max_bytes);
   } catch (const std::bad_alloc&) {

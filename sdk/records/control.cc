@@ -34,7 +34,7 @@ Buffer make_marker(const TransactionMarker& marker, int64_t now_ms) {
 Result<TransactionMarker> parse_marker(const BatchView& batch) {
   if (!batch.is_control()) return fail(StatusCode::invalid, "not a control batch");
   if (batch.codec() != Codec::none) return fail(StatusCode::corrupt, "a compressed control batch");
-  RecordIterator records(batch.records_section(), batch.records_count());
+  RecordIterator records(batch.records_section(), batch);
   RecordView record;
   if (!records.next(record) || !record.key)
     return fail(StatusCode::corrupt, "a control batch without a control record");

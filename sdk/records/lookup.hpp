@@ -26,7 +26,7 @@ Status visit_records(const BatchView& batch, size_t max_bytes, Visitor&& visit) 
   Buffer scratch;
   Result<Bytes> section = uncompressed_records(batch, max_bytes, scratch);
   if (!section) return std::move(section.error());
-  RecordIterator records(*section, batch.records_count());
+  RecordIterator records(*section, batch);
   RecordView record;
   while (records.next(record)) {
     if (!visit(static_cast<const RecordView&>(record))) return {};

@@ -65,12 +65,12 @@ bool RecordIterator::next(RecordView& record) {
     return false;
   }
   const BatchResult<RecordView> parsed = parse_record(bytes);
-  if (!parsed || parsed->offset_delta <= last_delta_) {
+  if (!parsed || parsed->offset_delta <= previous_delta_ || parsed->offset_delta > last_offset_delta_) {
     damaged_ = true;
     return false;
   }
   record = *parsed;
-  last_delta_ = record.offset_delta;
+  previous_delta_ = record.offset_delta;
   --left_;
   return true;
 }

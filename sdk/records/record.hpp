@@ -56,19 +56,24 @@ BatchResult<RecordView> parse_record(Bytes bytes);
 
 class RecordIterator {
  public:
-  /// `section` is uncompressed; `count` what the batch's header says.
-  RecordIterator(Bytes section, int32_t count) : reader_(section), left_(count) {}
+  /// `section` is uncompressed; `count` and `last_offset_delta` are what the batch's header says.
+  RecordIterator(Bytes section, int32_t count, int32_t last_offset_delta = INT32_MAX)
+      : reader_(section), left_(count), last_offset_delta_(last_offset_delta) {}
+  /// `section`: the records of `batch`, uncompressed.
+  RecordIterator(Bytes section, const BatchView& batch)
+      : RecordIterator(section, batch.records_count(), batch.last_offset_delta()) {}
 
   /// False at the end and at the first damage.
   bool next(RecordView& record);
-  /// After next() was false: the records did not parse, offset deltas did not rise, or there were fewer or more bytes
-  /// than `count` records need.
+  /// After next() was false: the records did not parse, offset deltas did not rise or went beyond the last, or there
+  /// were fewer or more bytes than `count` records need.
   bool damaged() const { return damaged_; }
 
  private:
   ByteReader reader_;
   int32_t left_;
-  int32_t last_delta_ = -1;
+  const int32_t last_offset_delta_;
+  int32_t previous_delta_ = -1;
   bool damaged_ = false;
 };
 

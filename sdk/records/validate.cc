@@ -67,7 +67,7 @@ Check check_timestamps(const BatchView& batch, const BatchRules& rules, int64_t 
 }
 
 Check check_records_parse(const BatchView& batch) {
-  RecordIterator records(batch.records_section(), batch.records_count());
+  RecordIterator records(batch.records_section(), batch);
   RecordView record;
   while (records.next(record)) {
   }

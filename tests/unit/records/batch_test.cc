@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "base/crc32c.hpp"
 #include "records/builder.hpp"
 
@@ -94,9 +96,8 @@ TEST(Stamping, offset_and_epoch_leave_the_checksum_alone) {
 TEST(Stamping, append_time_corrects_the_checksum_as_a_full_computation_would) {
   for (const size_t value_size : {0, 1, 100, 70'000}) {
     BatchBuilder builder({});
-    const Buffer value(value_size);
-    std::memset(const_cast<uint8_t*>(value.data()), 'x', value_size);
-    ASSERT_TRUE(builder.add({.timestamp = 5, .value = value.view()}).ok());
+    const std::string value(value_size, 'x');
+    ASSERT_TRUE(builder.add({.timestamp = 5, .value = as_bytes(value)}).ok());
     Buffer bytes = *builder.build();
     stamp_log_append_time(bytes.mutable_view(), 1'700'000'000'123);
     const auto batch = BatchView::parse(bytes);

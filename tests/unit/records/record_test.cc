@@ -22,8 +22,8 @@ Buffer with_headers() {
 }
 
 // The number of records read before the end, or -1 for damage.
-int read_all(Bytes section, int32_t count) {
-  RecordIterator records(section, count);
+int read_all(Bytes section, int32_t count, int32_t last_offset_delta = 5) {
+  RecordIterator records(section, count, last_offset_delta);
   RecordView record;
   int read = 0;
   while (records.next(record)) {
@@ -41,7 +41,7 @@ TEST(RecordIterator, keeps_null_and_empty_apart_and_headers_in_order) {
   const Buffer bytes = with_headers();
   const auto batch = BatchView::parse(bytes);
   ASSERT_TRUE(batch);
-  RecordIterator records(batch->records_section(), batch->records_count());
+  RecordIterator records(batch->records_section(), *batch);
   RecordView record;
 
   ASSERT_TRUE(records.next(record));
@@ -79,7 +79,7 @@ TEST(RecordIterator, append_time_is_the_time_of_every_record) {
   Buffer bytes = with_headers();
   stamp_log_append_time(bytes.mutable_view(), 77);
   const auto batch = BatchView::parse(bytes);
-  RecordIterator records(batch->records_section(), batch->records_count());
+  RecordIterator records(batch->records_section(), *batch);
   RecordView record;
   while (records.next(record)) EXPECT_EQ(record.timestamp(*batch), 77);
 }
@@ -112,11 +112,12 @@ TEST(RecordIterator, refuses_lengths_that_lie) {
   EXPECT_EQ(one({0, 0, 1, 1, 1, 0}), -1);                             // offset delta -1
 }
 
-TEST(RecordIterator, offset_deltas_must_rise) {
+TEST(RecordIterator, offset_deltas_must_rise_and_stay_within_the_batch) {
   const uint8_t twice[] = {12, 0, 0, 0, 1, 1, 0, 12, 0, 0, 0, 1, 1, 0};
   EXPECT_EQ(read_all(twice, 2), -1);
   const uint8_t rising[] = {12, 0, 0, 0, 1, 1, 0, 12, 0, 0, 2, 1, 1, 0};
-  EXPECT_EQ(read_all(rising, 2), 2);
+  EXPECT_EQ(read_all(rising, 2, 1), 2);
+  EXPECT_EQ(read_all(rising, 2, 0), -1) << "beyond the last";
 }
 
 }  // namespace
