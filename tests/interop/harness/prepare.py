@@ -31,6 +31,10 @@ class Unavailable(Exception):
         self.tool_missing = tool_missing
 
 
+class Broken(Exception):
+    """A suite of ours does not build, which no machine excuses."""
+
+
 def need(tool):
     path = shutil.which(tool)
     if not path:
@@ -38,15 +42,16 @@ def need(tool):
     return path
 
 
-def step(description, command, environment=None, directory=None):
+def step(description, command, environment=None, directory=None, error=Unavailable):
+    """Runs a command of the preparation and returns what it printed; `error` is raised when it fails or hangs."""
     try:
         result = subprocess.run([str(part) for part in command], env={**os.environ, **(environment or {})}, cwd=directory,
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=STEP_DEADLINE_S)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{description}: not done within {STEP_DEADLINE_S} s") from None
+        raise error(f"{description}: not done within {STEP_DEADLINE_S} s") from None
     if result.returncode != 0:
         output = (result.stdout + result.stderr).strip().splitlines()
-        raise Unavailable(f"{description} failed: " + " | ".join(output[-6:]))
+        raise error(f"{description} failed: " + " | ".join(output[-6:]))
     return result.stdout
 
 
@@ -108,7 +113,7 @@ def librdkafka_suite():
     directory = CACHE / f"librdkafka-{key_of(*(s.read_bytes() for s in sources + headers), flags)}"
     program = directory / "suite"
     once(directory, lambda: step("cc", [compiler, "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-Wall", "-Wextra", "-Werror",
-                                        "-o", program, *sources, *flags, "-lpthread"]))
+                                        "-o", program, *sources, *flags, "-lpthread"], error=Broken))
     return [program], {}
 
 
@@ -123,7 +128,8 @@ def go_suite(folder):
     environment = {"GOMODCACHE": str(CACHE / "go" / "mod"), "GOCACHE": str(CACHE / "go" / "build"),
                    "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false"}
     with _go_lock:
-        step("go build", ["go", "build", "-o", program, "."], environment, sources)
+        step("go mod download", ["go", "mod", "download"], environment, sources)
+        step("go build", ["go", "build", "-o", program, "."], environment, sources, error=Broken)
     return [program], {}
 
 
@@ -139,7 +145,8 @@ def jars(pom, name):
     return CACHE / name
 
 
-JAVA_FLAGS = ["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
+JAVA_FLAGS = ["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+              "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
 
 
 def java_suite(version):
@@ -148,8 +155,9 @@ def java_suite(version):
     libraries = jars(folder / f"clients-{version}.xml", f"java-clients-{version}")
     sources = sorted(folder.glob("*.java"))
     classes = CACHE / f"java-classes-{version}-{key_of(*(s.read_bytes() for s in sources))}"
-    once(classes, lambda: step("javac", ["javac", "-nowarn", "-d", classes, "-cp", f"{libraries}/*", *sources]))
-    return ["java", *JAVA_FLAGS, "-cp", f"{classes}:{libraries}/*:{folder}", "Suite"], {}
+    once(classes, lambda: step("javac", ["javac", "-nowarn", "-d", classes, "-cp", f"{libraries}/*", *sources],
+                                error=Broken))
+    return ["java", *JAVA_FLAGS, "-cp", f"{classes}:{libraries}/*", "Suite"], {}
 
 
 def java_tools_suite():
