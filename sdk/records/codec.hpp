@@ -28,7 +28,7 @@ std::optional<Codec> codec_by_name(std::string_view name);
 Status compress(Codec codec, int level, Bytes in, Buffer& out);
 
 /// What `in` was compressed from, if it is at most `max_bytes` long. Memory grows with what comes out, never beyond the
-/// limit and the codec's own state (below 1 MiB; lz4 up to 8 MiB): what a frame claims is not believed. Concatenated
+/// limit and the codec's own state (below 1 MiB; lz4 up to 9 MiB): what a frame claims is not believed. Concatenated
 /// frames are read as one; for snappy both xerial's framing and a single raw block. Errors: too_large, corrupt, invalid
 /// (no such codec), internal (no memory).
 Result<Buffer> decompress(Codec codec, Bytes in, size_t max_bytes);
