@@ -59,7 +59,7 @@ class GroupCoordinator {
   static constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
 
   /// `options` have been validated, `shard_count` > 0 and the same at every start (it decides where groups live).
-  /// `executor` runs the coordinator's own completions; it and `clock` outlive the coordinator and its logs' callbacks.
+  /// `executor` runs the coordinator's own completions; it and `clock` outlive the coordinator and the logs' callbacks.
   GroupCoordinator(Options options, size_t shard_count, Clock& clock, Executor& executor,
                    MemberIdSource member_ids = random_member_suffix);
   /// Calls stop().
@@ -70,7 +70,8 @@ class GroupCoordinator {
   // --- shards; their owner is the app ---
 
   size_t shard_count() const { return shards_.size(); }
-  /// What the shard's log replays into. Valid while the coordinator lives; no log may call it afterwards.
+  /// What the shard's log replays into. The coordinator outlives the log's use of it: stop(), destroy the logs, destroy the
+  /// coordinator.
   storage::StateMachine& machine(size_t shard);
   /// The shard's log has been replayed: its groups are served from now on, sessions start anew. Until then, and after a
   /// reset of the machine, requests get COORDINATOR_LOAD_IN_PROGRESS. `log` is used until shard_unavailable, stop or
@@ -84,7 +85,8 @@ class GroupCoordinator {
   /// least. Costs nothing for groups with nothing due.
   int64_t tick();
 
-  /// Answers everything that waits, and everything to come, with COORDINATOR_NOT_AVAILABLE. Repeatable.
+  /// Answers everything that waits, and everything to come, with COORDINATOR_NOT_AVAILABLE; appends under way are answered as
+  /// they end. No log is called once it has returned. Repeatable.
   void stop();
 
   // --- membership: the classic protocol ---
@@ -136,7 +138,8 @@ class GroupCoordinator {
  private:
   Shard& shard_for(std::string_view group_id) const;
 
-  Clock& clock_;
+  const Options options_;
+  const MemberIdSource member_ids_;
   std::vector<std::shared_ptr<Shard>> shards_;
 };
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/loop.hpp"
@@ -87,6 +88,13 @@ struct JoinedMember {
 
 /// Nullable fields are null in errors; versions that cannot say null send "".
 struct JoinResult {
+  static JoinResult refused(ErrorCode error, std::string member_id = {}) {
+    JoinResult result;
+    result.error = error;
+    result.member_id = std::move(member_id);
+    return result;
+  }
+
   ErrorCode error = ErrorCode::kNone;
   int32_t generation_id = kNoGeneration;
   std::optional<std::string> protocol_type;
@@ -117,6 +125,12 @@ struct SyncRequest {
 };
 
 struct SyncResult {
+  static SyncResult refused(ErrorCode error) {
+    SyncResult result;
+    result.error = error;
+    return result;
+  }
+
   ErrorCode error = ErrorCode::kNone;
   std::optional<std::string> protocol_type;
   std::optional<std::string> protocol_name;
