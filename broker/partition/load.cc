@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+// A partition's beginning: fence the log, find the newest state that matches it, replay what came after; and the saving of
+// that state.
+#include <fmt/format.h>
+
+#include "partition/partition.hpp"
+
+namespace sluice::partition {
+namespace {
+
+constexpr std::string_view kStartName = "start";
+constexpr size_t kSnapshotsKept = 2;
+constexpr uint32_t kMaxParts = 4'096;
+
+std::string snapshot_name(int number) { return fmt::format("state.{}", number); }
+std::string part_name(const std::string& snapshot, uint32_t part) { return fmt::format("{}.part.{}", snapshot, part); }
+
+}  // namespace
+
+Partition::Partition(PartitionContext& context, cluster::TopicPtr topic, int32_t index)
+    : context_(context),
+      topic_(std::move(topic)),
+      index_(index),
+      settings_(context.cluster.settings_of(*topic_)),
+      leader_epoch_(topic_->partitions[static_cast<size_t>(index)].leader_epoch) {}
+
+RetentionRules Partition::rules() const {
+  return {settings_.retention_ms, settings_.retention_bytes, settings_.segment_bytes, settings_.segment_ms};
+}
+
+bool Partition::loaded() const {
+  std::lock_guard lock(mutex_);
+  return stage_ == Stage::ready;
+}
+
+void Partition::update(const cluster::TopicPtr& after) {
+  std::vector<std::shared_ptr<FetchWaiter>> woken;
+  {
+    std::lock_guard lock(mutex_);
+    if (!after || after->deleting) {
+      stage_ = Stage::closed;
+      woken.swap(waiters_);
+    } else {
+      const int32_t epoch = after->partitions[static_cast<size_t>(index_)].leader_epoch;
+      if (epoch != leader_epoch() && stage_ == Stage::ready) stage_ = Stage::idle;
+      leader_epoch_ = epoch;
+    }
+  }
+  for (auto& waiter : woken) waiter->notify(INT64_MAX);
+}
+
+Task<ErrorCode> Partition::ready(Loop& loop) {
+  bool load_now = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (stage_ == Stage::ready) co_return ErrorCode::kNone;
+    if (stage_ == Stage::closed) co_return ErrorCode::kUnknownTopicOrPartition;
+    if (stage_ == Stage::failed && context_.clock.monotonic_ms() - load_failed_at_ms_ < kLoadRetryMs) co_return load_error_;
+    if (stage_ != Stage::loading) {
+      stage_ = Stage::loading;
+      load_now = true;
+    }
+  }
+  auto keep = shared_from_this();
+  co_return co_await suspend_until<ErrorCode>(loop, [&](Resumer<ErrorCode> resume) {
+    {
+      std::lock_guard lock(mutex_);
+      if (!load_now && stage_ != Stage::loading) {
+        resume(stage_ == Stage::ready ? ErrorCode::kNone : load_error_);
+        return;
+      }
+      waiting_ready_.emplace_back(&loop, [resume](ErrorCode error) { resume(error); });
+    }
+    if (load_now) start(load(loop));
+  });
+}
+
+Task<void> Partition::load(Loop& loop) {
+  auto keep = shared_from_this();
+  context_.metrics.loads.fetch_add(1, std::memory_order_relaxed);
+  Status status;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    bool replaced = false;
+    status = co_await load_once(loop, replaced);
+    if (status.ok() || !replaced) break;
+  }
+  if (!status.ok()) {
+    context_.metrics.load_errors.fetch_add(1, std::memory_order_relaxed);
+    if (context_.cluster.options().log) {
+      context_.cluster.options().log(SLUICE_LOG_WARNING, fmt::format("{}-{} cannot be loaded: {}", topic_->name, index_, status.describe()));
+    }
+  }
+  std::deque<AppendRequest> appends;
+  std::vector<std::pair<Executor*, UniqueFunction<void(ErrorCode)>>> waiting;
+  std::vector<std::pair<AppendRequest, ProduceOutcome>> answers;
+  std::vector<ProduceDone> dropped;
+  std::shared_ptr<host::Log> log;
+  ErrorCode error = ErrorCode::kNone;
+  bool queued = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (stage_ == Stage::closed) {
+      error = ErrorCode::kUnknownTopicOrPartition;
+    } else if (status.ok()) {
+      stage_ = Stage::ready;
+    } else {
+      error = to_error_code(status);
+      stage_ = Stage::failed;
+      load_failed_at_ms_ = context_.clock.monotonic_ms();
+    }
+    load_error_ = error;
+    appends.swap(waiting_appends_);
+    waiting.swap(waiting_ready_);
+    log = log_;
+    for (auto& request : appends) {
+      std::optional<ProduceOutcome> answer;
+      if (error == ErrorCode::kNone) {
+        answer = queue_locked(request, queued, dropped);
+      } else {
+        answer = ProduceOutcome{error, status.describe(), -1, -1, -1};
+      }
+      if (answer) answers.emplace_back(std::move(request), std::move(*answer));
+    }
+  }
+  answer_dropped(dropped);
+  for (auto& [request, answer] : answers) request.done(std::move(answer));
+  if (queued) log->send();
+  for (auto& [executor, done] : waiting) {
+    executor->post([d = std::move(done), error]() mutable { d(error); });
+  }
+}
+
+Task<Status> Partition::load_once(Loop& loop, bool& replaced) {
+  cluster::TopicPtr topic = context_.cluster.state().topic_in_any_state(topic_->id);
+  if (!topic || topic->deleting) co_return Status(StatusCode::not_found, "the topic is gone");
+  const cluster::PartitionInfo info = topic->partitions[static_cast<size_t>(index_)];
+  const cluster::Extent extent = info.extents.back();
+  auto storage = context_.cluster.storages().find(extent.storage);
+  if (!storage || !storage->started()) {
+    co_return Status(StatusCode::unavailable, fmt::format("storage \"{}\" is not available", extent.storage));
+  }
+  auto opened = storage->open(cluster::Cluster::describe_log(*topic, index_, extent));
+  if (!opened) co_return opened.error();
+  std::shared_ptr<host::Log> log = *opened;
+  auto position = co_await log->acquire(info.leader_epoch, loop);
+  if (!position) {
+    if (position.error().code() == StatusCode::not_found) {
+      auto fresh = co_await context_.cluster.replace_lost_extent(topic->id, index_, extent.log, loop);
+      if (!fresh) co_return Status(StatusCode::internal, fresh.error().text);
+      context_.metrics.lost_logs.fetch_add(1, std::memory_order_relaxed);
+      replaced = true;
+    }
+    co_return position.error();
+  }
+  auto bounds = co_await log->bounds(loop);
+  if (!bounds) co_return bounds.error();
+  auto saved_start = co_await log->load(std::string(kStartName), loop);
+  if (!saved_start) co_return saved_start.error();
+  int64_t start = bounds->start;
+  if (saved_start->has_value() && (*saved_start)->size() == sizeof(int64_t)) {
+    start = std::max(start, load_be<int64_t>(as_bytes(**saved_start).data()));
+  }
+  start = std::min(start, bounds->end);
+  {
+    std::lock_guard lock(mutex_);
+    log_ = log;
+  }
+  PartitionState state;
+  Status status = co_await load_state(loop, state, bounds->start, bounds->end);
+  if (!status.ok()) co_return status;
+  state.cut_before(start);
+  state.end = bounds->end;
+  std::lock_guard lock(mutex_);
+  if (stage_ == Stage::closed) co_return Status(StatusCode::not_found, "the topic is gone");
+  leader_epoch_ = info.leader_epoch;
+  state_ = std::move(state);
+  generation_ = position->generation;
+  log_start_ = start;
+  high_watermark_ = bounds->end;
+  co_return Status();
+}
+
+Task<Status> Partition::load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end) {
+  std::shared_ptr<host::Log> log;
+  {
+    std::lock_guard lock(mutex_);
+    log = log_;
+  }
+  int64_t best = -1;
+  for (int i = 0; i < static_cast<int>(kSnapshotsKept); ++i) {
+    auto snapshot = co_await load_snapshot(loop, snapshot_name(i), end);
+    if (!snapshot) {
+      const StatusCode code = snapshot.error().code();
+      // One that is damaged, or reflects another history, is not used; the other one, or the log itself, is there.
+      if (code == StatusCode::not_found || code == StatusCode::corrupt || code == StatusCode::conflict) continue;
+      co_return snapshot.error();
+    }
+    if (snapshot->end < start || snapshot->end <= best) continue;
+    best = snapshot->end;
+    state = std::move(*snapshot);
+    std::lock_guard lock(mutex_);
+    next_snapshot_ = 1 - i;
+  }
+  int64_t at = best >= 0 ? best : start;
+  uint64_t replayed = 0;
+  while (at < end) {
+    auto read = co_await log->read(at, end, kReplayReadBytes, loop);
+    if (!read) co_return read.error().status.in(fmt::format("reading at {}", at));
+    auto bytes = host::gather(*read);
+    if (!bytes) co_return bytes.error();
+    Bytes rest = as_bytes(*bytes);
+    if (rest.empty()) co_return Status(StatusCode::corrupt, fmt::format("no batch at {}, end {}", at, end));
+    while (!rest.empty()) {
+      auto batch = records::take_batch(rest);
+      if (!batch) co_return Status(StatusCode::corrupt, fmt::format("{} at {}", records::batch_error_name(batch.error()), at));
+      auto header = records::parse_batch_header(batch->bytes());
+      state.replay(*header, rules());
+      at = batch->next_offset();
+      replayed += batch->size();
+    }
+    co_await hop(loop);
+  }
+  std::lock_guard lock(mutex_);
+  bytes_since_snapshot_ = replayed;
+  dirty_ = replayed > 0;
+  co_return Status();
+}
+
+Task<Result<PartitionState>> Partition::load_snapshot(Loop& loop, std::string name, int64_t end) {
+  std::shared_ptr<host::Log> log;
+  {
+    std::lock_guard lock(mutex_);
+    log = log_;
+  }
+  auto root = co_await log->load(name, loop);
+  if (!root) co_return fail(root.error());
+  if (!root->has_value()) co_return fail(StatusCode::not_found, "");
+  // The root is the number of parts, then the state itself or nothing where it is in parts.
+  if ((*root)->size() < sizeof(uint32_t)) co_return fail(StatusCode::corrupt, "");
+  const auto parts = load_be<uint32_t>(as_bytes(**root).data());
+  std::string bytes = (*root)->substr(sizeof(uint32_t));
+  if (parts > kMaxParts) co_return fail(StatusCode::corrupt, "");
+  for (uint32_t i = 0; i < parts; ++i) {
+    auto part = co_await log->load(part_name(name, i), loop);
+    if (!part) co_return fail(part.error());
+    if (!part->has_value()) co_return fail(StatusCode::corrupt, "");
+    bytes += **part;
+  }
+  auto state = decode_state(bytes);
+  if (!state) co_return fail(state.error());
+  if (state->end > end) co_return fail(StatusCode::conflict, "");
+  if (state->last_epoch >= 0 && state->end > 0) {
+    auto last = co_await log->read(state->end - 1, end, 1, loop);
+    if (!last) {
+      // Trimmed away: nothing to compare with, and nothing that contradicts it.
+      if (last.error().status.code() == StatusCode::out_of_range) co_return std::move(*state);
+      co_return fail(last.error().status);
+    }
+    auto batch = host::gather(*last);
+    if (!batch) co_return fail(batch.error());
+    auto header = records::parse_batch_header(as_bytes(*batch));
+    if (!header || header->leader_epoch != state->last_epoch || header->crc != state->last_crc) co_return fail(StatusCode::conflict, "");
+  }
+  co_return std::move(*state);
+}
+
+Task<void> Partition::save_state(Loop& loop) {
+  auto keep = shared_from_this();
+  {
+    std::lock_guard lock(mutex_);
+    if (stage_ != Stage::ready || !dirty_ || saving_) co_return;
+    saving_ = true;
+  }
+  Status status = co_await save_snapshot(loop);
+  std::lock_guard lock(mutex_);
+  saving_ = false;
+  if (!status.ok() && status.code() != StatusCode::fenced && context_.cluster.options().log) {
+    context_.cluster.options().log(SLUICE_LOG_WARNING, fmt::format("{}-{}: state not saved: {}", topic_->name, index_, status.describe()));
+  }
+}
+
+Task<Status> Partition::save_snapshot(Loop& loop) {
+  std::string bytes;
+  std::string name;
+  std::shared_ptr<host::Log> log;
+  uint64_t covered = 0;
+  {
+    std::lock_guard lock(mutex_);
+    bytes = encode_state(state_);
+    name = snapshot_name(next_snapshot_);
+    log = log_;
+    covered = bytes_since_snapshot_;
+    dirty_ = false;
+  }
+  uint32_t parts = 0;
+  if (bytes.size() > kSavedPartBytes) {
+    // Parts first, the root last: a root never names parts of another snapshot than its own (the checksum is over all).
+    for (size_t at = 0; at < bytes.size(); at += kSavedPartBytes, ++parts) {
+      Status status = co_await log->save(part_name(name, parts), bytes.substr(at, kSavedPartBytes), loop);
+      if (!status.ok()) co_return status;
+    }
+    bytes.clear();
+  }
+  std::string root(sizeof(uint32_t), '\0');
+  store_be<uint32_t>(reinterpret_cast<uint8_t*>(root.data()), parts);
+  root += bytes;
+  Status status = co_await log->save(name, std::move(root), loop);
+  std::lock_guard lock(mutex_);
+  if (status.ok()) {
+    next_snapshot_ = 1 - next_snapshot_;
+    bytes_since_snapshot_ -= std::min(covered, bytes_since_snapshot_);
+    context_.metrics.snapshots.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    dirty_ = true;
+  }
+  co_return status;
+}
+
+Task<Status> Partition::move_start(int64_t offset, Loop& loop) {
+  std::shared_ptr<host::Log> log;
+  {
+    std::lock_guard lock(mutex_);
+    if (offset <= log_start_) co_return Status();
+    log = log_;
+  }
+  std::string value(sizeof(int64_t), '\0');
+  store_be<int64_t>(reinterpret_cast<uint8_t*>(value.data()), offset);
+  Status status = co_await log->save(std::string(kStartName), std::move(value), loop);
+  if (!status.ok()) co_return status;
+  {
+    std::lock_guard lock(mutex_);
+    log_start_ = std::max(log_start_, offset);
+    state_.cut_before(log_start_);
+    dirty_ = true;
+  }
+  // Only a permission: what is not dropped now is hidden by the log start.
+  co_return co_await log->trim(offset, loop);
+}
+
+Task<void> Partition::maintain(Loop& loop) {
+  auto keep = shared_from_this();
+  if (co_await ready(loop) != ErrorCode::kNone) co_return;
+  const int64_t now = context_.clock.wall_ms();
+  int64_t start = 0;
+  int64_t wanted = 0;
+  bool snapshot = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (stage_ != Stage::ready) co_return;
+    state_.producers.expire(now - context_.producer_expiration_ms);
+    start = log_start_;
+    wanted = std::min(state_.retention_start(start, rules(), now), high_watermark_);
+    snapshot = bytes_since_snapshot_ >= context_.snapshot_every_bytes && !saving_;
+  }
+  if (wanted > start) {
+    context_.metrics.retention_runs.fetch_add(1, std::memory_order_relaxed);
+    Status status = co_await move_start(wanted, loop);
+    if (!status.ok()) log_failed(status);
+  }
+  if (snapshot) co_await save_state(loop);
+}
+
+}  // namespace sluice::partition

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a partition remembers of its idempotent producers (KIP-98): epoch and the last five batches of each, so that a retried
+// batch gets the offset of the first try. Batches that are queued but not yet acknowledged count as pending: they decide what
+// comes next, and are dropped together when the log refuses one.
+//
+// No I/O, no clock, no lock: the partition guards it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/unique_function.hpp"
+#include "errors/error_code.hpp"
+#include "records/validate.hpp"
+
+namespace sluice::partition {
+
+/// The answer to a producer.
+struct ProduceOutcome {
+  ErrorCode error = ErrorCode::kNone;
+  std::string message;
+  int64_t base_offset = -1;
+  int64_t log_append_time_ms = -1;
+  int64_t log_start = -1;
+};
+using ProduceDone = UniqueFunction<void(ProduceOutcome)>;
+
+/// One batch of a producer.
+struct ProducerBatch {
+  int32_t first_sequence = 0;
+  int32_t last_sequence = 0;
+  int64_t base_offset = 0;
+  int64_t last_offset = 0;
+  int64_t timestamp_ms = 0;  // its log append time, or -1
+};
+
+struct Producer {
+  int64_t id = 0;
+  int16_t epoch = -1;
+  int64_t last_seen_ms = 0;                // wall time of its last batch
+  std::vector<ProducerBatch> batches;      // acknowledged, oldest first, at most kRememberedBatches
+};
+
+class ProducerStates {
+ public:
+  static constexpr size_t kRememberedBatches = 5;
+  /// Beyond this many producers in one partition the one that was quiet longest is forgotten.
+  static constexpr size_t kMaxProducers = 100'000;
+
+  /// A judgement of a batch that wants to be appended.
+  struct Verdict {
+    enum class Kind { accept, duplicate, pending_duplicate, refuse } kind = Kind::accept;
+    ErrorCode error = ErrorCode::kNone;  // refuse
+    ProducerBatch first;                 // duplicate: where the first try went
+  };
+  Verdict check(const records::BatchInfo& batch) const;
+
+  /// The batch was queued at `base_offset` in `generation` of the log.
+  void add_pending(const records::BatchInfo& batch, int64_t base_offset, int64_t timestamp_ms, uint64_t generation);
+  /// Gives `done` the fate of the pending batch that `batch` repeats. Only after check() said pending_duplicate.
+  void wait_for(const records::BatchInfo& batch, ProduceDone done);
+  /// The pending batch of this producer at `base_offset` is acknowledged. Gives those that wait for it.
+  std::vector<ProduceDone> commit(const records::BatchInfo& batch, int64_t base_offset, int64_t now_ms);
+  /// Everything pending of `generation` and before is dropped. Gives those that wait for it.
+  std::vector<ProduceDone> drop_pending(uint64_t generation);
+
+  /// A batch found in the log (replay).
+  void replay(const records::BatchHeader& batch);
+  /// From a snapshot.
+  void restore(Producer producer);
+  /// Forgets producers that were last seen before `before_ms`.
+  void expire(int64_t before_ms);
+  void clear();
+
+  std::vector<Producer> all() const;
+  size_t size() const { return producers_.size(); }
+
+ private:
+  struct Pending {
+    ProducerBatch batch;
+    int16_t epoch;
+    uint64_t generation;
+    std::vector<ProduceDone> waiting;
+  };
+  struct State {
+    Producer producer;
+    std::deque<Pending> pending;
+  };
+  State& state_of(int64_t id, int64_t now_ms);
+  static void remember(Producer& producer, int16_t epoch, const ProducerBatch& batch, int64_t now_ms);
+
+  std::unordered_map<int64_t, State> producers_;
+};
+
+}  // namespace sluice::partition

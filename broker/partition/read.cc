@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// What readers ask of a partition.
+#include <algorithm>
+
+#include "partition/partition.hpp"
+#include "records/lookup.hpp"
+
+namespace sluice::partition {
+namespace {
+
+constexpr int64_t kLatest = -1;
+constexpr int64_t kEarliest = -2;
+constexpr int64_t kMaxTimestamp = -3;
+constexpr int64_t kEarliestLocal = -4;
+constexpr int64_t kLatestTiered = -5;
+constexpr int kMaxBatchesLookedInto = 1'000;
+
+}  // namespace
+
+ErrorCode Partition::check_epoch(int32_t current_leader_epoch) const {
+  if (current_leader_epoch < 0) return ErrorCode::kNone;
+  const int32_t ours = leader_epoch();
+  if (current_leader_epoch < ours) return ErrorCode::kFencedLeaderEpoch;
+  if (current_leader_epoch > ours) return ErrorCode::kUnknownLeaderEpoch;
+  return ErrorCode::kNone;
+}
+
+bool Partition::add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen) {
+  std::lock_guard lock(mutex_);
+  if (stage_ != Stage::ready || high_watermark_ != end_seen) return false;
+  waiters_.push_back(waiter);
+  return true;
+}
+
+void Partition::remove_waiter(const std::shared_ptr<FetchWaiter>& waiter) {
+  std::lock_guard lock(mutex_);
+  std::erase(waiters_, waiter);
+}
+
+Task<ReadOutcome> Partition::read(ReadRequest request, Loop& loop) {
+  auto keep = shared_from_this();
+  ReadOutcome outcome;
+  outcome.error = co_await ready(loop);
+  if (outcome.error != ErrorCode::kNone) co_return outcome;
+  std::shared_ptr<host::Log> log;
+  {
+    std::lock_guard lock(mutex_);
+    outcome.high_watermark = high_watermark_;
+    outcome.last_stable_offset = high_watermark_;
+    outcome.log_start = log_start_;
+    outcome.error = check_epoch(request.current_leader_epoch);
+    if (outcome.error != ErrorCode::kNone) co_return outcome;
+    if (request.last_fetched_epoch >= 0) {
+      const EpochStart end = state_.end_of_epoch(request.last_fetched_epoch, leader_epoch(), high_watermark_);
+      if (end.epoch >= 0 && (end.offset < request.offset || end.epoch < request.last_fetched_epoch)) {
+        outcome.diverging = end;
+        co_return outcome;
+      }
+    }
+    if (request.offset < log_start_ || request.offset > high_watermark_) {
+      outcome.error = ErrorCode::kOffsetOutOfRange;
+      co_return outcome;
+    }
+    log = log_;
+  }
+  if (request.offset >= outcome.high_watermark) co_return outcome;
+  auto read = co_await log->read(request.offset, outcome.high_watermark, std::max<uint64_t>(request.max_bytes, 1), loop);
+  if (!read) {
+    const Status& status = read.error().status;
+    log_failed(status);
+    context_.metrics.read_errors.fetch_add(1, std::memory_order_relaxed);
+    // Trimmed between our look and the storage's: for the reader it is out of range.
+    outcome.error = to_error_code(status);
+    co_return outcome;
+  }
+  outcome.slices = std::move(read->slices);
+  outcome.lease = std::move(read->lease);
+  outcome.bytes = read->bytes;
+  context_.metrics.bytes_read.fetch_add(read->bytes, std::memory_order_relaxed);
+  co_return outcome;
+}
+
+Task<tl::expected<std::vector<uint8_t>, Status>> Partition::read_batch(int64_t offset, Loop& loop) {
+  std::shared_ptr<host::Log> log;
+  int64_t limit = 0;
+  {
+    std::lock_guard lock(mutex_);
+    log = log_;
+    limit = high_watermark_;
+  }
+  auto read = co_await log->read(offset, limit, 1, loop);
+  if (!read) co_return tl::unexpected(read.error().status);
+  auto bytes = host::gather(*read);
+  if (!bytes) co_return tl::unexpected(bytes.error());
+  co_return std::vector<uint8_t>(bytes->begin(), bytes->end());
+}
+
+Task<OffsetAnswer> Partition::find_timestamp(int64_t timestamp, Loop& loop) {
+  std::shared_ptr<host::Log> log;
+  int64_t start = 0;
+  int64_t end = 0;
+  {
+    std::lock_guard lock(mutex_);
+    log = log_;
+    start = log_start_;
+    end = high_watermark_;
+  }
+  auto found = co_await log->locate(timestamp, loop);
+  if (!found) co_return OffsetAnswer{to_error_code(found.error())};
+  int64_t at = std::max(*found, start);
+  // The batch has a record with that time, unless records before the log start, or gaps, are in the way.
+  for (int looked = 0; at < end && looked < kMaxBatchesLookedInto; ++looked) {
+    auto bytes = co_await read_batch(at, loop);
+    if (!bytes) co_return OffsetAnswer{to_error_code(bytes.error())};
+    auto batch = records::BatchView::parse(*bytes);
+    if (!batch) break;
+    if (batch->max_timestamp() >= timestamp && !batch->is_control()) {
+      auto record = records::find_timestamp(*batch, timestamp, kMaxDecompressedBytes, start);
+      if (!record) co_return OffsetAnswer{ErrorCode::kCorruptMessage};
+      if (record->has_value()) {
+        co_return OffsetAnswer{ErrorCode::kNone, (*record)->offset, (*record)->timestamp, batch->leader_epoch()};
+      }
+    }
+    at = batch->next_offset();
+  }
+  co_return OffsetAnswer{};
+}
+
+Task<OffsetAnswer> Partition::find_max_timestamp(Loop& loop) {
+  int64_t greatest = -1;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& segment : state_.segments) greatest = std::max(greatest, segment.max_timestamp);
+  }
+  if (greatest < 0) co_return OffsetAnswer{};
+  co_return co_await find_timestamp(greatest, loop);
+}
+
+Task<OffsetAnswer> Partition::list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop) {
+  auto keep = shared_from_this();
+  OffsetAnswer answer;
+  answer.error = co_await ready(loop);
+  if (answer.error != ErrorCode::kNone) co_return answer;
+  answer.error = check_epoch(current_leader_epoch);
+  if (answer.error != ErrorCode::kNone) co_return answer;
+  if (timestamp == kMaxTimestamp) co_return co_await find_max_timestamp(loop);
+  if (timestamp >= 0) co_return co_await find_timestamp(timestamp, loop);
+  std::lock_guard lock(mutex_);
+  switch (timestamp) {
+    case kLatest:
+      answer.offset = high_watermark_;
+      answer.leader_epoch = leader_epoch();
+      break;
+    case kEarliest:
+    case kEarliestLocal:
+      answer.offset = log_start_;
+      answer.leader_epoch = state_.epoch_at(log_start_);
+      if (answer.leader_epoch < 0) answer.leader_epoch = leader_epoch();
+      break;
+    case kLatestTiered: break;  // nothing is tiered: -1
+    default: answer.error = ErrorCode::kUnsupportedVersion;
+  }
+  co_return answer;
+}
+
+Task<OffsetAnswer> Partition::end_of_epoch(int32_t epoch, int32_t current_leader_epoch, Loop& loop) {
+  auto keep = shared_from_this();
+  OffsetAnswer answer;
+  answer.error = co_await ready(loop);
+  if (answer.error != ErrorCode::kNone) co_return answer;
+  answer.error = check_epoch(current_leader_epoch);
+  if (answer.error != ErrorCode::kNone) co_return answer;
+  std::lock_guard lock(mutex_);
+  const EpochStart end = state_.end_of_epoch(epoch, leader_epoch(), high_watermark_);
+  answer.leader_epoch = end.epoch;
+  answer.offset = end.offset;
+  co_return answer;
+}
+
+Task<OffsetAnswer> Partition::delete_records(int64_t offset, Loop& loop) {
+  auto keep = shared_from_this();
+  OffsetAnswer answer;
+  answer.error = co_await ready(loop);
+  if (answer.error != ErrorCode::kNone) co_return answer;
+  {
+    std::lock_guard lock(mutex_);
+    if (offset == -1) offset = high_watermark_;
+    if (offset < 0 || offset > high_watermark_) {
+      answer.error = ErrorCode::kOffsetOutOfRange;
+      co_return answer;
+    }
+  }
+  Status status = co_await move_start(offset, loop);
+  if (!status.ok()) {
+    log_failed(status);
+    answer.error = to_error_code(status);
+    co_return answer;
+  }
+  std::lock_guard lock(mutex_);
+  answer.offset = log_start_;
+  co_return answer;
+}
+
+}  // namespace sluice::partition
