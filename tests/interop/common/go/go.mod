@@ -1,0 +1,3 @@
+module sluice.test/interop
+
+go 1.26
