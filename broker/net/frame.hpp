@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.hpp"
@@ -39,13 +40,13 @@ class Frame {
 
  private:
   friend class FramePool;
-  Frame(std::shared_ptr<FramePool> pool, uint8_t* data, size_t size, int size_class)
-      : pool_(std::move(pool)), data_(data), size_(size), size_class_(size_class) {}
+  Frame(std::shared_ptr<FramePool> pool, uint8_t* data, size_t size, size_t mapped_bytes)
+      : pool_(std::move(pool)), data_(data), size_(size), mapped_bytes_(mapped_bytes) {}
 
   std::shared_ptr<FramePool> pool_;
   uint8_t* data_;
   size_t size_;
-  int size_class_;  // -1: malloc
+  size_t mapped_bytes_;  // 0: from malloc
   int64_t accounted_ = 0;
 };
 
@@ -58,11 +59,11 @@ class FramePool : public std::enable_shared_from_this<FramePool> {
   static constexpr size_t kMinPooledBytes = 32 << 10;
   /// Unused memory the pool keeps at most.
   static constexpr size_t kMaxIdleBytes = 64 << 20;
-  /// Frames above this are never kept.
+  /// Memory of larger frames goes back to the system at once.
   static constexpr size_t kMaxKeptFrameBytes = 16 << 20;
 
-  /// `budget` gets back what a frame accounted for; it must outlive every frame.
-  static std::shared_ptr<FramePool> create(MemoryBudget& budget);
+  /// `budget` gets back what a frame accounted for.
+  static std::shared_ptr<FramePool> create(std::shared_ptr<MemoryBudget> budget);
   ~FramePool();
 
   /// A frame of `size` bytes, contents undefined, nothing accounted yet. Null if there is no memory. Any thread.
@@ -75,17 +76,19 @@ class FramePool : public std::enable_shared_from_this<FramePool> {
 
  private:
   friend class Frame;
-  static constexpr int kClasses = 13;  // 32 KiB to 128 MiB
+  /// Powers of two from kMinPooledBytes to kMaxKeptFrameBytes.
+  static constexpr size_t kClasses = 10;
 
-  explicit FramePool(MemoryBudget& budget) : budget_(budget) {}
-  void put_back(Frame& frame);
+  explicit FramePool(std::shared_ptr<MemoryBudget> budget) : budget_(std::move(budget)) {}
+  static size_t class_of(size_t mapped_bytes);
+  void put_back(uint8_t* data, size_t mapped_bytes);
 
   struct SizeClass {
     std::vector<uint8_t*> idle;
     size_t least_idle = 0;  // since the last trim()
   };
 
-  MemoryBudget& budget_;
+  const std::shared_ptr<MemoryBudget> budget_;
   mutable std::mutex mutex_;
   std::array<SizeClass, kClasses> classes_;  // guarded by mutex_
   size_t idle_bytes_ = 0;                    // guarded by mutex_

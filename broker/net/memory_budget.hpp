@@ -45,10 +45,14 @@ class MemoryBudget {
 
   /// Waits for `bytes`. `granted` runs on `executor` once they are reserved, never before this returns. `in_progress`:
   /// the frame has been begun; it goes before new frames, and may overdraw: then Wait::overdrawn() says so, and
-  /// end_overdraft() is due when the frame is whole or dropped. To be followed by give_up(), unless `granted` has run.
+  /// end_overdraft() is due when the frame is whole or dropped; what else it needs is for overdraw(). To be followed by
+  /// give_up(), unless `granted` has run.
   std::shared_ptr<Wait> wait(int64_t bytes, bool in_progress, Executor& executor, Job granted);
   /// Leaves the queue, or gives back what was granted and not yet used. `granted` may still run if it was on its way.
   void give_up(Wait& wait);
+
+  /// Reserves whatever is used already. For the frame that overdraws, until end_overdraft().
+  void overdraw(int64_t bytes) { used_.fetch_add(bytes, std::memory_order_seq_cst); }
 
   /// Gives bytes back, and so memory to those who wait.
   void release(int64_t bytes);

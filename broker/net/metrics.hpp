@@ -21,7 +21,8 @@ struct NetMetrics {
   Counter bytes_in{0};
   Counter bytes_out{0};
 
-  Counter frames_negative{0};   // size below zero
+  Counter frames_negative{0};   // size below 0
+  Counter frames_empty{0};      // size 0
   Counter frames_too_large{0};  // size above socket.request.max.bytes
   Counter frames_cut{0};        // the peer left in the middle of one
   Counter frames_late{0};       // not whole by the deadline

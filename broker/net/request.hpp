@@ -23,10 +23,10 @@ namespace sluice::net {
 /// Where to listen, and what to tell clients about it.
 struct ListenerOptions {
   std::string name = "PLAINTEXT";
-  std::string host = "127.0.0.1";  // an address, or a name that resolves to one
-  uint16_t port = 9092;            // 0: any free one; a connection sees the one that was bound
-  std::string advertised_host;     // empty: host
-  uint16_t advertised_port = 0;    // 0: the bound port; a connection sees it filled in
+  std::string host = "127.0.0.1";    // an address, or a name that resolves to one
+  uint16_t port = 9092;              // 0: any free one; a connection sees the one that was bound
+  std::string advertised_host = {};  // empty: host
+  uint16_t advertised_port = 0;      // 0: the bound port; a connection sees it filled in
 };
 
 using CloseId = uint64_t;
@@ -74,7 +74,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
  protected:
   Connection(uint64_t id, std::shared_ptr<const ListenerOptions> listener, Loop& loop)
       : id_(id), listener_(std::move(listener)), loop_(loop) {}
-  /// Sets closed() and runs the callbacks, each without the others' knowledge; later calls do nothing.
+  /// Sets closed() and runs what on_close() was given, which may call anything, this connection too. Later calls do
+  /// nothing.
   void mark_closed();
 
   const uint64_t id_;
@@ -84,6 +85,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   uint16_t peer_port_ = 0, local_port_ = 0;
 
  private:
+  void run_close_jobs();
+
   std::string client_software_name_, client_software_version_;
   std::any slot_;
   std::atomic<bool> closed_{false};

@@ -39,9 +39,9 @@ enum class LogLevel { information, warning, error };
 using LogFunction = std::function<void(LogLevel, std::string_view)>;
 
 struct ServerOptions {
-  std::vector<ListenerOptions> listeners;
-  NetLimits limits;
-  LogFunction log;  // empty: silence
+  std::vector<ListenerOptions> listeners = {};
+  NetLimits limits = {};
+  LogFunction log = {};  // empty: silence
 };
 
 /// Thread-safe, but for destruction. The loops must outlive it, and every request it has handed out.
