@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A storage adapter's shared object, loaded and judged. Whatever is wrong with it comes back as one sentence that names the
-// file and, where versions are the matter, both versions. Libraries are never unloaded.
+// A storage adapter's shared object, loaded and judged. Whatever is wrong with it comes back as one sentence that names
+// the file and, where versions are the matter, both versions. Libraries are never unloaded.
 #pragma once
 
 #include <memory>
@@ -16,9 +16,10 @@ namespace sluice::host {
 /// One loaded adapter. Immutable; any thread; lives as long as the process.
 class Library {
  public:
-  /// Loads the adapter at an absolute `path` (dlopen with RTLD_NOW | RTLD_LOCAL) and passes it through the version gate: magic,
-  /// size, equal major, this host's minor at least the adapter's lowest. INVALID with file and both versions otherwise;
-  /// NOT_FOUND if there is no such file. Loading the same file twice gives the same Library. Any thread; may block.
+  /// Loads the adapter at an absolute `path` (dlopen with RTLD_NOW | RTLD_LOCAL) and passes it through the version
+  /// gate: magic, size, equal major, this host's minor at least the adapter's lowest. INVALID with file and both
+  /// versions otherwise; NOT_FOUND if there is no such file. Loading the same file twice gives the same Library. Any
+  /// thread; may block.
   static Result<std::shared_ptr<const Library>> load(const std::string& path);
 
   /// For adapters that are linked into a test. `plugin` must live for ever.
@@ -39,8 +40,8 @@ class Library {
 /// `<directory>/libdisk.so`. Anything relative with a slash is INVALID. Never looks into the working directory.
 Result<std::string> resolve_library(std::string_view name, const std::string& directory);
 
-/// The folder of the plugins: $SLUICE_PLUGIN_DIRECTORY, else `../plugins` or `../lib/sluice/plugins` beside the executable's
-/// folder, whichever exists.
+/// The folder of the plugins: $SLUICE_PLUGIN_DIRECTORY, else `../plugins` or `../lib/sluice/plugins` beside the
+/// executable's folder, whichever exists.
 std::string default_plugin_directory();
 
 }  // namespace sluice::host

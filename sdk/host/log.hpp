@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One log of a storage, as its single writer sees it. The host keeps one append in flight; what is queued meanwhile becomes
-// the next unit (group commit for every engine), so that order after a failure is no question. An append whose outcome is
-// unknown is settled by a fence with a higher attempt before anybody hears of it.
+// One log of a storage, as its single writer sees it. The host keeps one append in flight; what is queued meanwhile
+// becomes the next unit (group commit for every engine), so that order after a failure is no question. An append whose
+// outcome is unknown is settled by a fence with a higher attempt before anybody hears of it.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace sluice::host {
 
-/// A place in a log's life as a writer: appends name the generation they were numbered in, and every failure starts a new one,
-/// so that what was numbered behind a failed append is refused instead of landing with a hole before it.
+/// A place in a log's life as a writer: appends name the generation they were numbered in, and every failure starts a
+/// new one, so that what was numbered behind a failed append is refused instead of landing with a hole before it.
 struct WritePosition {
   int64_t end = 0;  // offset that the next batch gets, everything queued counted
   uint64_t generation = 0;
@@ -24,8 +24,8 @@ struct WritePosition {
 
 /// What became of one queued batch.
 struct AppendOutcome {
-  /// OK: durable as asked. FENCED: another writer took over, for good. Every other error: not there and never will be. UNKNOWN
-  /// comes only where no fence can settle it (NATIVE, or the deadline for settling passed).
+  /// OK: durable as asked. FENCED: another writer took over, for good. Every other error: not there and never will be.
+  /// UNKNOWN comes only where no fence can settle it (NATIVE, or the deadline for settling passed).
   Status status;
   int64_t first_offset = -1;  // NATIVE: as given by the engine; LOG: as asked for
   int64_t last_offset = -1;
@@ -35,13 +35,16 @@ struct AppendOutcome {
 /// One whole record batch to append.
 struct AppendEntry {
   std::span<const uint8_t> bytes;  // valid until done was called
+  /// What keeps `bytes` alive. The host holds it until the adapter has let go of them, which may be after done where
+  /// the adapter is overdue. Without an owner the host copies the bytes when it sends them.
+  std::shared_ptr<const void> owner;
   int64_t base_offset = 0;
   int64_t last_offset = 0;
   int64_t max_timestamp = 0;
   uint32_t record_count = 0;
   bool sync = false;  // SLUICE_APPEND_SYNC for the unit that carries it
-  /// Called exactly once, in the order of enqueue. On the thread inside send(), or on `executor` of the first entry of its unit.
-  /// Never with a lock of the host's held.
+  /// Called exactly once, in the order of enqueue. On the thread inside send(), or on `executor` of the first entry of
+  /// its unit. Never with a lock of the host's held.
   UniqueFunction<void(AppendOutcome)> done;
 };
 
@@ -91,27 +94,30 @@ struct Bounds {
   uint64_t capabilities = 0;
 };
 
-/// Thread-safe unless said otherwise. Create by Storage::open. Tasks resume on the executor given to them. All work that is
-/// under way keeps the Log alive.
+/// Thread-safe unless said otherwise. Create by Storage::open. Tasks resume on the executor given to them. All work
+/// that is under way keeps the Log alive.
 class Log {
  public:
   virtual ~Log() = default;
   virtual const LogDescriptor& descriptor() const = 0;
   virtual Storage& storage() = 0;
 
-  // ---- As the one writer (not on SEVERAL_WRITERS logs, not on NATIVE storages except append) ------------------------------
+  // ---- As the one writer (not on SEVERAL_WRITERS logs, not on NATIVE storages except append)
+  // ------------------------------
 
-  /// Fences the log with (leader_epoch, next attempt) and gives the position to write at: always before the first read or write
-  /// under a new epoch. FENCED: a higher token is in force. Repeating it is harmless. After an append was UNAVAILABLE or UNKNOWN
-  /// the host fences again by itself. Waits for an append in flight (or its deadline). NATIVE: no fence, only the bounds.
+  /// Fences the log with (leader_epoch, next attempt) and gives the position to write at: always before the first read
+  /// or write under a new epoch. FENCED: a higher token is in force. Repeating it is harmless. After an append was
+  /// UNAVAILABLE or UNKNOWN the host fences again by itself. Waits for an append in flight (or its deadline). NATIVE:
+  /// no fence, only the bounds.
   virtual Task<Result<WritePosition>> acquire(int32_t leader_epoch, Executor& on) = 0;
   /// Where the next batch goes. Valid after acquire; changes with every enqueue and every failure.
   virtual WritePosition position() const = 0;
 
-  /// Queues one batch behind all that are queued. Pure arithmetic: no I/O, never calls done; may be called with the caller's lock
-  /// held. `entry.base_offset` must be >= position().end of `generation` (above it: a gap). Refused, without done ever being called:
-  /// CONFLICT when `generation` is not the present one; BUSY when the storage's bytes in flight are spent; FENCED; TOO_LARGE
-  /// beyond the storage's largest unit; UNAVAILABLE before acquire or while the storage is down.
+  /// Queues one batch behind all that are queued. Pure arithmetic: no I/O, never calls done; may be called with the
+  /// caller's lock held. `entry.base_offset` must be >= position().end of `generation` (above it: a gap). Refused,
+  /// without done ever being called: CONFLICT when `generation` is not the present one; BUSY when the storage's bytes
+  /// in flight are spent; FENCED; TOO_LARGE beyond the storage's largest unit; UNAVAILABLE before acquire or while the
+  /// storage is down.
   virtual Status enqueue(AppendEntry entry, uint64_t generation, Executor& executor) = 0;
   /// Sends what is queued if no append is in flight. Call after enqueue, without locks held: done may run inside.
   virtual void send() = 0;
@@ -122,17 +128,20 @@ class Log {
   /// Absent: a Result holding nullopt.
   virtual Task<Result<std::optional<std::string>>> load(std::string name, Executor& on) = 0;
 
-  // ---- On logs that several write (SEVERAL_WRITERS) ------------------------------------------------------------------------
+  // ---- On logs that several write (SEVERAL_WRITERS)
+  // ------------------------------------------------------------------------
 
-  /// Appends the batches as one unit with token 0 exactly at `at`. CONFLICT: outcome.log_end is the end. UNKNOWN is the caller's to
-  /// settle: the same unit at the same `at` again until OK or CONFLICT.
+  /// Appends the batches as one unit with token 0 exactly at `at`. CONFLICT: outcome.log_end is the end. UNKNOWN is the
+  /// caller's to settle: the same unit at the same `at` again until OK or CONFLICT.
   virtual Task<AppendOutcome> append_at(int64_t at, std::vector<std::string> batches, Executor& on) = 0;
   virtual Task<Status> trim_shared(int64_t offset, Executor& on) = 0;
 
-  // ---- For everybody ---------------------------------------------------------------------------------------------------------
+  // ---- For everybody
+  // ---------------------------------------------------------------------------------------------------------
 
   /// See the ABI; file ranges come as they are. BUSY when the storage's lease budget is spent.
-  virtual Task<tl::expected<ReadResult, ReadError>> read(int64_t offset, int64_t limit, uint64_t max_bytes, Executor& on) = 0;
+  virtual Task<tl::expected<ReadResult, ReadError>> read(int64_t offset, int64_t limit, uint64_t max_bytes,
+                                                         Executor& on) = 0;
   virtual Task<Result<Bounds>> bounds(Executor& on) = 0;
   /// Base offset of the first batch whose greatest timestamp is >= `timestamp`; none: the end.
   virtual Task<Result<int64_t>> locate(int64_t timestamp, Executor& on) = 0;

@@ -32,7 +32,8 @@ struct OptionError {
 
 /// Checks names (an unknown one suggests the nearest), types, ranges, choices, required ones, and fills in defaults.
 /// `base_directory`: what PATH options are relative to.
-tl::expected<std::vector<OptionValue>, OptionError> check_options(const sluice_plugin& plugin, const OptionInputs& inputs,
+tl::expected<std::vector<OptionValue>, OptionError> check_options(const sluice_plugin& plugin,
+                                                                  const OptionInputs& inputs,
                                                                   const std::string& base_directory);
 
 /// "64KiB", "1MiB", "2GiB", "100" -> bytes.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One storage: an adapter made with its options, started, and watched. Every call has a deadline, bytes in flight and bytes
-// lent out have budgets, and a call that is overdue is answered UNKNOWN here while its memory stays pinned until the adapter
-// completes it. Completions are posted to the executor that the caller named; nothing runs on an adapter's thread.
+// One storage: an adapter made with its options, started, and watched. Every call has a deadline, bytes in flight and
+// bytes lent out have budgets, and a call that is overdue is answered UNKNOWN here while its memory stays pinned until
+// the adapter completes it. Completions are posted to the executor that the caller named; nothing runs on an adapter's
+// thread.
 #pragma once
 
 #include <array>
@@ -52,17 +53,30 @@ struct Condition {
   std::string advice;
 };
 
+class Timers;
+
+/// Checked mode found that the adapter does not keep the contract.
+struct Breach {
+  std::string call;      // "append"
+  std::string text;      // one sentence
+  bool warning = false;  // suspicious, not proven: waiting inside an asynchronous call
+};
+
 struct StorageOptions {
   std::string name;            // in plugins.json
   std::string data_directory;  // absolute
   OptionInputs inputs;
-  bool checked = false;        // verify that the adapter keeps the contract; breaches are logged and counted
+  bool checked = false;  // verify that the adapter keeps the contract; breaches are logged and counted
   int64_t call_timeout_ms = 30'000;
   int64_t lifecycle_timeout_ms = 30'000;
   uint64_t max_bytes_in_flight = 256ull << 20;  // appends queued or sent; beyond: BUSY
   uint64_t max_bytes_leased = 256ull << 20;     // reads lent out; beyond, a read is BUSY
   /// A line for the operator. Any thread. Default: standard error.
   UniqueFunction<void(int level, const std::string& text)> log;
+  /// Checked mode: every breach. Any thread, one call at a time; must not call the storage.
+  UniqueFunction<void(const Breach& breach)> on_breach;
+  /// The watchdog's clock; must outlive the process's storages. Default: the machine's.
+  Timers* timers = nullptr;
 };
 
 /// Counters, for metrics. All monotonic but the gauges.
@@ -70,6 +84,10 @@ struct StorageMetrics {
   std::atomic<uint64_t> appends{0}, append_bytes{0}, append_errors{0};
   std::atomic<uint64_t> reads{0}, read_bytes{0}, read_errors{0};
   std::atomic<uint64_t> overdue{0}, fences{0}, settled_applied{0}, settled_absent{0}, breaches{0}, refused_busy{0};
+  /// Fences that found a log's end below what had been acknowledged: the storage lost data.
+  std::atomic<uint64_t> data_losses{0};
+  /// Appends whose outcome nobody could find out before the deadline for settling.
+  std::atomic<uint64_t> unsettled{0};
   std::atomic<int64_t> bytes_in_flight{0}, bytes_leased{0}, tickets_pending{0};
 };
 
@@ -77,15 +95,16 @@ struct StorageMetrics {
 class Storage : public std::enable_shared_from_this<Storage> {
  public:
   /// Checks the options and makes the adapter's storage. The error's text names the option where one is at fault.
-  static tl::expected<std::shared_ptr<Storage>, OptionError> create(std::shared_ptr<const Library> library, StorageOptions options);
+  static tl::expected<std::shared_ptr<Storage>, OptionError> create(std::shared_ptr<const Library> library,
+                                                                    StorageOptions options);
   virtual ~Storage() = default;
 
   virtual const std::string& name() const = 0;
   virtual const Library& library() const = 0;
   virtual StorageMetrics& metrics() = 0;
 
-  /// [blocks] Connects. May be repeated after a failure. An adapter that does not return by the deadline is left to its thread
-  /// and the answer is UNAVAILABLE; the storage stays unusable until that call comes back.
+  /// [blocks] Connects. May be repeated after a failure. An adapter that does not return by the deadline is left to its
+  /// thread and the answer is UNAVAILABLE; the storage stays unusable until that call comes back.
   virtual Result<Condition> start() = 0;
   /// [blocks] Drains and lets go. UNAVAILABLE with what is left when the deadline came first.
   virtual Status stop(int64_t deadline_ms) = 0;
