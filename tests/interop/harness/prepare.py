@@ -176,7 +176,7 @@ def node_suite(folder):
     def make():
         for manifest in manifests:
             shutil.copy(manifest, directory)
-        step("npm ci", ["npm", "ci", "--no-audit", "--no-fund", "--cache", CACHE / "npm"], directory=directory)
+        step("npm ci", ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", CACHE / "npm"], directory=directory)
 
     once(directory, make)
     return [node, sources / "suite.js"], {"NODE_PATH": str(directory / "node_modules")}
