@@ -5,6 +5,7 @@ Each client folder has an adapter that carries these calls out with that library
 does not have are left out by its `lacks`. Topics and groups are per case, so that a failure does not spread.
 """
 
+import sys
 import threading
 import time
 
@@ -161,8 +162,21 @@ class Scenarios:
     def _topic(self, case, partitions=PARTITIONS):
         topic = f"{self.prefix}-{case}"
         self.client.create_topic(topic, partitions)
-        wait_for(f"{topic} in the metadata", lambda: self.client.topics().get(topic) == partitions)
+        self._await_topic(topic, partitions)
         return topic
+
+    def _await_topic(self, topic, partitions):
+        """A broker may list a topic before its partitions answer; not every client tries again by itself."""
+
+        def ready():
+            try:
+                return (self.client.topics().get(topic) == partitions
+                        and all(self.client.offset(topic, p, "latest") == 0 for p in range(partitions)))
+            except Exception as error:
+                print(f"{topic}: {error!r}", file=sys.stderr)
+                return False
+
+        wait_for(f"{topic} to be ready", ready)
 
     def topics(self):
         topic = self._topic("topics")
@@ -352,8 +366,7 @@ class Scenarios:
         wait_for("the topic to be gone", lambda: topic not in self.client.topics())
         # A new topic of the same name starts empty.
         self.client.create_topic(topic, 1)
-        wait_for("the topic to be back", lambda: self.client.topics().get(topic) == 1)
-        check(self.client.offset(topic, 0, "latest") == 0, "a topic created again is not empty")
+        self._await_topic(topic, 1)
 
 
 def main(make_client):

@@ -384,6 +384,7 @@ public final class Suite {
         String topic = prefix + "-describe-configs";
         NewTopic wanted = new NewTopic(topic, 1, (short) 1).configs(Collections.singletonMap("retention.ms", "123456789"));
         get(admin.createTopics(Collections.singleton(wanted)).all());
+        waitFor(topic + " to be listed", () -> get(admin.listTopics().names()).contains(topic));
         ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
         Map<String, String> values = new HashMap<>();
         get(admin.describeConfigs(Collections.singleton(resource)).all()).get(resource).entries()

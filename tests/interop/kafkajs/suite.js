@@ -113,8 +113,15 @@ class Suite {
 
   async topic(name, numPartitions = PARTITIONS) {
     const topic = `${this.prefix}-${name}`;
-    check(await this.admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true }), `${topic} existed`);
-    await waitFor(`${topic} to be listed`, async () => (await this.admin.listTopics()).includes(topic));
+    check(await this.admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false }), `${topic} existed`);
+    // A broker may list a topic before its partitions answer, and the producer does not try again then.
+    await waitFor(`${topic} to be ready`, async () => {
+      try {
+        return (await this.admin.fetchTopicOffsets(topic)).length === numPartitions;
+      } catch (error) {
+        return false;
+      }
+    });
     return topic;
   }
 

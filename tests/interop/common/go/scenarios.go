@@ -167,7 +167,14 @@ func run(body func()) (reason string) {
 func (s *scenarios) topic(name string, count int) string {
 	topic := s.prefix + "-" + name
 	must(s.client.CreateTopic(topic, count))
-	waitFor(topic+" in the metadata", func() bool { return value(s.client.Topics())[topic] == count })
+	// A broker may list a topic before its partitions answer; not every client tries again by itself.
+	waitFor(topic+" to be ready", func() bool {
+		listed, err := s.client.Topics()
+		for p := int32(0); p < int32(count) && err == nil; p++ {
+			_, err = s.client.OffsetAt(topic, p, Latest)
+		}
+		return err == nil && listed[topic] == count
+	})
 	return topic
 }
 
