@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "disk/workers.hpp"
+
+#include <pthread.h>
+
+#include <utility>
+
+namespace sluice::disk {
+
+namespace {
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+}  // namespace
+
+Workers::Workers(std::string name, size_t max_threads, std::chrono::microseconds watch)
+    : name_(std::move(name)), max_threads_(max_threads), watch_(watch) {}
+
+Workers::~Workers() {
+  join();
+}
+
+void Workers::post(Task task) {
+  std::unique_lock lock(mutex_);
+  queue_.push_back(std::move(task));
+  queued_.store(queue_.size(), std::memory_order_relaxed);
+  if (idle_ < queue_.size() && threads_.size() < max_threads_ && !stopping_) {
+    threads_.emplace_back([this] { run(); });
+    return;
+  }
+  const bool wake = sleeping_ > 0 && idle_ - sleeping_ < queue_.size();  // those that watch will see it by themselves
+  lock.unlock();
+  if (wake) wake_.notify_one();
+}
+
+void Workers::join() {
+  std::vector<std::thread> threads;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    threads.swap(threads_);
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads) thread.join();
+  std::lock_guard lock(mutex_);
+  stopping_ = false;
+}
+
+void Workers::run() {
+  pthread_setname_np(pthread_self(), name_.c_str());
+  std::unique_lock lock(mutex_);
+  while (wait_for_work(lock)) {
+    Task task = std::move(queue_.front());
+    queue_.pop_front();
+    queued_.store(queue_.size(), std::memory_order_relaxed);
+    lock.unlock();
+    task();
+    task = nullptr;
+    lock.lock();
+  }
+}
+
+bool Workers::wait_for_work(std::unique_lock<std::mutex>& lock) {
+  ++idle_;
+  if (queue_.empty() && !stopping_ && watch_.count() > 0) {
+    lock.unlock();
+    const auto until = std::chrono::steady_clock::now() + watch_;
+    while (queued_.load(std::memory_order_relaxed) == 0 && std::chrono::steady_clock::now() < until) relax();
+    lock.lock();
+  }
+  ++sleeping_;
+  wake_.wait(lock, [&] { return !queue_.empty() || stopping_; });
+  --sleeping_;
+  --idle_;
+  return !queue_.empty();
+}
+
+}  // namespace sluice::disk
