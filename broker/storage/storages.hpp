@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The broker's storages: loaded, created, started, and found by name. Thread-safe once opened; start, stop and health block.
+// The broker's storages: loaded, created, started, and found by name. Thread-safe once opened; start, stop and health
+// block.
 #pragma once
 
 #include <functional>
@@ -16,16 +17,18 @@ namespace sluice::storage {
 
 struct StoragesOptions {
   std::string data_directory;
-  std::string plugin_directory;  // where libraries named without a path lie
-  bool checked = false;          // every adapter under the checked host
+  std::string plugin_directory;           // where libraries named without a path lie
+  bool checked = false;                   // every adapter under the checked host
+  int64_t lifecycle_timeout_ms = 30'000;  // of one start or creation
   /// A line for the operator: level as in the ABI. Any thread.
   std::function<void(int level, const std::string& text)> log;
 };
 
 class Storages {
  public:
-  /// Loads the libraries, checks the options against their tables and creates the storages. A storage that is not required and
-  /// cannot be had is reported and left out; a required one is an error with file, JSON path and reason.
+  /// Loads the libraries, checks the options against their tables and creates the storages. A storage that is not
+  /// required and cannot be had is reported and left out; a required one is an error with file, JSON path and reason.
+  /// The storage of the broker's own logs is always required.
   static Result<std::unique_ptr<Storages>> open(PluginsConfig config, StoragesOptions options);
   ~Storages();
 
@@ -47,6 +50,9 @@ class Storages {
 
  private:
   Storages(PluginsConfig config, StoragesOptions options);
+  bool is_required(std::string_view name) const;
+  Status start_one(host::Storage& storage) const;
+
   PluginsConfig config_;
   StoragesOptions options_;
   std::vector<std::shared_ptr<host::Storage>> storages_;
