@@ -34,6 +34,45 @@ struct NetMetrics {
   Counter closed_by_dispatch{0};  // Response::close_connection
   Counter file_reads_cold{0};
   Counter file_read_errors{0};
+
+  /// Calls `visit(name, help, value, is_gauge)` for each, named for Prometheus.
+  template <class Visitor>
+  void show(Visitor&& visit) const {
+    const auto counter = [&](const char* name, const char* help, const Counter& of) {
+      visit(name, help, static_cast<double>(of.load(std::memory_order_relaxed)), false);
+    };
+    const auto gauge = [&](const char* name, const char* help, const std::atomic<int64_t>& of) {
+      visit(name, help, static_cast<double>(of.load(std::memory_order_relaxed)), true);
+    };
+    gauge("sluice_net_connections", "Open connections.", connections);
+    counter("sluice_net_accepted_total", "Connections accepted.", accepted);
+    counter("sluice_net_refused_max_connections_total", "Connections refused by max.connections.",
+            refused_max_connections);
+    counter("sluice_net_refused_max_connections_per_ip_total", "Connections refused by max.connections.per.ip.",
+            refused_max_connections_per_ip);
+    counter("sluice_net_accept_errors_total", "Failures to accept, such as too many open files.", accept_errors);
+    counter("sluice_net_requests_total", "Requests received.", requests);
+    gauge("sluice_net_requests_in_flight", "Requests without an answer so far.", requests_in_flight);
+    counter("sluice_net_received_bytes_total", "Bytes read from connections.", bytes_in);
+    counter("sluice_net_sent_bytes_total", "Bytes written to connections.", bytes_out);
+    counter("sluice_net_frames_negative_total", "Frames of negative size; each closed its connection.",
+            frames_negative);
+    counter("sluice_net_frames_empty_total", "Frames of size 0; each closed its connection.", frames_empty);
+    counter("sluice_net_frames_too_large_total", "Frames above socket.request.max.bytes.", frames_too_large);
+    counter("sluice_net_frames_cut_total", "Frames whose peer left in the middle.", frames_cut);
+    counter("sluice_net_frames_late_total", "Frames that did not arrive in time.", frames_late);
+    counter("sluice_net_frames_no_memory_total", "Frames that the system had no memory for.", frames_no_memory);
+    counter("sluice_net_memory_waits_total", "Times that reading paused because queued.max.request.bytes was used up.",
+            budget_waits);
+    counter("sluice_net_pipeline_waits_total", "Times that reading paused because a connection's responses waited.",
+            pipeline_waits);
+    counter("sluice_net_closed_idle_total", "Connections closed by connections.max.idle.ms.", closed_idle);
+    counter("sluice_net_closed_stalled_total", "Connections closed because the peer did not read.", closed_stalled);
+    counter("sluice_net_closed_by_broker_total", "Connections closed after a response that asked for it.",
+            closed_by_dispatch);
+    counter("sluice_net_file_reads_cold_total", "Reads of log files that were not in the page cache.", file_reads_cold);
+    counter("sluice_net_file_read_errors_total", "Reads of log files that failed.", file_read_errors);
+  }
 };
 
 }  // namespace sluice::net

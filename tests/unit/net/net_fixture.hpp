@@ -162,8 +162,10 @@ class ServerTest : public testing::Test {
  protected:
   void TearDown() override {
     held_.answer_all();
-    if (server_) server_->stop(1000);
+    if (!server_) return;
+    server_->stop(1000);
     held_.answer_all();
+    EXPECT_TRUE(eventually([this] { return metrics().requests_in_flight == 0; }));
   }
 
   void serve(NetLimits limits = {}, Dispatch dispatch = nullptr, std::vector<ListenerOptions> listeners = {}) {

@@ -58,7 +58,12 @@ TEST_F(ServerTest, StopFlushesWhatAPeerIsSlowToRead) {
 }
 
 TEST_F(ServerTest, StopCutsOffAfterItsDeadlineAndLateAnswersAreHarmless) {
-  serve();
+  std::atomic<bool> ended{false};
+  serve({}, [&](Request request) -> Task<Response> {
+    Response response = co_await held_.hold(std::move(request));
+    ended = true;
+    co_return response;
+  });
   const Client client(port());
   ASSERT_TRUE(client.send_frame("hold"));
   ASSERT_TRUE(eventually([&] { return held_.size() == 1; }));
@@ -67,6 +72,7 @@ TEST_F(ServerTest, StopCutsOffAfterItsDeadlineAndLateAnswersAreHarmless) {
   EXPECT_TRUE(client.at_end());
   server_.reset();
   EXPECT_TRUE(held_.answer("hold", "nobody hears"));
+  EXPECT_TRUE(eventually([&] { return ended.load(); }));
 }
 
 TEST_F(ServerTest, StopWithoutConnectionsIsImmediate) {
