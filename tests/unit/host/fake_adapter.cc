@@ -455,7 +455,7 @@ std::shared_ptr<Storage> FakeEngine::start(StorageOptions options) {
 }
 
 sluice_status FakeEngine::submit(std::shared_ptr<Command> command) {
-  if (on_call) on_call(command->name);
+  if (on_call) on_call(*command);
   std::unique_lock lock(mutex);
   if (refuse) {
     if (const std::optional<sluice_status> status = refuse(*command)) return *status;

@@ -78,7 +78,7 @@ class FakeEngine {
   /// Given: this status is the answer, and nothing is carried out.
   std::function<std::optional<sluice_status>(const Command&)> refuse;
   /// Called first thing in every asynchronous call; may throw.
-  std::function<void(const std::string& name)> on_call;
+  std::function<void(const Command&)> on_call;
   /// After a call was carried out inline or by the thread: may change the status, or complete the ticket itself.
   std::function<sluice_status(Command&, sluice_status)> on_outcome;
   uint64_t largest_unit = 0;
