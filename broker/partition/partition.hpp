@@ -102,6 +102,7 @@ class Partition : public std::enable_shared_from_this<Partition> {
 
   const cluster::TopicPtr& topic() const { return topic_; }
   int32_t index() const { return index_; }
+  const cluster::TopicSettings& settings() const { return settings_; }
 
   /// Queues a batch, so that batches of one caller keep the order of the calls. Never waits. Any thread; call from a loop.
   void append(AppendRequest request, Loop& loop);

@@ -32,7 +32,16 @@ struct Bytes : std::span<const std::byte> {
 /// when it is encoded (short slices excepted); `keep_alive` is held until the encoded response is dropped, and must
 /// keep the slices' memory valid and unchanged that long. Decoding a response gives one slice into the decoded buffer.
 struct RecordsOut {
+  /// A part of an open file that goes before slices[before] (or to the end, where `before` is the number of slices).
+  struct FileSlice {
+    size_t before = 0;
+    int fd = -1;
+    uint64_t position = 0;
+    uint64_t length = 0;
+  };
+
   std::vector<std::span<const std::byte>> slices;
+  std::vector<FileSlice> files;  // in order
   std::shared_ptr<const void> keep_alive;
   /// Sent as null instead of as no bytes. Brokers send no bytes: some clients do not expect null.
   bool is_null = false;
@@ -40,9 +49,10 @@ struct RecordsOut {
   size_t size_bytes() const {
     size_t total = 0;
     for (const auto& slice : slices) total += slice.size();
+    for (const auto& file : files) total += file.length;
     return total;
   }
-  /// By content, wherever the slices are cut.
+  /// By content, wherever the slices are cut; parts of files are not looked into, and equal only themselves.
   friend bool operator==(const RecordsOut& a, const RecordsOut& b);
 };
 

@@ -91,17 +91,28 @@ void Writer::bytes(Bytes value, bool flexible) {
   append(value.data(), value.size());
 }
 
+void Writer::lend(const Segment& segment, size_t size_bytes) {
+  lent_.push_back({used_bytes_, segment});
+  lent_bytes_ += size_bytes;
+}
+
 void Writer::records(const RecordsOut& value, bool flexible, bool nullable) {
   if (value.is_null && nullable) return length(-1, flexible);
   length(static_cast<int64_t>(value.size_bytes()), flexible);
   bool borrowed = false;
-  for (const auto& slice : value.slices) {
+  auto file = value.files.begin();
+  for (size_t i = 0; i <= value.slices.size(); ++i) {
+    for (; file != value.files.end() && file->before == i; ++file) {
+      lend(Segment(file->fd, file->position, file->length), file->length);
+      borrowed = true;
+    }
+    if (i == value.slices.size()) break;
+    const auto& slice = value.slices[i];
     if (slice.size() < kCopyBelowBytes) {
       append(slice.data(), slice.size());
       continue;
     }
-    lent_.push_back({used_bytes_, slice});
-    lent_bytes_ += slice.size();
+    lend(Segment(slice), slice.size());
     borrowed = true;
   }
   if (borrowed && value.keep_alive) keep_alive_.push_back(value.keep_alive);

@@ -25,6 +25,17 @@ namespace sluice::protocol {
 /// Lent slices shorter than this are copied: an entry in a gathered write costs more.
 inline constexpr size_t kCopyBelowBytes = 1024;
 
+/// What goes out: memory, or, where fd >= 0, `file_length` bytes of an open file from `file_position` (the span is empty then).
+struct Segment : std::span<const std::byte> {
+  Segment(std::span<const std::byte> memory) : std::span<const std::byte>(memory) {}
+  Segment(const std::byte* data, size_t size_bytes) : std::span<const std::byte>(data, size_bytes) {}
+  Segment(int file, uint64_t position, uint64_t length) : fd(file), file_position(position), file_length(length) {}
+
+  int fd = -1;
+  uint64_t file_position = 0;
+  uint64_t file_length = 0;
+};
+
 /// An encoded message: spans to be written one after the other, with all that keeps them valid. Moves, does not copy.
 class Output {
  public:
@@ -35,15 +46,15 @@ class Output {
   Output& operator=(const Output&) = delete;
 
   /// Valid as long as this Output, also after it was moved.
-  std::span<const std::span<const std::byte>> segments() const { return segments_; }
+  std::span<const Segment> segments() const { return segments_; }
   size_t size_bytes() const { return size_bytes_; }
-  /// One contiguous copy, for tests and small messages.
+  /// One contiguous copy of the memory segments, for tests and small messages.
   std::vector<std::byte> to_vector() const;
 
  private:
   friend class Writer;
   std::unique_ptr<std::byte[]> owned_;
-  std::vector<std::span<const std::byte>> segments_;
+  std::vector<Segment> segments_;
   std::vector<std::shared_ptr<const void>> keep_alive_;
   size_t size_bytes_ = 0;
 };
@@ -138,7 +149,7 @@ class Writer {
  private:
   struct Lent {
     size_t position;  // in the own bytes, before which it goes
-    std::span<const std::byte> slice;
+    Segment slice;
   };
 
   template <class T>
@@ -153,6 +164,7 @@ class Writer {
     used_bytes_ += size_bytes;
   }
   void grow(size_t need_bytes);
+  void lend(const Segment& segment, size_t size_bytes);
   void null_text(bool flexible);
   /// A length or count as this version writes it; -1 is null.
   void length(int64_t value, bool flexible);

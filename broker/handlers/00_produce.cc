@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Produce, versions 3 to 13 (0 to 2, which carry older batch formats, are advertised and refused). No transactions: a
+// transactional batch is INVALID_TXN_STATE. Every batch is queued on its log before the handler first waits, so that requests
+// pipelined on one connection keep their order.
+#include <fmt/format.h>
+
+#include "handlers/handlers.hpp"
+#include "handlers/topics.hpp"
+#include "protocol/gen/produce.hpp"
+#include "records/validate.hpp"
+
+namespace sluice::handlers {
+namespace {
+
+using Request = protocol::ProduceRequest;
+using Response = protocol::ProduceResponse;
+using partition::ProduceOutcome;
+
+constexpr int16_t kFirstZstdVersion = 7;
+
+ErrorCode to_error_code(records::BatchError error) {
+  using records::BatchError;
+  switch (error) {
+    case BatchError::bad_crc:
+    case BatchError::too_short:
+    case BatchError::bad_length: return ErrorCode::kCorruptMessage;
+    case BatchError::too_large: return ErrorCode::kMessageTooLarge;
+    case BatchError::codec_not_allowed: return ErrorCode::kUnsupportedCompressionType;
+    case BatchError::bad_timestamp_type:
+    case BatchError::bad_timestamp:
+    case BatchError::timestamp_out_of_range: return ErrorCode::kInvalidTimestamp;
+    default: return ErrorCode::kInvalidRecord;
+  }
+}
+
+std::string_view explain(records::BatchError error) {
+  using records::BatchError;
+  switch (error) {
+    case BatchError::bad_crc: return "The record batch fails its checksum.";
+    case BatchError::too_large: return "The record batch is larger than max.message.bytes of the topic.";
+    case BatchError::trailing_bytes: return "Produce requests must contain exactly one record batch per partition.";
+    case BatchError::bad_magic: return "Only record batches of magic 2 are accepted.";
+    case BatchError::timestamp_out_of_range: return "A timestamp is further from the broker's clock than the topic allows.";
+    case BatchError::control_batch_from_client: return "Clients may not write control batches.";
+    default: return records::batch_error_name(error);
+  }
+}
+
+/// What becomes of the partitions of one request; shared with the appends under way.
+struct Collected {
+  explicit Collected(size_t count) : outcomes(count), left(count + 1) {}
+  std::vector<ProduceOutcome> outcomes;
+  std::atomic<size_t> left;  // those without an outcome, and the handler until it waits
+  std::optional<Resumer<bool>> resume;
+
+  void set(size_t index, ProduceOutcome outcome) {
+    outcomes[index] = std::move(outcome);
+    arrive();
+  }
+  void arrive() {
+    if (left.fetch_sub(1, std::memory_order_acq_rel) == 1) (*resume)(true);
+  }
+};
+
+ProduceOutcome refuse(ErrorCode error, std::string text = {}) { return {error, std::move(text), -1, -1, -1}; }
+
+/// Checks one partition's batch and queues it; the outcome comes to `collected`, now or later.
+void produce_one(const RequestContext& context, const Request& request, const cluster::TopicPtr& topic, ErrorCode topic_error,
+                 const Request::Partition& wanted, const std::shared_ptr<Collected>& collected, size_t index) {
+  Broker& broker = *context.broker;
+  if (topic_error != ErrorCode::kNone) return collected->set(index, refuse(topic_error));
+  if (request.acks < -1 || request.acks > 1) return collected->set(index, refuse(ErrorCode::kInvalidRequiredAcks));
+  auto partition = broker.partitions.find(topic, wanted.index);
+  if (!partition) return collected->set(index, refuse(ErrorCode::kUnknownTopicOrPartition));
+  if (!wanted.records || wanted.records->empty()) {
+    return collected->set(index, refuse(ErrorCode::kInvalidRecord, "Produce requests must contain exactly one record batch per partition."));
+  }
+  const auto writable = protocol::mutable_view(context.bytes, *wanted.records);
+  const MutableBytes batch(reinterpret_cast<uint8_t*>(writable.data()), writable.size());
+
+  const cluster::TopicSettings& settings = partition->settings();
+  records::BatchRules rules;
+  rules.max_batch_bytes = static_cast<size_t>(settings.max_message_bytes);
+  rules.allow_zstd = context.version() >= kFirstZstdVersion;
+  if (!settings.log_append_time) {
+    rules.max_timestamp_before_ms = settings.timestamp_before_max_ms;
+    rules.max_timestamp_after_ms = settings.timestamp_after_max_ms;
+  }
+  auto info = records::validate_batch(batch, rules, broker.clock.wall_ms());
+  if (!info) {
+    broker.metrics.refused_batches.fetch_add(1, std::memory_order_relaxed);
+    return collected->set(index, refuse(to_error_code(info.error()), std::string(explain(info.error()))));
+  }
+  if (info->is_transactional) return collected->set(index, refuse(ErrorCode::kInvalidTxnState, "Transactions are not offered."));
+
+  partition::AppendRequest append;
+  append.batch = batch;
+  append.keep_alive = context.frame;
+  append.info = *info;
+  append.executor = context.loop;
+  append.done = [collected, index](ProduceOutcome outcome) { collected->set(index, std::move(outcome)); };
+  partition->append(std::move(append), *context.loop);
+}
+
+Response encode_outcomes(const RequestContext& context, const Request& request, std::vector<ProduceOutcome>& outcomes) {
+  Response response;
+  size_t index = 0;
+  for (const auto& topic : request.topics) {
+    Response::Topic& out = response.topics.emplace_back();
+    out.name = std::string(topic.name);
+    out.topic_id = topic.topic_id;
+    for (const auto& partition : topic.partitions) {
+      ProduceOutcome& outcome = outcomes[index++];
+      Response::Partition& p = out.partitions.emplace_back();
+      p.index = partition.index;
+      p.error_code = outcome.error;
+      p.base_offset = outcome.error == ErrorCode::kNone ? outcome.base_offset : -1;
+      p.log_append_time_ms = outcome.log_append_time_ms;
+      p.log_start_offset = outcome.error == ErrorCode::kNone ? outcome.log_start : -1;
+      if (!outcome.message.empty()) p.error_message = std::move(outcome.message);
+      if (outcome.error == ErrorCode::kNotLeaderOrFollower && context.version() >= 10) {
+        p.current_leader.leader_id = context.broker->cluster.broker_id();
+      }
+    }
+  }
+  return response;
+}
+
+}  // namespace
+
+Task<Reply> produce(RequestContext context) {
+  auto request = protocol::decode<Request>(context.request.body, context.version());
+  if (!request) co_return malformed(context, request.error());
+  size_t count = 0;
+  for (const auto& topic : request->topics) count += topic.partitions.size();
+  auto collected = std::make_shared<Collected>(count);
+  size_t index = 0;
+  for (const auto& topic : request->topics) {
+    const bool by_id = context.version() >= 13;
+    const auto found = find_topic(*context.broker, by_id ? topic.topic_id : Uuid{}, topic.name);
+    ErrorCode error = ErrorCode::kNone;
+    if (!found) {
+      error = by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition;
+      if (!by_id && !cluster::check_topic_name(topic.name).ok()) error = ErrorCode::kInvalidTopicException;
+    }
+    for (const auto& partition : topic.partitions) produce_one(context, *request, found, error, partition, collected, index++);
+  }
+  co_await suspend_until<bool>(*context.loop, [&](Resumer<bool> resume) {
+    collected->resume = resume;
+    collected->arrive();
+  });
+
+  if (request->acks == 0) {
+    // Nobody waits for an answer: an error is told by closing.
+    Reply reply;
+    for (const auto& outcome : collected->outcomes) reply.close_connection = reply.close_connection || outcome.error != ErrorCode::kNone;
+    if (reply.close_connection && context.broker->log) {
+      context.broker->log(SLUICE_LOG_WARNING, fmt::format("connection {} from {} closed: an append with acks=0 failed", context.connection->id(),
+                                                          context.connection->peer()));
+    }
+    co_return reply;
+  }
+  co_return encode(context, encode_outcomes(context, *request, collected->outcomes));
+}
+
+}  // namespace sluice::handlers

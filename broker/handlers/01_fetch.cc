@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fetch, versions 4 to 18, with sessions (KIP-227), waiting for min_bytes, and diverging epochs (KIP-595). The last stable offset is
+// the high watermark while there are no transactions. No followers fetch from this broker: replica_id is ignored.
+#include <algorithm>
+#include <cstring>
+
+#include "handlers/fetch_sessions.hpp"
+#include "handlers/handlers.hpp"
+#include "handlers/topics.hpp"
+#include "protocol/gen/fetch.hpp"
+
+namespace sluice::handlers {
+namespace {
+
+using Request = protocol::FetchRequest;
+using Response = protocol::FetchResponse;
+using partition::FetchWaiter;
+using partition::Partition;
+using partition::ReadOutcome;
+
+constexpr int32_t kFinalEpoch = -1;
+constexpr int32_t kInitialEpoch = 0;
+constexpr int8_t kReadCommitted = 1;
+
+struct Target {
+  FetchedPartition asked;
+  std::shared_ptr<Partition> partition;  // nullptr: see outcome.error
+  ReadOutcome outcome;
+};
+
+std::vector<FetchedPartition> asked_partitions(const Request& request, bool by_id) {
+  std::vector<FetchedPartition> result;
+  for (const auto& topic : request.topics) {
+    for (const auto& partition : topic.partitions) {
+      FetchedPartition& p = result.emplace_back();
+      if (by_id) {
+        p.topic_id = topic.topic_id;
+      } else {
+        p.topic = std::string(topic.topic);
+      }
+      p.partition = partition.partition;
+      p.current_leader_epoch = partition.current_leader_epoch;
+      p.fetch_offset = partition.fetch_offset;
+      p.last_fetched_epoch = partition.last_fetched_epoch;
+      p.max_bytes = partition.partition_max_bytes;
+    }
+  }
+  return result;
+}
+
+std::vector<FetchedPartition> forgotten_partitions(const Request& request, bool by_id) {
+  std::vector<FetchedPartition> result;
+  for (const auto& topic : request.forgotten_topics) {
+    for (const int32_t partition : topic.partitions) {
+      FetchedPartition& p = result.emplace_back();
+      if (by_id) {
+        p.topic_id = topic.topic_id;
+      } else {
+        p.topic = std::string(topic.topic);
+      }
+      p.partition = partition;
+    }
+  }
+  return result;
+}
+
+Task<void> read_one(Target& target, uint64_t max_bytes, Loop& loop) {
+  partition::ReadRequest request;
+  request.offset = target.asked.fetch_offset;
+  request.max_bytes = max_bytes;
+  request.current_leader_epoch = target.asked.current_leader_epoch;
+  request.last_fetched_epoch = target.asked.last_fetched_epoch;
+  target.outcome = co_await target.partition->read(request, loop);
+}
+
+/// Reads all targets, those that surely fit at the same time; true if the answer should not wait.
+Task<bool> read_all(std::vector<Target>& targets, uint64_t max_bytes, uint64_t& total, Loop& loop) {
+  total = 0;
+  bool at_once = false;
+  size_t next = 0;
+  while (next < targets.size()) {
+    // A stretch of partitions whose limits together stay below what is left; one at least.
+    size_t end = next;
+    uint64_t planned = 0;
+    while (end < targets.size()) {
+      const auto limit = static_cast<uint64_t>(std::max(targets[end].asked.max_bytes, 0));
+      if (end > next && planned + limit > max_bytes - std::min(total, max_bytes)) break;
+      planned += limit;
+      ++end;
+    }
+    auto left = std::make_shared<size_t>(1);
+    const uint64_t room = max_bytes - std::min(total, max_bytes);
+    co_await suspend_until<bool>(loop, [&](Resumer<bool> resume) {
+      auto arrive = [left, resume] {
+        if (--*left == 0) resume(true);
+      };
+      for (size_t i = next; i < end; ++i) {
+        if (!targets[i].partition || (room == 0 && total > 0)) continue;
+        ++*left;
+        const auto limit = static_cast<uint64_t>(std::max(targets[i].asked.max_bytes, 0));
+        start(read_one(targets[i], std::min(limit, std::max<uint64_t>(room, 1)), loop), arrive);
+      }
+      arrive();
+    });
+    for (size_t i = next; i < end; ++i) {
+      ReadOutcome& outcome = targets[i].outcome;
+      // Only the first batch of a response may be larger than what was asked for.
+      if (total > 0 && total + outcome.bytes > max_bytes) {
+        outcome.slices.clear();
+        outcome.lease = {};
+        outcome.bytes = 0;
+      }
+      total += outcome.bytes;
+      at_once = at_once || outcome.error != ErrorCode::kNone || outcome.diverging.has_value();
+    }
+    next = end;
+  }
+  co_return at_once;
+}
+
+/// Waits until `missing` bytes came, the deadline passed, or the peer is gone.
+Task<void> wait_for_data(const RequestContext& context, std::vector<Target>& targets, int64_t missing, int64_t wait_ms) {
+  Loop& loop = *context.loop;
+  std::shared_ptr<FetchWaiter> waiter;
+  TimerId timer = 0;
+  uint64_t closing = 0;
+  co_await suspend_until<bool>(loop, [&](Resumer<bool> resume) {
+    waiter = std::make_shared<FetchWaiter>(missing, loop, [resume] { resume(true); });
+    timer = loop.call_after(wait_ms, [resume] { resume(false); });
+    closing = context.connection->on_close([resume] { resume(false); });
+    for (auto& target : targets) {
+      if (target.partition && !target.partition->add_waiter(waiter, target.outcome.high_watermark)) {
+        waiter->notify(INT64_MAX);
+        break;
+      }
+    }
+  });
+  loop.cancel(timer);
+  context.connection->forget(closing);
+  for (auto& target : targets) {
+    if (target.partition) target.partition->remove_waiter(waiter);
+  }
+}
+
+void put_records(ReadOutcome& outcome, protocol::RecordsOut& records) {
+  for (const auto& slice : outcome.slices) {
+    if (slice.data != nullptr) {
+      records.slices.emplace_back(reinterpret_cast<const std::byte*>(slice.data), slice.length);
+    } else {
+      records.files.push_back({records.slices.size(), slice.fd, slice.position, slice.length});
+    }
+  }
+  records.keep_alive = outcome.lease.owner();
+}
+
+Response encode_targets(const RequestContext& context, const Request& request, std::vector<Target>& targets, int32_t session_id,
+                        bool incremental, std::vector<FetchedPartition>& told, std::vector<bool>& had_records) {
+  Response response;
+  response.session_id = session_id;
+  for (auto& target : targets) {
+    ReadOutcome& outcome = target.outcome;
+    FetchedPartition& asked = target.asked;
+    const bool changed = !asked.told || outcome.error != ErrorCode::kNone || outcome.bytes > 0 || outcome.diverging ||
+                         outcome.high_watermark != asked.told_high_watermark || outcome.log_start != asked.told_log_start;
+    had_records.push_back(outcome.bytes > 0);
+    // An error is told every time until it is gone.
+    asked.told = outcome.error == ErrorCode::kNone;
+    asked.told_high_watermark = outcome.high_watermark;
+    asked.told_log_start = outcome.log_start;
+    told.push_back(asked);
+    if (incremental && !changed) continue;
+    if (response.topics.empty() || response.topics.back().topic != asked.topic || response.topics.back().topic_id != asked.topic_id) {
+      auto& topic = response.topics.emplace_back();
+      topic.topic = asked.topic;
+      topic.topic_id = asked.topic_id;
+    }
+    auto& p = response.topics.back().partitions.emplace_back();
+    p.partition_index = asked.partition;
+    p.error_code = outcome.error;
+    p.high_watermark = outcome.high_watermark;
+    p.last_stable_offset = outcome.last_stable_offset;
+    p.log_start_offset = outcome.log_start;
+    if (outcome.diverging) {
+      p.diverging_epoch.epoch = outcome.diverging->epoch;
+      p.diverging_epoch.end_offset = outcome.diverging->offset;
+    }
+    if (request.isolation_level == kReadCommitted) p.aborted_transactions.emplace();
+    if ((outcome.error == ErrorCode::kNotLeaderOrFollower || outcome.error == ErrorCode::kFencedLeaderEpoch) && target.partition) {
+      p.current_leader.leader_id = context.broker->cluster.broker_id();
+      p.current_leader.leader_epoch = target.partition->leader_epoch();
+    }
+    put_records(outcome, p.records);
+  }
+  return response;
+}
+
+Task<Response> answer(RequestContext context, Request request) {
+  Broker& broker = *context.broker;
+  Loop& loop = *context.loop;
+  const bool by_id = context.version() >= 13;
+  const int64_t now = loop.now_ms();
+  std::vector<FetchedPartition> asked = asked_partitions(request, by_id);
+  int32_t session_id = 0;
+  bool incremental = false;
+  if (request.session_epoch == kFinalEpoch || request.session_epoch == kInitialEpoch) {
+    if (request.session_id != 0) broker.fetch_sessions.remove(request.session_id);
+    if (request.session_epoch == kInitialEpoch && context.version() >= 7) session_id = broker.fetch_sessions.create(by_id, asked, now);
+  } else {
+    std::vector<FetchedPartition> all;
+    const ErrorCode error = broker.fetch_sessions.update(request.session_id, request.session_epoch, by_id, std::move(asked),
+                                                         forgotten_partitions(request, by_id), now, all);
+    if (error != ErrorCode::kNone) {
+      Response response;
+      response.error_code = error;
+      co_return response;
+    }
+    asked = std::move(all);
+    session_id = request.session_id;
+    incremental = true;
+  }
+
+  std::vector<Target> targets;
+  targets.reserve(asked.size());
+  for (auto& partition : asked) {
+    Target& target = targets.emplace_back();
+    target.asked = std::move(partition);
+    const auto topic = find_topic(broker, target.asked.topic_id, target.asked.topic);
+    target.partition = broker.partitions.find(topic, target.asked.partition);
+    if (!target.partition) {
+      target.outcome.error = by_id && !topic ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition;
+    }
+  }
+  const auto max_bytes = static_cast<uint64_t>(std::clamp(request.max_bytes, 0, broker.options.fetch_max_bytes));
+  const int64_t deadline = now + std::clamp(request.max_wait_ms, 0, broker.options.max_fetch_wait_ms);
+  bool refused = std::any_of(targets.begin(), targets.end(), [](const Target& t) { return !t.partition; });
+  while (true) {
+    uint64_t total = 0;
+    const bool at_once = co_await read_all(targets, max_bytes, total, loop);
+    const int64_t left_ms = deadline - loop.now_ms();
+    if (at_once || refused || targets.empty() || left_ms <= 0 || context.connection->closed() ||
+        static_cast<int64_t>(total) >= static_cast<int64_t>(request.min_bytes)) {
+      break;
+    }
+    for (auto& target : targets) {
+      target.outcome.slices.clear();
+      target.outcome.lease = {};
+      target.outcome.bytes = 0;
+    }
+    co_await wait_for_data(context, targets, static_cast<int64_t>(request.min_bytes) - static_cast<int64_t>(total), left_ms);
+    if (context.connection->closed()) break;
+  }
+  std::vector<FetchedPartition> told;
+  std::vector<bool> had_records;
+  Response response = encode_targets(context, request, targets, session_id, incremental, told, had_records);
+  if (session_id != 0) broker.fetch_sessions.told(session_id, told, had_records);
+  co_return response;
+}
+
+}  // namespace
+
+Task<Reply> fetch(RequestContext context) { return serve<Request, answer>(std::move(context)); }
+
+}  // namespace sluice::handlers

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// DeleteTopics, versions 1 to 6, by name or by id.
+#include "handlers/handlers.hpp"
+#include "handlers/topics.hpp"
+#include "protocol/gen/delete_topics.hpp"
+
+namespace sluice::handlers {
+namespace {
+
+using Request = protocol::DeleteTopicsRequest;
+using Response = protocol::DeleteTopicsResponse;
+
+Task<Response::Topic> remove(RequestContext context, std::optional<std::string> name, Uuid id) {
+  Response::Topic result;
+  if (name) result.name = *name;
+  result.topic_id = id;
+  auto refuse = [&](ErrorCode code, std::string text) {
+    result.error_code = code;
+    result.error_message = std::move(text);
+  };
+  if (name && !id.is_zero()) {
+    refuse(ErrorCode::kInvalidRequest, "You may not specify both topic name and topic id.");
+    co_return result;
+  }
+  if (!name && id.is_zero()) {
+    refuse(ErrorCode::kInvalidRequest, "Neither topic name nor id were specified.");
+    co_return result;
+  }
+  if (!context.broker->options.delete_topic_enable) {
+    refuse(context.version() < 3 ? ErrorCode::kInvalidRequest : ErrorCode::kTopicDeletionDisabled, "Topic deletion is disabled.");
+    co_return result;
+  }
+  const auto topic = find_topic(*context.broker, id, name ? *name : std::string());
+  if (!topic) {
+    refuse(name ? ErrorCode::kUnknownTopicOrPartition : ErrorCode::kUnknownTopicId,
+           name ? "This server does not host this topic-partition." : "This server does not host this topic ID.");
+    co_return result;
+  }
+  result.name = topic->name;
+  result.topic_id = topic->id;
+  auto error = co_await context.broker->cluster.delete_topic(topic->id, *context.loop);
+  if (error.code != ErrorCode::kNone) refuse(error.code, error.text);
+  co_return result;
+}
+
+Task<Response> answer(RequestContext context, Request request) {
+  Response response;
+  if (context.version() >= 6) {
+    for (const auto& topic : request.topics) {
+      std::optional<std::string> name;
+      if (topic.name) name = std::string(*topic.name);
+      response.topics.push_back(co_await remove(context, std::move(name), topic.topic_id));
+    }
+  } else {
+    for (const auto name : request.topic_names) response.topics.push_back(co_await remove(context, std::string(name), Uuid{}));
+  }
+  co_return response;
+}
+
+}  // namespace
+
+Task<Reply> delete_topics(RequestContext context) { return serve<Request, answer>(std::move(context)); }
+
+}  // namespace sluice::handlers

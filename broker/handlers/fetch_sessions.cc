@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handlers/fetch_sessions.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace sluice::handlers {
+
+int32_t FetchSessions::create(bool by_id, std::vector<FetchedPartition> partitions, int64_t now_ms) {
+  if (partitions.empty() || partitions.size() > kMaxPartitionsPerSession) return 0;
+  std::lock_guard lock(mutex_);
+  if (sessions_.size() >= max_sessions_) {
+    auto oldest = std::min_element(sessions_.begin(), sessions_.end(),
+                                   [](const auto& a, const auto& b) { return a.second->last_used_ms < b.second->last_used_ms; });
+    if (oldest == sessions_.end() || now_ms - oldest->second->last_used_ms < kMinEvictionMs) return 0;
+    sessions_.erase(oldest);
+    ++evictions_;
+  }
+  int32_t id = 0;
+  while (id == 0 || sessions_.contains(id)) id = static_cast<int32_t>(random_() & 0x7fffffff);
+  auto session = std::make_unique<FetchSession>();
+  session->id = id;
+  session->by_id = by_id;
+  session->created_ms = now_ms;
+  session->last_used_ms = now_ms;
+  session->partitions = std::move(partitions);
+  sessions_.emplace(id, std::move(session));
+  return id;
+}
+
+void FetchSessions::remove(int32_t id) {
+  std::lock_guard lock(mutex_);
+  sessions_.erase(id);
+}
+
+ErrorCode FetchSessions::update(int32_t id, int32_t epoch, bool by_id, std::vector<FetchedPartition> changed,
+                                const std::vector<FetchedPartition>& forgotten, int64_t now_ms, std::vector<FetchedPartition>& all) {
+  std::lock_guard lock(mutex_);
+  auto found = sessions_.find(id);
+  if (found == sessions_.end()) return ErrorCode::kFetchSessionIdNotFound;
+  FetchSession& session = *found->second;
+  if (session.next_epoch != epoch) return ErrorCode::kInvalidFetchSessionEpoch;
+  if (session.by_id != by_id) return ErrorCode::kFetchSessionTopicIdError;
+  for (auto& partition : changed) {
+    auto known = std::find_if(session.partitions.begin(), session.partitions.end(),
+                              [&](const FetchedPartition& p) { return p.same_partition(partition); });
+    if (known == session.partitions.end()) {
+      if (session.partitions.size() < kMaxPartitionsPerSession) session.partitions.push_back(std::move(partition));
+      continue;
+    }
+    partition.told = known->told;
+    partition.told_high_watermark = known->told_high_watermark;
+    partition.told_log_start = known->told_log_start;
+    *known = std::move(partition);
+  }
+  for (const auto& partition : forgotten) {
+    std::erase_if(session.partitions, [&](const FetchedPartition& p) { return p.same_partition(partition); });
+  }
+  session.next_epoch = epoch == std::numeric_limits<int32_t>::max() ? 1 : epoch + 1;
+  session.last_used_ms = now_ms;
+  all = session.partitions;
+  return ErrorCode::kNone;
+}
+
+void FetchSessions::told(int32_t id, const std::vector<FetchedPartition>& partitions, const std::vector<bool>& had_records) {
+  std::lock_guard lock(mutex_);
+  auto found = sessions_.find(id);
+  if (found == sessions_.end()) return;
+  auto& known = found->second->partitions;
+  std::vector<FetchedPartition> first;
+  std::vector<FetchedPartition> last;
+  // The session may have changed under a client that does not wait for its answers; then its order is left as it is.
+  if (known.size() != partitions.size()) return;
+  for (size_t i = 0; i < known.size(); ++i) {
+    if (!known[i].same_partition(partitions[i])) return;
+  }
+  for (size_t i = 0; i < known.size(); ++i) {
+    known[i].told = partitions[i].told;
+    known[i].told_high_watermark = partitions[i].told_high_watermark;
+    known[i].told_log_start = partitions[i].told_log_start;
+    (had_records[i] ? last : first).push_back(std::move(known[i]));
+  }
+  known = std::move(first);
+  known.insert(known.end(), std::make_move_iterator(last.begin()), std::make_move_iterator(last.end()));
+}
+
+size_t FetchSessions::size() const {
+  std::lock_guard lock(mutex_);
+  return sessions_.size();
+}
+
+uint64_t FetchSessions::evictions() const {
+  std::lock_guard lock(mutex_);
+  return evictions_;
+}
+
+}  // namespace sluice::handlers
