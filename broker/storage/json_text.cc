@@ -68,11 +68,12 @@ class Builder final : public nlohmann::json_sax<Json> {
 
   bool parse_error(size_t position, const std::string& token, const Json::exception& error) override {
     size_t at = std::min(position > 0 ? position - 1 : 0, text_.size());
-    // A whole token that is out of place begins earlier than where the parser noticed.
-    const bool whole = position >= token.size() && position <= text_.size() && !token.empty() &&
-                       text_.substr(position - token.size(), token.size()) == token;
-    if (whole) at = position - token.size();
-    const std::string text = error.id == 406 ? "a number is too large" : "not JSON: " + reason(error.what());
+    const std::string message = error.what();
+    // Strings and numbers that are out of place begin earlier than where the parser noticed.
+    const bool literal = message.find("unexpected string literal") != std::string::npos ||
+                         message.find("unexpected number literal") != std::string::npos;
+    if (literal && position >= token.size()) at = position - token.size();
+    const std::string text = error.id == 406 ? "a number is too large" : "not JSON: " + reason(message);
     status_ = Status(StatusCode::invalid, fmt::format("{}:{}: {}", file_, place(text_, at), text));
     return false;
   }
@@ -181,6 +182,10 @@ std::string_view kind_of(const Json& value) {
 Result<Json> parse_json(std::string_view text, const std::string& file) {
   if (text.size() > kMaxConfigBytes) {
     return fail(StatusCode::too_large, fmt::format("{}: is longer than {} bytes", file, kMaxConfigBytes));
+  }
+  // The parser would take a zero byte for the end.
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    return fail(StatusCode::invalid, fmt::format("{}:{}: not JSON: a zero byte", file, place(text, zero)));
   }
   Builder builder(text, file);
   if (!Json::sax_parse(text, &builder)) return fail(builder.status());

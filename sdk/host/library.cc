@@ -16,6 +16,8 @@
 #include <mutex>
 #include <utility>
 
+#include "host/elf.hpp"
+
 namespace sluice::host {
 namespace {
 
@@ -174,6 +176,7 @@ Result<std::shared_ptr<const Library>> Library::load(const std::string& path) {
   auto& table = loaded_libraries();
   if (const auto it = table.find(resolved); it != table.end()) return it->second;
 
+  if (const std::string fault = truncation_fault(resolved); !fault.empty()) return refuse(path, fault);
   ::dlerror();
   void* handle = ::dlopen(resolved, RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return refuse(path, fmt::format("cannot be loaded: {}", loader_error(resolved)));
