@@ -256,10 +256,8 @@ static sluice_status fence(sluice_log* self, sluice_ticket* ticket, uint64_t tok
 }
 
 static sluice_status save(sluice_log* self, sluice_ticket* ticket, const sluice_save* request) {
-  const char* fault = sluice_check_name(request->name, request->name_size);
-  if (fault != NULL) return sluice_explain(ticket->error, SLUICE_INVALID, fault);
-  if (request->value_size > SLUICE_LARGEST_VALUE)
-    return sluice_explain(ticket->error, SLUICE_TOO_LARGE, "above 512 KiB");
+  sluice_status judged = sluice_judge_save(request, ticket->error);
+  if (judged != SLUICE_OK) return judged;
   ENTER(log);
   if (log->is.flags & SLUICE_LOG_SEVERAL_WRITERS)
     return leave(self->storage, ticket, SLUICE_INVALID, "several writers");
@@ -279,6 +277,8 @@ static sluice_status save(sluice_log* self, sluice_ticket* ticket, const sluice_
 
 static sluice_status load(sluice_log* self, sluice_ticket* ticket, const sluice_load* request,
                           sluice_load_result* result) {
+  if (sluice_check_name(request->name, request->name_size) != NULL)
+    return sluice_explain(ticket->error, SLUICE_INVALID, "bad name");
   ENTER(log);
   struct item* value = *find_value(log, request->name, request->name_size);
   if (value != NULL) {

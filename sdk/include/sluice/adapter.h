@@ -87,6 +87,19 @@ static inline const char* sluice_check_name(const char* name, uint32_t name_size
   return name == NULL || name_size == 0 || name_size > SLUICE_LONGEST_NAME ? "a name has 1 to 64 bytes" : NULL;
 }
 
+/* OK, or what a save is refused with before the log is looked at: INVALID or TOO_LARGE, explained. */
+static inline sluice_status sluice_judge_save(const sluice_save* request, sluice_error* error) {
+  const char* fault = sluice_check_name(request->name, request->name_size);
+  if (fault != NULL) return sluice_explain(error, SLUICE_INVALID, fault);
+  if (request->value_size > SLUICE_LARGEST_VALUE) {
+    return sluice_explain(error, SLUICE_TOO_LARGE, "the value is above 512 KiB");
+  }
+  if (request->value_size > 0 && request->value == NULL) {
+    return sluice_explain(error, SLUICE_INVALID, "the value is missing");
+  }
+  return SLUICE_OK;
+}
+
 /* Results, member by member within their size. */
 static inline void sluice_answer_condition(sluice_condition* to, uint32_t kind, uint64_t capabilities,
                                            uint64_t largest_unit, const char* server) {
