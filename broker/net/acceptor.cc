@@ -105,12 +105,12 @@ void Acceptor::place(int fd) {
   NetMetrics& metrics = shared_->metrics;
   const auto admission = shared_->admit(peer.host);
   if (admission != Shared::Admission::admitted) {
-    ::close(fd);
     const bool of_host = admission == Shared::Admission::too_many_of_host;
     count(of_host ? metrics.refused_max_connections_per_ip : metrics.refused_max_connections);
     shared_->log(LogLevel::warning,
                  fmt::format("connection from {}:{} on {} is refused: {} reached", peer.host, peer.port,
                              listener_->name, of_host ? "max.connections.per.ip" : "max.connections"));
+    ::close(fd);
     return;
   }
   count(metrics.accepted);

@@ -88,10 +88,11 @@ TEST(LoopPool, TimersRunInOrderNotEarlyAndNotWhenCancelled) {
 }
 
 TEST(LoopPool, ATimerMaySetAndCancelTimers) {
-  LoopPool pool(1);
-  Loop& loop = pool.at(0);
   std::atomic<int> ticks{0};
-  std::function<void()> tick = [&] {
+  std::function<void()> tick;
+  LoopPool pool(1);  // ends before what it uses
+  Loop& loop = pool.at(0);
+  tick = [&] {
     const TimerId other = loop.call_after(0, [&] { ticks += 1000; });
     if (++ticks < 50) loop.call_after(0, [&] { tick(); });
     EXPECT_TRUE(loop.cancel(other));
