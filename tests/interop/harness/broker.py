@@ -23,6 +23,7 @@ SLUICE_BINARY = ROOT / "build" / "release" / "bin" / "sluiced"
 HOST = "127.0.0.1"
 READY_DEADLINE_S = {"sluice": 15, "kafka": 120}
 STOP_DEADLINE_S = 30
+REBALANCE_DELAY_MS = 0  # by default a new group waits 3 s, in every case that makes one
 
 
 class BrokerError(Exception):
@@ -56,7 +57,8 @@ class Broker:
         if kind == "sluice":
             if not os.access(binary, os.X_OK):
                 raise BrokerError(f"no broker at {binary}: build it first (cmake --preset release, ninja -C build/release)")
-            self._command = [str(binary), "--data-dir", str(data), "--listen", f"{HOST}:{self.port}", *arguments]
+            self._command = [str(binary), "--data-dir", str(data), "--listen", f"{HOST}:{self.port}",
+                             "--override", f"group.initial.rebalance.delay.ms={REBALANCE_DELAY_MS}", *arguments]
         else:
             jars = CACHE / "kafka"
             for tool in ("java", "mvn"):
@@ -64,6 +66,7 @@ class Broker:
                     raise BrokerError(f"Apache Kafka needs {tool}")
             fetch_jars(INTEROP / "kafka" / "pom.xml", jars)
             self._environment["KAFKA_JARS"] = str(jars)
+            self._environment["KAFKA_REBALANCE_DELAY_MS"] = str(REBALANCE_DELAY_MS)
             self._command = [str(INTEROP / "kafka" / "start"), str(self.port), str(controller_port), str(data)]
 
     @property
