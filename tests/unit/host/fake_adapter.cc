@@ -42,7 +42,10 @@ LogId id_of(const sluice_log_descriptor& d) {
 }
 
 sluice_status lifecycle(FakeEngine& engine, const char* name, sluice_error* error) {
-  engine.lifecycle.push_back(name);
+  {
+    std::lock_guard lock(engine.mutex);
+    engine.lifecycle.push_back(name);
+  }
   return engine.on_lifecycle ? engine.on_lifecycle(name, error) : SLUICE_OK;
 }
 
@@ -59,7 +62,9 @@ sluice_status create(const sluice_create* request, sluice_storage** storage, slu
 }
 
 void destroy(sluice_storage* storage) {
-  lifecycle(engine_of(storage), "destroy", nullptr);
+  FakeEngine& engine = engine_of(storage);
+  lifecycle(engine, "destroy", nullptr);
+  engine.destroyed = true;
   delete reinterpret_cast<FakeStorage*>(storage);
 }
 
@@ -130,6 +135,7 @@ sluice_status delete_log(sluice_storage* storage, sluice_ticket* ticket, const s
 sluice_status list_logs(sluice_storage* storage, sluice_ticket* ticket, sluice_log_list* list) {
   FakeEngine& engine = engine_of(storage);
   auto c = command("list_logs", ticket);
+  c->result = list;
   c->run = [&engine, list](bool effect_only) {
     if (effect_only) return SLUICE_OK;
     auto* entries = new std::vector<sluice_log_entry>();
@@ -169,6 +175,7 @@ sluice_status append(sluice_log* handle, sluice_ticket* ticket, const sluice_app
                      sluice_append_result* result) {
   FakeLog& fake = log_of(handle);
   auto c = command("append", ticket);
+  c->result = result;
   c->token = request->token;
   c->at = request->at;
   c->batches = request->batch_count;
@@ -213,6 +220,7 @@ sluice_status append(sluice_log* handle, sluice_ticket* ticket, const sluice_app
 sluice_status read(sluice_log* handle, sluice_ticket* ticket, const sluice_read* request, sluice_read_result* result) {
   FakeLog& fake = log_of(handle);
   auto c = command("read", ticket);
+  c->result = result;
   c->at = request->offset;
   c->run = [engine = fake.engine, id = fake.id, offset = request->offset, limit = request->limit,
             most = request->max_bytes, result](bool effect_only) {
@@ -262,6 +270,7 @@ sluice_status read(sluice_log* handle, sluice_ticket* ticket, const sluice_read*
 sluice_status bounds(sluice_log* handle, sluice_ticket* ticket, sluice_bounds* result) {
   FakeLog& fake = log_of(handle);
   auto c = command("bounds", ticket);
+  c->result = result;
   c->run = [engine = fake.engine, id = fake.id, result](bool effect_only) {
     if (effect_only) return SLUICE_OK;
     const auto it = engine->logs.find(id);
@@ -281,6 +290,7 @@ sluice_status bounds(sluice_log* handle, sluice_ticket* ticket, sluice_bounds* r
 sluice_status locate(sluice_log* handle, sluice_ticket* ticket, int64_t timestamp, sluice_locate_result* result) {
   FakeLog& fake = log_of(handle);
   auto c = command("locate", ticket);
+  c->result = result;
   c->run = [engine = fake.engine, id = fake.id, timestamp, result](bool effect_only) {
     if (effect_only) return SLUICE_OK;
     const auto it = engine->logs.find(id);
@@ -320,6 +330,7 @@ sluice_status trim(sluice_log* handle, sluice_ticket* ticket, uint64_t token, in
 sluice_status fence(sluice_log* handle, sluice_ticket* ticket, uint64_t token, sluice_fence_result* result) {
   FakeLog& fake = log_of(handle);
   auto c = command("fence", ticket);
+  c->result = result;
   c->token = token;
   c->run = [engine = fake.engine, id = fake.id, token, result](bool effect_only) {
     const auto it = engine->logs.find(id);
@@ -354,6 +365,7 @@ sluice_status save(sluice_log* handle, sluice_ticket* ticket, const sluice_save*
 sluice_status load(sluice_log* handle, sluice_ticket* ticket, const sluice_load* request, sluice_load_result* result) {
   FakeLog& fake = log_of(handle);
   auto c = command("load", ticket);
+  c->result = result;
   c->run = [engine = fake.engine, id = fake.id, name = std::string(request->name, request->name_size),
             result](bool effect_only) {
     if (effect_only) return SLUICE_OK;

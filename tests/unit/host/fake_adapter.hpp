@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -43,6 +44,7 @@ struct Command {
   int64_t at = 0;  // append: where; trim, read: the offset
   size_t batches = 0;
   sluice_ticket* ticket = nullptr;
+  void* result = nullptr;  // the struct that the host gave for it
   /// Carries the command out in the store and fills in the results, while the ticket is pending. `effect` alone: a late
   /// command whose ticket is gone.
   std::function<sluice_status(bool effect_only)> run;
@@ -110,6 +112,7 @@ class FakeEngine {
   std::map<LogId, StoredLog> logs;
   int leases = 0;  // out
   int open_handles = 0;
+  std::atomic<bool> destroyed{false};
   std::array<uint8_t, 16> cluster{};
   const sluice_host* host = nullptr;
   mutable std::recursive_mutex mutex;  // guards the store while several threads call
