@@ -152,7 +152,8 @@ Task<Status> Cluster::start() {
   log_ = std::make_shared<storage::ReplayedLog>(*log, state_, loop_, std::move(options));
   status = co_await log_->load();
   if (!status.ok()) co_return status;
-  auto registered = co_await propose(RegisterBroker{{options_.broker_id, incarnation_, options_.rack}});
+  Command registered_command = RegisterBroker{{options_.broker_id, incarnation_, options_.rack}};
+  auto registered = co_await propose(std::move(registered_command));
   if (!registered) co_return Status(StatusCode::unavailable, registered.error().text);
   co_return Status();
 }
@@ -198,6 +199,8 @@ Task<void> Cluster::undo_late_creations() {
     }
   }
 }
+
+// Commands are named before they are awaited: GCC 12 copies an aggregate that is made within a co_await bit by bit.
 
 // ---- Proposing ------------------------------------------------------------------------------------------------------------------
 
@@ -276,13 +279,15 @@ Task<Status> Cluster::finish(TopicPtr topic) {
   if (topic->deleting) {
     status = co_await delete_logs(topic);
     if (status.ok()) {
-      auto forgotten = co_await propose(ForgetTopic{topic->id});
+      Command forgotten_command = ForgetTopic{topic->id};
+      auto forgotten = co_await propose(std::move(forgotten_command));
       if (!forgotten) status = Status(StatusCode::unavailable, forgotten.error().text);
     }
   } else {
     status = co_await make_logs(topic, topic->ready_partitions);
     if (status.ok()) {
-      auto ready = co_await propose(MarkReady{topic->id, static_cast<int32_t>(topic->partitions.size())});
+      Command ready_command = MarkReady{topic->id, static_cast<int32_t>(topic->partitions.size())};
+      auto ready = co_await propose(std::move(ready_command));
       if (!ready) status = Status(StatusCode::unavailable, ready.error().text);
     }
   }
@@ -329,13 +334,15 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   for (int32_t i = 0; i < count; ++i) topic.partitions.push_back(new_partition(storage_name));
   if (wanted.validate_only) co_return std::make_shared<const TopicInfo>(std::move(topic));
 
-  auto created = co_await propose(CreateTopic{topic});
+  Command created_command = CreateTopic{topic};
+  auto created = co_await propose(std::move(created_command));
   if (!created) co_return tl::unexpected(created.error());
   if (created->error != ErrorCode::kNone) co_return refuse(created->error, fmt::format("Topic '{}' already exists.", wanted.name));
   Status status = co_await finish(created->topic);
   if (!status.ok()) {
     // What could not be made is taken back, so that the name is free again; maintain() deletes what there is.
-    auto deleted = co_await propose(DeleteTopic{topic.id});
+    Command deleted_command = DeleteTopic{topic.id};
+    auto deleted = co_await propose(std::move(deleted_command));
     if (deleted && deleted->topic) {
       Status gone = co_await finish(deleted->topic);
       if (!gone.ok()) note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\" stays to be deleted: {}", topic.name, gone.describe()));
@@ -354,7 +361,8 @@ Task<ClusterError> Cluster::delete_topic(Uuid id, Executor& on) {
 }
 
 Task<ClusterError> Cluster::delete_on_loop(Uuid id) {
-  auto deleted = co_await propose(DeleteTopic{id});
+  Command deleted_command = DeleteTopic{id};
+  auto deleted = co_await propose(std::move(deleted_command));
   if (!deleted) co_return deleted.error();
   if (deleted->error != ErrorCode::kNone) co_return ClusterError{deleted->error, "This server does not host this topic."};
   if (!busy_.contains(id)) {
@@ -408,7 +416,8 @@ Task<ClusterResult<int64_t>> Cluster::next_producer_id(Executor& on) {
   co_await hop(loop_);
   ClusterResult<int64_t> result = 0;
   while (next_producer_id_ >= producer_ids_end_) {
-    auto block = co_await propose(AllocateProducerIds{kProducerIdBlock});
+    Command block_command = AllocateProducerIds{kProducerIdBlock};
+    auto block = co_await propose(std::move(block_command));
     if (!block || block->error != ErrorCode::kNone) {
       result = tl::unexpected(block ? ClusterError{block->error, "no producer ids"} : block.error());
       break;
@@ -448,7 +457,8 @@ Task<ClusterResult<TopicPtr>> Cluster::replace_on_loop(Uuid id, int32_t partitio
   }
   note(SLUICE_LOG_WARNING, fmt::format("{}-{}: storage \"{}\" forgot its records; the partition starts again, empty", topic->name, partition,
                                        open.storage));
-  auto replaced = co_await propose(ReplaceExtent{id, partition, lost, Extent{open.storage, new_log_id(), 0, -1}});
+  Command replaced_command = ReplaceExtent{id, partition, lost, Extent{open.storage, new_log_id(), 0, -1}};
+  auto replaced = co_await propose(std::move(replaced_command));
   if (!replaced) co_return tl::unexpected(replaced.error());
   if (replaced->error != ErrorCode::kNone) co_return tl::unexpected(ClusterError{replaced->error, "the topic is gone"});
   topic = replaced->topic;

@@ -16,6 +16,8 @@ namespace {
 /// A body that still needs this much is read into its place alone; the last bytes of one share a read with what
 /// follows.
 constexpr size_t kMinScratchBodyBytes = 16 << 10;
+/// Reads of 64 KiB before other connections have their turn.
+constexpr int kMaxReadsPerTurn = 4;
 /// A draining connection has this long to finish its requests and to take their responses.
 constexpr int64_t kMaxDrainMs = 10'000;
 /// A frame that overdraws the memory budget must come faster than others: everybody waits for it.
@@ -87,29 +89,29 @@ Task<void> Session::read(std::shared_ptr<Session> self) {
   Session& s = *self;
   Bytes input;               // what is at hand, in inbox_, the shard's space or backlog_
   bool more_likely = false;  // the last read filled all it was given
+  int reads_in_turn = 0;     // since the loop's other work last had its turn
   while (!s.draining_) {
     const Taken taken = s.take_in(input);
-    if (taken == Taken::need_memory || taken == Taken::need_capacity) {
+    s.flush();
+    if (taken == Taken::bad) s.drain();
+    if (s.draining_) break;
+    if (taken == Taken::need_memory || (taken == Taken::need_capacity && !s.has_capacity())) {
       // The shard's space is another session's as soon as this one waits.
       Buffer rest = Buffer::copy_of(input);
       s.backlog_ = std::move(rest);
       input = s.backlog_;
+      if (taken == Taken::need_memory) {
+        co_await s.wait_for_memory();
+      } else {
+        co_await s.wait_for_capacity();
+      }
     }
-    s.flush();
-    if (taken == Taken::bad) s.drain();
-    if (s.draining_) break;
-    if (taken == Taken::need_memory) {
-      co_await s.wait_for_memory();
-      continue;
-    }
-    if (taken == Taken::need_capacity) {
-      co_await s.wait_for_capacity();
-      continue;
-    }
+    if (taken != Taken::all) continue;
     if (s.backlog_.capacity() != 0) s.backlog_ = Buffer();
 
     const MutableBytes room = s.parser_.room();
-    if (more_likely && room.size() < kMinScratchBodyBytes) {
+    if (more_likely && room.size() < kMinScratchBodyBytes && reads_in_turn < kMaxReadsPerTurn) {
+      ++reads_in_turn;
       // Requests that came together are taken from the kernel together.
       s.shard_.receive_space.resize(Shard::kReceiveBytes);
       const MutableBytes space = s.shard_.receive_space.mutable_view();
@@ -127,6 +129,7 @@ Task<void> Session::read(std::shared_ptr<Session> self) {
     ReadSome some{s,
                   {boost::asio::buffer(room.data(), room.size()), boost::asio::buffer(s.inbox_.data(), inbox_bytes)}};
     co_await some;
+    reads_in_turn = 0;
     if (s.draining_) break;
     if (some.error) {
       s.reading_failed(some.error);
@@ -240,7 +243,6 @@ Task<void> Session::wait_for_memory() {
 }
 
 Task<void> Session::wait_for_capacity() {
-  if (has_capacity()) co_return;
   count(shared_->metrics.pipeline_waits);
   const int64_t since_ms = loop_.now_ms();
   pausing_ = true;

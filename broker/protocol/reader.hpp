@@ -164,7 +164,8 @@ class Reader {
     if (!read(present)) return false;
     if (present == -1) return true;
     if (present != 1) return fail_before(DecodeFault::kBadBool, 1);
-    return out.emplace().read(*this, version);
+    out = T{};  // clang rejects emplace() for a structure nested in the one that holds the optional
+    return out->read(*this, version);
   }
 
   /// One tagged field, between begin_tag and end_tag; until then the buffer ends where the field does. The same Tag

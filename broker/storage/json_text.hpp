@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxConfigBytes = 1 << 20;
 constexpr size_t kMaxConfigDepth = 16;      // objects and arrays within each other
-constexpr size_t kMaxObjectMembers = 4096;  // names are searched one by one
+constexpr size_t kMaxObjectMembers = 1024;  // names are searched one by one
 
 /// Parses the whole of `text`. INVALID: "FILE:LINE:COLUMN: ..." where it is not JSON, "FILE: PATH: ..." for a name that
 /// is there twice and for what is too deep or too long. Messages never quote values: they may be secrets.

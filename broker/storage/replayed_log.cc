@@ -9,6 +9,16 @@ namespace sluice::storage {
 
 using host::AppendOutcome;
 
+namespace {
+
+/// Worth reading again: the storage is away, or the log was trimmed while it was read.
+bool is_passing(const Status& status) {
+  return status_class(status.code()) == 300 || status_class(status.code()) == 400 ||
+         status.code() == StatusCode::out_of_range;
+}
+
+}  // namespace
+
 ReplayedLog::ReplayedLog(std::shared_ptr<host::Log> log, StateMachine& machine, Loop& loop, ReplayedLogOptions options)
     : log_(std::move(log)), machine_(machine), loop_(loop), options_(std::move(options)) {}
 
@@ -34,8 +44,15 @@ Task<Status> ReplayedLog::load() {
     if (!position) co_return position.error().in(options_.name);
   }
   Status status = co_await reload();
-  if (status.ok()) loaded_ = true;
-  co_return status;
+  for (int i = 1; i < kMaxReplays && status.code() == StatusCode::out_of_range; ++i) status = co_await reload();
+  if (!status.ok()) co_return status;
+  // A writer that opens the log again goes on counting, or replay would take its units for repeats.
+  sequence_ = std::max(sequence_, landed_sequence_);
+  for (const WriterProgress& p : progress_) {
+    if (p.writer == options_.writer) sequence_ = std::max(sequence_, p.sequence);
+  }
+  loaded_ = true;
+  co_return Status();
 }
 
 Task<Status> ReplayedLog::reload() {
@@ -51,10 +68,9 @@ Task<Status> ReplayedLog::reload() {
   based_ = bounds->start == 0;
   end_ = bounds->start;
   Status status = co_await replay(bounds->start, bounds->end);
-  if (status.ok() && !based_ && bounds->end > bounds->start) {
+  if (status.ok() && !based_) {
     status = Status(StatusCode::corrupt, fmt::format("{}: no whole snapshot from offset {} on", options_.name, bounds->start));
   }
-  if (status.ok()) based_ = true;
   co_return status;
 }
 
@@ -81,7 +97,7 @@ Task<Status> ReplayedLog::replay(int64_t from, int64_t to) {
   co_return Status();
 }
 
-Task<Status> ReplayedLog::catch_up() {
+Task<Status> ReplayedLog::read_news() {
   auto bounds = co_await log_->bounds(loop_);
   if (!bounds) co_return bounds.error().in(options_.name);
   if (bounds->start > end_) co_return co_await reload();
@@ -101,6 +117,7 @@ Status ReplayedLog::take_batch(const records::BatchView& batch) {
     return Status(StatusCode::corrupt, fmt::format("the unit at {} does not follow the one before it", batch.base_offset()));
   }
   bytes_since_snapshot_ += batch.size();
+  if (unit->header.writer == options_.writer) landed_sequence_ = unit->header.sequence;
   Status status;
   if (unit->header.kind == UnitHeader::Kind::snapshot) {
     status = take_snapshot_part(*unit, batch);
@@ -135,7 +152,7 @@ Status ReplayedLog::apply_commands(const Unit& unit) {
 
 Status ReplayedLog::take_snapshot_part(const Unit& unit, const records::BatchView& batch) {
   if (unit.header.part == 0) {
-    partial_.emplace();
+    partial_ = PartialSnapshot();
     partial_->first_offset = batch.base_offset();
     partial_->head = unit.header;
   } else if (!partial_ || !(partial_->head.writer == unit.header.writer) || partial_->next_part != unit.header.part ||
@@ -177,13 +194,20 @@ void ReplayedLog::note_snapshot(int64_t first_offset) {
 // ---- Writing ------------------------------------------------------------------------------------------------------------------
 
 void ReplayedLog::append(std::vector<std::string> records, Executor& executor, UniqueFunction<void(Status)> done) {
-  Waiting waiting{std::move(records), 0, &executor, std::move(done)};
+  Waiting waiting{std::move(records), 0, &executor, std::move(done), false};
   for (const auto& record : waiting.records) waiting.bytes += record.size() + 16;
   if (loop_.is_current()) {
     enqueue(std::move(waiting));
   } else {
     loop_.post([self = shared_from_this(), w = std::make_shared<Waiting>(std::move(waiting))]() mutable { self->enqueue(std::move(*w)); });
   }
+}
+
+// Through the queue, because only one at a time may read what is new and apply it.
+Task<Status> ReplayedLog::catch_up() {
+  co_return co_await suspend_until<Status>(loop_, [this](Resumer<Status> resume) {
+    enqueue(Waiting{{}, 0, &loop_, [resume](Status status) { resume(std::move(status)); }, true});
+  });
 }
 
 void ReplayedLog::enqueue(Waiting waiting) {
@@ -198,13 +222,23 @@ void ReplayedLog::enqueue(Waiting waiting) {
 
 Task<void> ReplayedLog::pump() {
   auto keep = shared_from_this();
+  const std::vector<WriterProgress> no_progress;
   // What else is appended in this turn of the loop joins the first unit.
   co_await hop(loop_);
   while (!queue_.empty()) {
+    if (queue_.front().news_only) {
+      Waiting waiting = std::move(queue_.front());
+      queue_.pop_front();
+      Status status = failure();
+      if (status.ok()) status = co_await read_news();
+      answer(waiting, status);
+      continue;
+    }
     std::vector<Waiting> unit;
     std::vector<std::string> records;
     uint64_t bytes = 0;
-    while (!queue_.empty() && (unit.empty() || bytes + queue_.front().bytes <= kMaxUnitBytes)) {
+    while (!queue_.empty() && !queue_.front().news_only &&
+           (unit.empty() || bytes + queue_.front().bytes <= kMaxUnitBytes)) {
       bytes += queue_.front().bytes;
       for (auto& record : queue_.front().records) records.push_back(std::move(record));
       queue_.front().records.clear();
@@ -212,7 +246,7 @@ Task<void> ReplayedLog::pump() {
       queue_.pop_front();
     }
     Status status = failure();
-    if (status.ok()) status = co_await write(UnitHeader::Kind::commands, records, 0, 0, {});
+    if (status.ok()) status = co_await write(UnitHeader::Kind::commands, records, 0, 0, no_progress);
     for (auto& waiting : unit) answer(waiting, status);
     if (failure().ok() && bytes_since_snapshot_ >= options_.snapshot_every_bytes) {
       Status written = co_await write_snapshot();
@@ -248,27 +282,29 @@ Task<AppendOutcome> ReplayedLog::send_once(const Buffer& batch) {
   });
 }
 
-Task<Status> ReplayedLog::settle_exclusive(uint64_t sequence, bool& applied) {
-  // The host fences again until it knows; afterwards the log itself says whether the unit is there.
+/// Reads until the state is as new as the log, so that has_landed() is the truth about all that was sent. As the one writer the
+/// log is fenced first: what has not landed by then never will.
+Task<Status> ReplayedLog::settle() {
   int64_t backoff_ms = kFirstBackoffMs;
+  Status status;
   for (int attempt = 0; attempt < kMaxTries; ++attempt) {
-    auto position = co_await log_->acquire(options_.leader_epoch, loop_);
-    if (position) {
-      Status status = co_await catch_up();
-      if (status.ok()) {
-        applied = std::any_of(progress_.begin(), progress_.end(), [&](const WriterProgress& p) {
-          return p.writer == options_.writer && p.sequence == sequence;
-        });
-        co_return Status();
-      }
-      if (status.code() == StatusCode::corrupt) co_return status;
-    } else if (position.error().code() == StatusCode::fenced) {
-      co_return position.error();
+    status = Status();
+    if (!options_.several_writers) {
+      auto position = co_await log_->acquire(options_.leader_epoch, loop_);
+      status = position ? Status() : position.error();
     }
+    if (status.ok()) status = co_await read_news();
+    if (status.ok() || !is_passing(status)) co_return status;
     co_await sleep_for(loop_, backoff_ms);
     backoff_ms = std::min(backoff_ms * 2, kMaxBackoffMs);
   }
-  co_return Status(StatusCode::unknown, options_.name + ": the outcome of an append could not be settled");
+  co_return status.in("not settled");
+}
+
+bool ReplayedLog::has_landed(uint64_t sequence) const {
+  return landed_sequence_ >= sequence || std::any_of(progress_.begin(), progress_.end(), [&](const WriterProgress& p) {
+           return p.writer == options_.writer && p.sequence >= sequence;
+         });
 }
 
 Task<Status> ReplayedLog::write(UnitHeader::Kind kind, const std::vector<std::string>& records, uint32_t part, uint32_t parts,
@@ -280,12 +316,15 @@ Task<Status> ReplayedLog::write(UnitHeader::Kind kind, const std::vector<std::st
   header.part = part;
   header.parts = parts;
   header.progress = progress;
+  const int64_t first_at = end_;
   int64_t backoff_ms = kFirstBackoffMs;
-  bool rebuild = true;
+  bool undecided = false;  // what was sent may still land: the same bytes at the same place, until it has or cannot
   Buffer batch;
   Status last(StatusCode::unavailable, options_.name);
   for (int attempt = 0; attempt < kMaxTries; ++attempt) {
-    if (rebuild) {
+    if (!undecided) {
+      // A snapshot is the state before its first unit, and that has changed.
+      if (kind == UnitHeader::Kind::snapshot && part == 0 && end_ != first_at) co_return Status(StatusCode::conflict, options_.name);
       header.previous_crc = last_crc_;
       auto encoded = encode_unit(header, records, end_, options_.leader_epoch, options_.clock->wall_ms());
       if (!encoded) co_return encoded.error();
@@ -293,69 +332,52 @@ Task<Status> ReplayedLog::write(UnitHeader::Kind kind, const std::vector<std::st
     }
     AppendOutcome outcome = co_await send_once(batch);
     last = outcome.status;
-    switch (outcome.status.code()) {
-      case StatusCode::ok: {
-        const auto view = records::BatchView::parse(batch.view());
-        Status applied = take_batch(*view);
-        end_ = view->next_offset();
-        if (!applied.ok()) fail_for_good(applied);
-        co_return applied;
+    const StatusCode code = last.code();
+    if (code == StatusCode::ok) {
+      const auto view = records::BatchView::parse(batch.view());
+      Status applied = take_batch(*view);
+      end_ = view->next_offset();
+      if (!applied.ok()) fail_for_good(applied);
+      co_return applied;
+    }
+    if (code == StatusCode::conflict || (code == StatusCode::unknown && !options_.several_writers)) {
+      Status settled = co_await settle();
+      if (!settled.ok()) {
+        // Passing and decided: it is not there, and whoever asked may ask again.
+        if (!is_passing(settled) || undecided || code == StatusCode::unknown) fail_for_good(settled);
+        co_return settled;
       }
-      case StatusCode::conflict: {
-        if (!options_.several_writers) {
-          bool applied = false;
-          Status settled = co_await settle_exclusive(header.sequence, applied);
-          if (!settled.ok()) {
-            fail_for_good(settled);
-            co_return settled;
-          }
-          if (applied) co_return Status();
-          rebuild = true;
-          break;
-        }
-        Status caught = co_await catch_up();
-        if (!caught.ok()) {
-          if (caught.code() == StatusCode::corrupt || caught.code() == StatusCode::unsupported) fail_for_good(caught);
-          co_return caught;
-        }
-        const bool there = std::any_of(progress_.begin(), progress_.end(), [&](const WriterProgress& p) {
-          return p.writer == options_.writer && p.sequence == header.sequence;
-        });
-        if (there && kind == UnitHeader::Kind::commands) co_return Status();
-        rebuild = true;
-        break;
-      }
-      case StatusCode::unknown:
-        if (!options_.several_writers) {
-          bool applied = false;
-          Status settled = co_await settle_exclusive(header.sequence, applied);
-          if (!settled.ok()) {
-            fail_for_good(settled);
-            co_return settled;
-          }
-          if (applied) co_return Status();
-          co_return Status(StatusCode::unavailable, options_.name + ": not applied");
-        }
-        rebuild = false;  // the same unit at the same place, until it is there or cannot be
-        break;
-      case StatusCode::unavailable:
-      case StatusCode::busy:
-        if (rebuild && !options_.several_writers && attempt >= 3) co_return outcome.status;
-        break;
-      case StatusCode::fenced:
-        fail_for_good(outcome.status);
-        co_return outcome.status;
-      default: co_return outcome.status;
+      if (has_landed(header.sequence)) co_return Status();
+      if (code == StatusCode::unknown) co_return Status(StatusCode::unavailable, options_.name + ": not applied");
+      undecided = false;
+    } else if (code == StatusCode::unknown) {
+      undecided = true;
+    } else if (code == StatusCode::fenced) {
+      fail_for_good(last);
+      co_return last;
+    } else if (!undecided) {
+      const bool again = status_class(code) == 300 && (options_.several_writers || attempt < kMaxUnavailableTries);
+      if (!again) co_return last;
     }
     co_await sleep_for(loop_, backoff_ms);
     backoff_ms = std::min(backoff_ms * 2, kMaxBackoffMs);
   }
-  // Several writers and never an answer: what was proposed may still land, so nothing more may be said about the state.
-  if (!rebuild) fail_for_good(last);
+  // Never an answer: what was proposed may still land, so nothing more may be said about the state.
+  if (undecided) fail_for_good(last);
   co_return last;
 }
 
 Task<Status> ReplayedLog::write_snapshot() {
+  Status status;
+  for (int i = 0; i < kMaxSnapshots && bytes_since_snapshot_ >= options_.snapshot_every_bytes; ++i) {
+    status = co_await write_snapshot_once();
+    if (status.code() != StatusCode::conflict) co_return status;
+  }
+  // Others were quicker, with a snapshot of their own or with commands; the next command tries again.
+  co_return Status();
+}
+
+Task<Status> ReplayedLog::write_snapshot_once() {
   std::vector<std::vector<std::string>> parts(1);
   uint64_t bytes = 0;
   for (auto& record : machine_.snapshot()) {
@@ -366,17 +388,22 @@ Task<Status> ReplayedLog::write_snapshot() {
     bytes += record.size() + 16;
     parts.back().push_back(std::move(record));
   }
-  const auto progress = progress_;
+  std::vector<WriterProgress> progress = progress_;
   const auto count = static_cast<uint32_t>(parts.size());
-  const size_t snapshots_before = snapshots_.empty() ? 0 : static_cast<size_t>(snapshots_.back());
+  const int64_t newest_before = snapshots_.empty() ? -1 : snapshots_.back();
   for (uint32_t i = 0; i < count; ++i) {
-    Status status = co_await write(UnitHeader::Kind::snapshot, parts[i], i, count, i == 0 ? progress : std::vector<WriterProgress>{});
+    Status status = co_await write(UnitHeader::Kind::snapshot, parts[i], i, count, progress);
     if (!status.ok()) co_return status;
+    progress.clear();  // the first part carries it
   }
-  const bool whole = !snapshots_.empty() && static_cast<size_t>(snapshots_.back()) != snapshots_before;
-  if (whole && snapshots_.size() == 2) {
+  if (snapshots_.size() == 2 && snapshots_.back() != newest_before) {
     const int64_t to = snapshots_.front();
-    Status trimmed = options_.several_writers ? co_await log_->trim_shared(to, loop_) : co_await log_->trim(to, loop_);
+    Status trimmed;
+    if (options_.several_writers) {
+      trimmed = co_await log_->trim_shared(to, loop_);
+    } else {
+      trimmed = co_await log_->trim(to, loop_);
+    }
     if (!trimmed.ok() && options_.report) options_.report(fmt::format("{}: not trimmed: {}", options_.name, trimmed.describe()));
   }
   co_return Status();

@@ -38,8 +38,11 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
   static constexpr uint64_t kMaxUnitBytes = 512 * 1024;
   static constexpr uint64_t kReadBytes = 1 << 20;
   static constexpr int kMaxTries = 40;
+  static constexpr int kMaxUnavailableTries = 3;  // as the one writer, who is told soon that the storage is away
   static constexpr int64_t kFirstBackoffMs = 5;
   static constexpr int64_t kMaxBackoffMs = 1'000;
+  static constexpr int kMaxReplays = 3;    // when the log is trimmed while it is read
+  static constexpr int kMaxSnapshots = 3;  // when others write while one is taken
 
   /// `machine` and `loop` outlive it.
   ReplayedLog(std::shared_ptr<host::Log> log, StateMachine& machine, Loop& loop, ReplayedLogOptions options);
@@ -51,7 +54,7 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
   /// See StateLog. Before load succeeded: UNAVAILABLE.
   void append(std::vector<std::string> records, Executor& executor, UniqueFunction<void(Status)> done) override;
 
-  /// Applies what others wrote up to now (several writers). Loop thread.
+  /// Applies what others wrote up to now (several writers), after what was appended before. Loop thread.
   Task<Status> catch_up();
 
   /// Ok while it serves; the reason for good once it does not. Any thread.
@@ -66,6 +69,7 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
     uint64_t bytes = 0;
     Executor* executor;
     UniqueFunction<void(Status)> done;
+    bool news_only = false;  // a catch_up(): nothing to write
   };
   struct PartialSnapshot {
     int64_t first_offset = 0;
@@ -80,8 +84,11 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
   Task<Status> write(UnitHeader::Kind kind, const std::vector<std::string>& records, uint32_t part, uint32_t parts,
                      const std::vector<WriterProgress>& progress);
   Task<host::AppendOutcome> send_once(const Buffer& batch);
-  Task<Status> settle_exclusive(uint64_t sequence, bool& applied);
+  Task<Status> settle();
+  bool has_landed(uint64_t sequence) const;
   Task<Status> write_snapshot();
+  Task<Status> write_snapshot_once();
+  Task<Status> read_news();
   Task<Status> replay(int64_t from, int64_t to);
   Task<Status> reload();
   Status take_batch(const records::BatchView& batch);
@@ -103,6 +110,7 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
   uint32_t last_crc_ = 0;
   bool crc_known_ = false;
   uint64_t sequence_ = 0;
+  uint64_t landed_sequence_ = 0;  // the newest of our units that was seen in the log
   uint64_t bytes_since_snapshot_ = 0;
   std::vector<WriterProgress> progress_;
   std::optional<PartialSnapshot> partial_;

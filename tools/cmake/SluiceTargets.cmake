@@ -6,6 +6,10 @@ if(SLUICE_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${SLUICE_CCACHE})
 endif()
 
+# Everything of a kind: `ninja plugins`, `ninja fuzzers`.
+add_custom_target(plugins)
+add_custom_target(fuzzers)
+
 add_library(sluice_options INTERFACE)
 target_compile_options(sluice_options INTERFACE
   -Wall -Wextra -Werror -Wshadow -fvisibility=hidden
@@ -67,6 +71,7 @@ function(sluice_plugin name)
     OUTPUT_NAME ${name} PREFIX lib LIBRARY_OUTPUT_DIRECTORY ${SLUICE_PLUGIN_DIRECTORY})
   target_include_directories(sluice_plugin_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(sluice_plugin_${name} PRIVATE sluice_options ${ARG_DEPENDS})
+  add_dependencies(plugins sluice_plugin_${name})
   set(script ${CMAKE_SOURCE_DIR}/sdk/plugin/exports.map)
   target_link_options(sluice_plugin_${name} PRIVATE -Wl,--version-script=${script} -Wl,--exclude-libs,ALL)
   if(NOT SLUICE_SANITIZE)
@@ -101,4 +106,5 @@ function(sluice_fuzzer name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE sluice_options ${ARG_DEPENDS})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${name})
 endfunction()

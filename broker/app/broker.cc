@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/broker.hpp"
+
+#include <fmt/format.h>
+#include <malloc.h>
+
+#include <chrono>
+#include <filesystem>
+#include <future>
+#include <random>
+#include <thread>
+
+#include "admin/server.hpp"
+#include "app/dispatcher.hpp"
+#include "app/metrics.hpp"
+#include "cluster/cluster.hpp"
+#include "group/coordinator.hpp"
+#include "handlers/fetch_sessions.hpp"
+#include "net/server.hpp"
+#include "partition/partitions.hpp"
+#include "storage/storages.hpp"
+
+namespace sluice::app {
+namespace {
+
+constexpr int64_t kGroupTickMs = 50;
+constexpr int64_t kMaintainMs = 5'000;
+constexpr int64_t kShardRetryMs = 1'000;
+constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
+
+std::function<uint64_t()> random_source() {
+  // One generator for each thread: ids are drawn on several loops.
+  return [] {
+    thread_local std::mt19937_64 generator = [] {
+      std::random_device device;
+      std::seed_seq seed{device(), device(), device(), device()};
+      return std::mt19937_64(seed);
+    }();
+    return generator();
+  };
+}
+
+/// Runs a task on a loop and waits for it, from a thread that is no loop. Nothing if the deadline came first.
+template <class T>
+std::optional<T> run_on(Loop& loop, std::function<Task<T>()> make, int64_t timeout_ms) {
+  auto promise = std::make_shared<std::promise<T>>();
+  auto future = promise->get_future();
+  loop.post([make = std::move(make), promise] {
+    start(make(), [promise](T value) { promise->set_value(std::move(value)); });
+  });
+  if (future.wait_for(std::chrono::milliseconds(timeout_ms)) != std::future_status::ready) return std::nullopt;
+  return future.get();
+}
+
+}  // namespace
+
+struct BrokerApp::Parts {
+  std::unique_ptr<storage::Storages> storages;
+  std::unique_ptr<net::LoopPool> loops;
+  std::unique_ptr<cluster::Cluster> cluster;
+  std::unique_ptr<group::GroupCoordinator> groups;
+  std::unique_ptr<partition::PartitionContext> partition_context;
+  std::unique_ptr<partition::Partitions> partitions;
+  std::unique_ptr<handlers::FetchSessions> fetch_sessions;
+  std::unique_ptr<handlers::Broker> broker;
+  std::unique_ptr<net::Server> server;
+  admin::Registry registry;
+  std::unique_ptr<admin::AdminServer> admin;
+  std::vector<std::shared_ptr<storage::ReplayedLog>> shard_logs;  // main loop
+  std::atomic<size_t> shards_loaded{0};
+  std::atomic<bool> stopping{false};
+  std::atomic<bool> serving{false};
+  std::thread retry_thread;
+  std::mutex retry_mutex;
+  std::condition_variable retry_wake;
+
+  Loop& main_loop() { return loops->at(0); }
+};
+
+BrokerApp::BrokerApp(Options options, std::function<void(int, const std::string&)> log) : options_(std::move(options)), log_(std::move(log)) {}
+
+BrokerApp::~BrokerApp() { stop(); }
+
+namespace {
+
+/// Runs `work` on the loop every `every_ms` until `stopping`.
+void repeat(Loop& loop, int64_t every_ms, const std::atomic<bool>& stopping, std::function<Task<void>()> work) {
+  loop.call_after(every_ms, [&loop, every_ms, &stopping, work = std::move(work)]() mutable {
+    if (stopping) return;
+    auto task = work();
+    start(std::move(task), [&loop, every_ms, &stopping, work = std::move(work)]() mutable { repeat(loop, every_ms, stopping, std::move(work)); });
+  });
+}
+
+}  // namespace
+
+Status BrokerApp::start() {
+  // Two arenas are enough for a few threads, and memory that was used once goes back sooner.
+  mallopt(M_ARENA_MAX, 2);
+  parts_ = std::make_unique<Parts>();
+  Parts& p = *parts_;
+
+  std::error_code error;
+  std::filesystem::create_directories(options_.data_directory, error);
+  if (error) return Status(StatusCode::invalid, fmt::format("data directory {}: {}", options_.data_directory, error.message()), error.value());
+  const std::string data_directory = std::filesystem::absolute(options_.data_directory).lexically_normal().string();
+
+  auto file = storage::find_plugins_config(options_.plugins_file, data_directory);
+  if (!file) return file.error();
+  auto config = storage::read_plugins_config(*file);
+  if (!config) return config.error();
+  storage::StoragesOptions storages_options;
+  storages_options.data_directory = data_directory;
+  storages_options.plugin_directory = options_.plugin_directory.empty() ? host::default_plugin_directory() : options_.plugin_directory;
+  storages_options.checked = options_.checked_storages;
+  storages_options.log = log_;
+  auto storages = storage::Storages::open(std::move(*config), std::move(storages_options));
+  if (!storages) return storages.error();
+  p.storages = std::move(*storages);
+  if (Status status = p.storages->start(); !status.ok()) return status;
+
+  p.loops = std::make_unique<net::LoopPool>(options_.loops);
+  cluster::ClusterOptions cluster_options;
+  cluster_options.broker_id = options_.broker_id;
+  cluster_options.rack = options_.rack;
+  cluster_options.broker_configs = options_.topic_defaults;
+  cluster_options.default_partitions = options_.default_partitions;
+  cluster_options.random = random_source();
+  cluster_options.log = log_;
+  p.cluster = std::make_unique<cluster::Cluster>(*p.storages, p.main_loop(), std::move(cluster_options));
+  if (Status status = p.cluster->bind(); !status.ok()) return status;
+
+  p.partition_context.reset(new partition::PartitionContext{*p.cluster, system_clock(), {}});
+  p.partition_context->producer_expiration_ms = options_.producer_expiration_ms;
+  p.partitions = std::make_unique<partition::Partitions>(*p.partition_context);
+  p.groups = std::make_unique<group::GroupCoordinator>(options_.group, static_cast<size_t>(options_.offsets_partitions), system_clock(),
+                                                       p.main_loop());
+  p.fetch_sessions = std::make_unique<handlers::FetchSessions>(options_.handlers.max_fetch_sessions, random_source());
+  p.broker.reset(new handlers::Broker{*p.cluster, *p.partitions, *p.groups, system_clock(), options_.handlers, *p.fetch_sessions,
+                                      options_.settings, {}, log_});
+
+  p.cluster->on_change([&p](const cluster::TopicPtr& before, const cluster::TopicPtr& after) {
+    p.partitions->changed(before, after);
+    if (before && !before->internal && !before->deleting && (!after || after->deleting)) {
+      p.groups->topics_deleted({{before->name, before->id}});
+    }
+  });
+  auto started = run_on<Status>(p.main_loop(), [&p] { return p.cluster->start(); }, options_.shutdown_timeout_ms);
+  if (!started) return Status(StatusCode::unavailable, "metadata: no answer from its storage");
+  if (!started->ok()) return *started;
+
+  net::ServerOptions server_options;
+  server_options.listeners = options_.listeners;
+  server_options.limits = options_.limits;
+  server_options.log = [log = log_](net::LogLevel level, std::string_view text) {
+    log(level == net::LogLevel::information ? SLUICE_LOG_INFO : level == net::LogLevel::warning ? SLUICE_LOG_WARNING : SLUICE_LOG_ERROR,
+        std::string(text));
+  };
+  p.server = std::make_unique<net::Server>(*p.loops, std::move(server_options), make_dispatch(*p.broker));
+  show_metrics(p.registry, *p.storages, *p.partition_context, *p.groups, *p.broker, *p.server);
+
+  if (options_.admin_port >= 0) {
+    admin::AdminOptions admin_options;
+    admin_options.host = options_.admin_host;
+    admin_options.port = static_cast<uint16_t>(options_.admin_port);
+    admin_options.health = [&p, count = static_cast<size_t>(options_.offsets_partitions)] {
+      return health_components(*p.storages, *p.cluster, p.shards_loaded, count);
+    };
+    admin_options.ready = [&p, count = static_cast<size_t>(options_.offsets_partitions)] {
+      admin::Readiness readiness;
+      readiness.ready = p.serving && p.shards_loaded == count;
+      if (!readiness.ready) readiness.reason = p.stopping ? "stopping" : "starting";
+      return readiness;
+    };
+    p.admin = std::make_unique<admin::AdminServer>(p.registry, std::move(admin_options));
+    if (Status status = p.admin->start(); !status.ok()) return status;
+  }
+  if (Status status = p.server->start(); !status.ok()) return status;
+  p.serving = true;
+  for (const auto& listener : p.server->listeners()) {
+    log_(SLUICE_LOG_INFO, fmt::format("listening on {}:{} ({}), advertised as {}:{}", listener.host, listener.port, listener.name,
+                                      listener.advertised_host, listener.advertised_port));
+    if (!is_loopback(listener.host)) {
+      log_(SLUICE_LOG_WARNING, fmt::format("{}:{} IS REACHABLE FROM OTHER MACHINES, and there is no authentication: whoever connects may read, "
+                                           "write and delete everything",
+                                           listener.host, listener.port));
+    }
+  }
+  start_background();
+  return Status();
+}
+
+void BrokerApp::start_background() {
+  Parts& p = *parts_;
+  Loop& loop = p.main_loop();
+  p.shard_logs.resize(static_cast<size_t>(options_.offsets_partitions));
+  loop.post([this, &p, &loop] {
+    sluice::start(load_shards());
+    repeat(loop, kGroupTickMs, p.stopping, [&p]() -> Task<void> {
+      p.groups->tick();
+      co_return;
+    });
+    repeat(loop, options_.retention_check_ms, p.stopping, [&p, &loop]() -> Task<void> { return p.partitions->maintain(loop); });
+    repeat(loop, kMaintainMs, p.stopping, [&p]() -> Task<void> { return p.cluster->maintain(); });
+    sluice::start(p.cluster->maintain());
+  });
+  // Starting a storage again may block: a thread of its own, woken to stop.
+  p.retry_thread = std::thread([this, &p] {
+    std::unique_lock lock(p.retry_mutex);
+    while (!p.retry_wake.wait_for(lock, std::chrono::milliseconds(kMaintainMs), [&p] { return p.stopping.load(); })) {
+      for (const auto& name : p.storages->retry_failed()) {
+        Status status = p.cluster->bind_storage(*p.storages->find(name));
+        log_(status.ok() ? SLUICE_LOG_INFO : SLUICE_LOG_ERROR,
+             status.ok() ? fmt::format("storage \"{}\" is back", name) : fmt::format("storage \"{}\": {}", name, status.describe()));
+      }
+    }
+  });
+}
+
+Task<void> BrokerApp::load_shards() {
+  Parts& p = *parts_;
+  Loop& loop = p.main_loop();
+  const auto count = static_cast<size_t>(options_.offsets_partitions);
+  // The logs of groups are recorded in metadata like any topic; clients do not see them.
+  while (!p.stopping) {
+    cluster::TopicPtr topic = p.cluster->state().topic(kOffsetsTopic);
+    if (topic && topic->ready_partitions == static_cast<int32_t>(count)) break;
+    if (topic && topic->partitions.size() != count) {
+      log_(SLUICE_LOG_ERROR, fmt::format("offsets.topic.num.partitions is {}, but groups are spread over {} logs: set it back, groups cannot be "
+                                         "served",
+                                         count, topic->partitions.size()));
+      for (size_t i = 0; i < count; ++i) p.groups->shard_unavailable(i);
+      co_return;
+    }
+    cluster::NewTopic wanted;
+    wanted.name = std::string(kOffsetsTopic);
+    wanted.partitions = static_cast<int32_t>(count);
+    wanted.internal = true;
+    auto made = co_await p.cluster->create_topic(std::move(wanted), loop);
+    if (!made && made.error().code != ErrorCode::kTopicAlreadyExists) {
+      log_(SLUICE_LOG_WARNING, fmt::format("the logs of groups cannot be made yet: {}", made.error().text));
+    }
+    if (!made) co_await sleep_for(loop, kShardRetryMs);
+  }
+  for (size_t i = 0; i < count && !p.stopping; ++i) sluice::start(load_shard(i));
+}
+
+Task<void> BrokerApp::load_shard(size_t index) {
+  Parts& p = *parts_;
+  Loop& loop = p.main_loop();
+  while (!p.stopping) {
+    cluster::TopicPtr topic = p.cluster->state().topic(kOffsetsTopic);
+    auto log = co_await p.cluster->open_state_log(topic, static_cast<int32_t>(index), p.groups->machine(index));
+    if (p.stopping) co_return;
+    if (log) {
+      p.shard_logs[index] = *log;
+      p.groups->shard_loaded(index, **log);
+      ++p.shards_loaded;
+      // A log that fails for good is opened and replayed anew.
+      while (!p.stopping && (*log)->failure().ok()) co_await sleep_for(loop, kShardRetryMs);
+      if (p.stopping) co_return;
+      --p.shards_loaded;
+      p.groups->shard_unavailable(index);
+      log_(SLUICE_LOG_ERROR, fmt::format("groups of log {}: {}; loading again", index, (*log)->failure().describe()));
+    } else {
+      log_(SLUICE_LOG_WARNING, fmt::format("groups of log {} cannot be loaded: {}", index, log.error().describe()));
+      p.groups->shard_unavailable(index);
+    }
+    co_await sleep_for(loop, kShardRetryMs);
+  }
+}
+
+bool BrokerApp::stop() {
+  if (!parts_) return true;
+  Parts& p = *parts_;
+  const auto began = std::chrono::steady_clock::now();
+  auto left_ms = [&] {
+    const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
+    return std::max<int64_t>(options_.shutdown_timeout_ms - spent, 1);
+  };
+  p.stopping = true;
+  p.serving = false;
+  {
+    std::lock_guard lock(p.retry_mutex);
+    p.retry_wake.notify_all();
+  }
+  if (p.retry_thread.joinable()) p.retry_thread.join();
+  bool clean = true;
+  if (p.groups) p.groups->stop();  // members that wait for a rebalance are answered, and go to where the group will be
+  if (p.server) clean = p.server->stop(left_ms()) && clean;
+  if (p.partitions && p.loops) {
+    auto saved = run_on<bool>(
+        p.main_loop(),
+        [&p]() -> Task<bool> {
+          co_await p.partitions->save_all(p.main_loop());
+          co_return true;
+        },
+        left_ms());
+    clean = clean && saved.has_value();
+  }
+  if (p.storages) {
+    Status status = p.storages->stop(left_ms());
+    if (!status.ok()) {
+      log_(SLUICE_LOG_WARNING, "stopping storages: " + status.describe());
+      clean = false;
+    }
+  }
+  if (p.admin) p.admin->stop();
+  if (p.loops) p.loops->stop();
+  p.shard_logs.clear();
+  p.server.reset();
+  parts_.reset();
+  return clean;
+}
+
+std::vector<net::ListenerOptions> BrokerApp::listeners() const {
+  return parts_ && parts_->server ? parts_->server->listeners() : std::vector<net::ListenerOptions>();
+}
+
+uint16_t BrokerApp::admin_port() const { return parts_ && parts_->admin ? parts_->admin->port() : 0; }
+
+}  // namespace sluice::app

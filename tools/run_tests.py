@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the parts of the test suite one after the other and adds up what they say. See tools/test."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+JOBS = str(os.cpu_count() or 2)
+LOGS = ROOT / "build" / "test-logs"
+FUZZ_SECONDS = 10
+CRASH_CYCLES = 20
+SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
+
+
+class Result:
+    def __init__(self, passed=0, failed=0, skipped=0, notes=None):
+        self.passed, self.failed, self.skipped, self.notes = passed, failed, skipped, notes or []
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.notes += other.notes
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def run(command, log, env=None, show=False):
+    """Runs a command with its output in a file, and on the screen too where `show`. Gives the exit code."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with open(LOGS / log, "w", encoding="utf-8") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, errors="replace")
+        for line in process.stdout:
+            out.write(line)
+            if show:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+        return process.wait()
+
+
+def tail(log, lines=40):
+    text = (LOGS / log).read_text(encoding="utf-8", errors="replace").splitlines()
+    say("\n".join("    | " + line for line in text[-lines:]))
+
+
+def build(preset, targets=()):
+    began = time.monotonic()
+    for command, log in ((["cmake", "--preset", preset], f"configure-{preset}.log"),
+                         (["ninja", "-C", f"build/{preset}", "-j", JOBS, *targets], f"build-{preset}.log")):
+        if run(command, log) != 0:
+            say(f"  build of preset {preset} FAILED: {' '.join(command)}")
+            tail(log)
+            return Result(failed=1, notes=[f"preset {preset} does not build"])
+    say(f"  preset {preset} built in {time.monotonic() - began:.0f} s")
+    return Result(passed=1)
+
+
+def ctest(preset, *arguments, env=None):
+    report = LOGS / f"ctest-{preset}-{len(os.listdir(LOGS)) if LOGS.exists() else 0}.xml"
+    log = report.with_suffix(".log").name
+    code = run(["ctest", "--test-dir", f"build/{preset}", "--output-on-failure", "--no-tests=error", "-j", JOBS,
+                "--output-junit", str(report), *arguments], log, env=env)
+    if not report.exists():
+        tail(log)
+        return Result(failed=1, notes=[f"ctest of {preset} did not run"])
+    suite = ElementTree.parse(report).getroot()
+    result = Result()
+    for case in suite.iter("testcase"):
+        status = case.get("status")
+        seconds = float(case.get("time") or 0)
+        if status == "run":
+            result.passed += 1
+        elif status in ("notrun", "disabled"):
+            result.skipped += 1
+            result.notes.append(f"{case.get('name')} ({preset}) did not run")
+        else:
+            result.failed += 1
+            result.notes.append(f"{case.get('name')} ({preset}) failed")
+        say(f"  {'PASS' if status == 'run' else 'FAIL' if status == 'fail' else 'SKIP'} {case.get('name')} {seconds:.1f} s")
+    if code != 0:
+        tail(log, 120)
+        if result.failed == 0:
+            result.add(Result(failed=1, notes=[f"ctest of {preset} ended with {code}"]))
+    return result
+
+
+def program(command, log, env=None):
+    """A program of ours that closes with the summary line."""
+    code = run(command, log, env=env, show=True)
+    result = None
+    for line in (LOGS / log).read_text(encoding="utf-8", errors="replace").splitlines():
+        if found := SUMMARY.match(line.strip()):
+            result = Result(*map(int, found.groups()))
+    if result is None:
+        return Result(failed=1, notes=[f"{' '.join(command)} ended with {code} and without a summary"])
+    if code != 0 and result.failed == 0:
+        result.failed = 1
+    if result.failed:
+        result.notes.append(f"{command[0]}: {result.failed} failed")
+    if result.skipped:
+        lines = (LOGS / log).read_text(encoding="utf-8", errors="replace").splitlines()
+        result.notes += [line.strip() for line in lines if line.lstrip().startswith("SKIP")]
+    return result
+
+
+def part_release():
+    result = build("release")
+    if not result.failed:
+        result.add(ctest("release"))
+    return result
+
+
+def part_smoke():
+    return program(["tests/interop/smoke"], "smoke.log")
+
+
+def part_interop():
+    return program(["tests/interop/run"], "interop.log")
+
+
+def part_crash():
+    return program(["python3", "-B", "tests/fault/crash_test.py", "--cycles", str(CRASH_CYCLES)], "crash.log")
+
+
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "abort_on_error=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+def part_asan():
+    result = build("asan")
+    if not result.failed:
+        result.add(ctest("asan", "-L", "unit|conformance", env=SANITIZER_ENV))
+    return result
+
+
+TSAN_TESTS = ["base_test", "host_test", "group_test", "memory_test", "disk_test", "storage_test", "cluster_test", "partition_test"]
+
+
+def part_tsan():
+    present = [name for name in TSAN_TESTS if (ROOT / "tests" / "unit" / name.removesuffix("_test")).is_dir()]
+    result = build("tsan", [*present, "sluice_plugin_memory", "sluice_plugin_disk"])
+    if not result.failed:
+        result.add(ctest("tsan", "-R", "^(" + "|".join(present) + ")$", env=SANITIZER_ENV))
+    return result
+
+
+def part_fuzz():
+    result = build("fuzz", ["fuzzers"])
+    if result.failed:
+        return result
+    for fuzzer in sorted((ROOT / "build" / "fuzz" / "bin").glob("*_fuzz")):
+        corpus = ROOT / "build" / "fuzz" / "corpus" / fuzzer.name
+        corpus.mkdir(parents=True, exist_ok=True)
+        code = run([str(fuzzer), f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048", str(corpus)], f"{fuzzer.name}.log")
+        say(f"  {'PASS' if code == 0 else 'FAIL'} {fuzzer.name} for {FUZZ_SECONDS} s")
+        if code == 0:
+            result.passed += 1
+        else:
+            result.failed += 1
+            result.notes.append(f"{fuzzer.name} found something")
+            tail(f"{fuzzer.name}.log")
+    return result
+
+
+PARTS = {
+    "release": (part_release, "the release build, unit, protocol, ABI and conformance tests"),
+    "smoke": (part_smoke, "the broker and the command line tool, used as in the README"),
+    "interop": (part_interop, "real clients against the broker"),
+    "crash": (part_crash, f"{CRASH_CYCLES} kills of the broker under load"),
+    "asan": (part_asan, "unit and conformance tests under AddressSanitizer and UBSan"),
+    "tsan": (part_tsan, "unit tests of what has threads under ThreadSanitizer"),
+    "fuzz": (part_fuzz, f"every fuzzer for {FUZZ_SECONDS} s"),
+}
+
+
+def main():
+    wanted = sys.argv[1:]
+    if wanted == ["--list"]:
+        for name, (_, text) in PARTS.items():
+            say(f"{name:8} {text}")
+        return 0
+    if unknown := [name for name in wanted if name not in PARTS]:
+        say(f"tools/test: no part {unknown[0]}; see tools/test --list")
+        return 2
+    shutil.rmtree(LOGS, ignore_errors=True)
+    total = Result()
+    table = []
+    for name, (part, text) in PARTS.items():
+        if wanted and name not in wanted:
+            continue
+        say(f"=== {name}: {text}")
+        began = time.monotonic()
+        result = part()
+        table.append((name, result, time.monotonic() - began))
+        total.add(result)
+    say("\n=== what ran")
+    for name, result, seconds in table:
+        say(f"  {name:8} {result.passed} passed, {result.failed} failed, {result.skipped} skipped, in {seconds:.0f} s")
+    for note in total.notes:
+        say(f"  {note}")
+    if not wanted:
+        say("  optional parts: suites of clients whose tools (Go, Node, Maven) are not on this machine are named above as skipped")
+    say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+    return 1 if total.failed else 0
+
+
+sys.exit(main())
