@@ -98,6 +98,16 @@ bool Log::is_loaded() const {
   return phase_ == Phase::loaded;
 }
 
+bool Log::is_forgettable() const {
+  std::lock_guard lock(mutex_);
+  return phase_ == Phase::absent && !turning_;
+}
+
+bool Log::has_unfinished_recovery() const {
+  std::lock_guard lock(mutex_);
+  return !unfinished_.ok();
+}
+
 std::string Log::directory_name() const {
   std::lock_guard lock(mutex_);
   return phase_ == Phase::absent ? std::string() : directory_name_;
@@ -134,11 +144,13 @@ void Log::load_now() {
       changed_ = last.indexed_to < last.commit.committed;
     }
     failed_ = Status();
+    unfinished_ = recovered->unfinished;
     // Whether what is there was synced is not known; where it has to be, it is synced before anybody sees it.
     state_synced_ = false;
     phase_ = Phase::loaded;
   }
   if (always_syncs()) static_cast<void>(sync());
+  if (engine_.settings.sync == SyncMode::interval) engine_.mark_dirty(shared_from_this());
 }
 
 Status Log::create(plugin::Call& call, plugin::LogDescriptor descriptor) {
@@ -163,7 +175,7 @@ Status Log::create_now(const plugin::LogDescriptor& descriptor) {
   state_.start = state_.end_floor = start_ = end_ = descriptor.start_offset;
   max_timestamp_ = kNoTimestamp;
   segments_.clear();
-  failed_ = Status();
+  failed_ = unfinished_ = Status();
   changed_ = false;
   state_synced_ = always_syncs();
   phase_ = Phase::loaded;
@@ -210,6 +222,7 @@ Status Log::remove(plugin::Call& call) {
 
 Status Log::remove_now() {
   if (phase_ == Phase::absent) return {};
+  std::lock_guard no_sync(sync_mutex_);  // one that is under way would miss its files
   Files& files = engine_.files;
   const std::string from = directory();
   const std::string to = fmt::format("{}/{}-{}", engine_.gone_directory(), hex(id_.bytes), engine_.unique++);

@@ -72,6 +72,8 @@ class Log : public std::enable_shared_from_this<Log> {
   Status close();
   /// Whether it was loaded since found().
   bool is_loaded() const;
+  /// Whether nothing is known of it that is worth keeping.
+  bool is_forgettable() const;
   /// The name of its directory, or empty when it is not there.
   std::string directory_name() const;
 
@@ -124,6 +126,7 @@ class Log : public std::enable_shared_from_this<Log> {
   Status fail_sync(const Status& status);
   Status repair();
   Status rewrite(const SharedSegment& segment);
+  bool has_unfinished_recovery() const;
   bool always_syncs() const { return engine_.settings.sync == SyncMode::fsync || descriptor_.sync(); }
 
   // Reading (log_read.cc). Any thread. "Would wait" is told by StatusCode::pending.
@@ -178,6 +181,7 @@ class Log : public std::enable_shared_from_this<Log> {
   int64_t max_timestamp_ = kNoTimestamp;
   bool changed_ = false;  // since it was loaded, so that close() has something to do
   bool state_synced_ = true;
+  Status unfinished_;               // recovery could not clear away what it should have (read-only, no access)
   Status failed_;                   // a sync failed: nothing is appended until a fence has repaired it
   std::mutex sync_mutex_;           // one sync at a time: a failure is told to one caller only, by the kernel
   std::atomic<bool> dirty_{false};  // in the engine's set

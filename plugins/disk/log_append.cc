@@ -15,7 +15,8 @@ Status Log::append(plugin::Call& call, const sluice_append& request, sluice_appe
   if (request.bytes > kLargestUnitBytes) {
     return Status(StatusCode::too_large, fmt::format("a unit has at most {} bytes", kLargestUnitBytes));
   }
-  submit({Pool::writers, [this, answer = Answer(engine_, call), &request, &result]() mutable {
+  const Pool pool = has_unfinished_recovery() ? Pool::io : Pool::writers;
+  submit({pool, [this, answer = Answer(engine_, call), &request, &result]() mutable {
             append_now(std::move(answer), request, result);
           }});
   return plugin::pending();
@@ -47,6 +48,11 @@ Status Log::check(const sluice_append& request, sluice_append_result& result) co
 }
 
 void Log::append_now(Answer answer, const sluice_append& request, sluice_append_result& result) {
+  if (phase_ == Phase::loaded && !unfinished_.ok()) {
+    // Nothing may be written over what recovery could not clear away; perhaps now it can.
+    load_now();
+    if (phase_ == Phase::loaded && !unfinished_.ok()) return answer(unfinished_);
+  }
   if (const Status checked = check(request, result); !checked) return answer(checked);
   if (const Status prepared = prepare_segment(request.bytes); !prepared) return answer(prepared);
 
@@ -154,6 +160,7 @@ Status Log::sync() {
   uint64_t state_sequence = 0;
   {
     std::lock_guard lock(mutex_);
+    if (phase_ != Phase::loaded) return {};
     if (!failed_.ok()) return failed_;
     for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
       if (!(*segment)->examined) break;  // what is known by name alone was synced
@@ -201,7 +208,7 @@ Status Log::fail_sync(const Status& status) {
 Status Log::repair() {
   if (failed_.ok()) return {};
   for (const SharedSegment& segment : segments_) {
-    if (!segment->examined || segment->synced >= segment->written) continue;
+    if (!segment->examined || segment->is_synced()) continue;
     if (Status rewritten = rewrite(segment); !rewritten) return rewritten;
   }
   {
@@ -214,7 +221,7 @@ Status Log::repair() {
 
 Status Log::rewrite(const SharedSegment& segment) {
   constexpr uint64_t kPieceBytes = 1024 * 1024;
-  const auto file = segment->file(true);
+  const auto file = segment->file_for_writing();
   if (!file) return file.error();
   const uint64_t from = std::max(segment->synced.load(), kSegmentHeaderBytes);
   const uint64_t to = segment->commit.committed;
@@ -239,8 +246,7 @@ Status Log::rewrite(const SharedSegment& segment) {
   if (Status taken = writer_.take_back(*segment, segment->commit); !taken) return taken;
   std::lock_guard lock(mutex_);
   segment->written = to;
-  segment->synced = std::min(segment->synced.load(), to - 1);  // so that the sync does it
-  segment->named = false;
+  segment->named = false;  // also where nothing but the page was written
   return {};
 }
 

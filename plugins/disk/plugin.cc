@@ -41,6 +41,7 @@ constexpr sluice_option kOptions[] = {
 class DiskLog final : public plugin::LogAdapter {
  public:
   DiskLog(Storage& storage, std::shared_ptr<Log> log) : storage_(storage), log_(std::move(log)) {}
+  ~DiskLog() override { storage_.released(std::move(log_)); }
 
   Status append(plugin::Call& call, const sluice_append& request, sluice_append_result& result) override {
     return guarded([&] { return log_->append(call, request, result); });
@@ -74,7 +75,7 @@ class DiskLog final : public plugin::LogAdapter {
   }
 
   Storage& storage_;
-  const std::shared_ptr<Log> log_;
+  std::shared_ptr<Log> log_;
 };
 
 std::string file_system_name(const std::string& directory) {

@@ -27,6 +27,7 @@ class Recovery {
     if (Status examined = examine_tail(); !examined) return fail(examined);
     settle_bounds(*log);
     log->segments = std::move(segments_);
+    log->unfinished = std::move(unfinished_);
     return log;
   }
 
@@ -115,6 +116,10 @@ class Recovery {
     segment.active_index = fresh();
     auto scan = scan_batches(engine_, file, covered, newest.committed, covered_end, durable, *segment.active_index);
     if (!scan) return fail(scan.error());
+    // A base offset is outside of the checksum; that of the last batch shows in the end.
+    if (scan->valid_to == newest.committed && scan->end_offset != newest.end_offset && newest.committed > durable) {
+      scan->valid_to = newest.committed - 1;
+    }
     Verdict verdict = Verdict::whole;
     if (scan->valid_to < newest.committed && scan->valid_to >= durable) {
       const uint64_t cut = last_boundary(commits, scan->valid_to, covered);
@@ -158,14 +163,15 @@ class Recovery {
     return boundary;
   }
 
-  /// Commits the cut, so that what lies behind it cannot come back. If that cannot be written, the next append does it.
+  /// Commits the cut, so that what lies behind it cannot come back.
   void take_back(Segment& segment, const SharedFile& file) {
     Commit commit = segment.commit;
     commit.sequence = segment.sequence + 1;
     commit.synced = std::min(commit.synced, commit.committed);
     uint8_t slot[kCommitSlotBytes];
     encode_commit(commit, segment.header.nonce, slot);
-    if (write_fully(engine_.files, file->fd(), slot, commit_slot_position(commit.sequence)) < 0) return;
+    const int result = write_fully(engine_.files, file->fd(), slot, commit_slot_position(commit.sequence));
+    if (result < 0) unfinished_ = io_error(result == -EBADF ? -EROFS : result, "commit to", segment.path());
     segment.sequence = commit.sequence;
     segment.commit = commit;
   }
@@ -211,7 +217,8 @@ class Recovery {
         torn_ = true;
       }
       engine_.files.unlink(segment.index_path());
-      engine_.files.unlink(segment.path());
+      const int result = engine_.files.unlink(segment.path());
+      if (result < 0 && result != -ENOENT) unfinished_ = io_error(result, "remove", segment.path());
       engine_.counters.segments_removed += 1;
     }
     segments_.resize(first);
@@ -248,6 +255,7 @@ class Recovery {
   std::set<int64_t> indexes_;
   uint64_t torn_bytes_ = 0;
   bool torn_ = false;
+  Status unfinished_;
 };
 
 }  // namespace

@@ -18,6 +18,8 @@ struct RecoveredLog {
   std::vector<SharedSegment> segments;  // by base offset
   int64_t start = 0;
   int64_t end = 0;
+  /// Not OK when something that must not come back could not be removed: nothing may be appended before that is done.
+  Status unfinished;
 };
 
 /// Reads the file "log", examines the segments that no index covers, and cuts a torn tail at the last whole unit

@@ -107,8 +107,22 @@ Result<SharedFile> Segment::file(bool may_open) {
   if (SharedFile open = file_slot_.get()) return open;
   if (!may_open) return SharedFile();
   auto opened = open_file(engine_.files, path(), O_RDWR);
-  if (!opened && opened.error().code() == StatusCode::denied) opened = open_file(engine_.files, path(), O_RDONLY);
+  const bool denied = !opened && opened.error().code() == StatusCode::denied;
+  if (denied) opened = open_file(engine_.files, path(), O_RDONLY);
+  opened_read_only_ = denied;
   if (opened) file_slot_.put(*opened, 1);
+  return opened;
+}
+
+Result<SharedFile> Segment::file_for_writing() {
+  if (!opened_read_only_) {
+    auto opened = file(true);
+    if (!opened || !opened_read_only_) return opened;
+  }
+  auto opened = open_file(engine_.files, path(), O_RDWR);
+  if (!opened) return opened;
+  opened_read_only_ = false;
+  file_slot_.put(*opened, 1);
   return opened;
 }
 

@@ -41,6 +41,9 @@ class Segment {
   /// The descriptor, opened if it is not. With `may_open` false: nullptr instead of opening. Any thread, no lock
   /// needed.
   Result<SharedFile> file(bool may_open);
+  /// The same, of a descriptor that can be written to: one that was opened while the file system was read-only is
+  /// opened anew.
+  Result<SharedFile> file_for_writing();
   /// Keeps a descriptor that was opened when the segment was made.
   void set_file(SharedFile file) { file_slot_.put(std::move(file), 1); }
 
@@ -92,6 +95,7 @@ class Segment {
   Engine& engine_;
   const std::string directory_;
   const int64_t base_offset_;
+  std::atomic<bool> opened_read_only_{false};
   LruCache<File>::Slot file_slot_;
   LruCache<SparseIndex>::Slot index_slot_;
 };

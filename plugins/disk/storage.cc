@@ -224,6 +224,12 @@ std::shared_ptr<Log> Storage::log(const Uuid& id) {
   return log;
 }
 
+void Storage::released(std::shared_ptr<Log> log) {
+  constexpr long kHere = 2;  // the table's and ours
+  std::lock_guard lock(logs_mutex_);
+  if (log.use_count() == kHere && log->is_forgettable()) logs_.erase(log->id());
+}
+
 std::vector<Storage::Listed> Storage::list() {
   std::vector<std::shared_ptr<Log>> all;
   {

@@ -53,6 +53,9 @@ class Storage {
   /// The log of that id, which need not be there.
   std::shared_ptr<Log> log(const Uuid& id);
 
+  /// A handle on `log` goes: if the log is not there and nobody else holds it, it is forgotten.
+  void released(std::shared_ptr<Log> log);
+
   struct Listed {
     Uuid id;
     std::string topic;

@@ -20,7 +20,7 @@ bool certainly_refused(int error) {
 }  // namespace
 
 Result<Commit> Writer::write(Segment& segment, const Unit& unit) {
-  const auto file = segment.file(true);
+  const auto file = segment.file_for_writing();
   if (!file) return fail(file.error());
   const int fd = (*file)->fd();
   const uint64_t position = segment.commit.committed;
@@ -63,7 +63,7 @@ int Writer::write_commit(Segment& segment, int fd, const Commit& commit) {
 }
 
 Status Writer::take_back(Segment& segment, const Commit& boundary) {
-  const auto file = segment.file(true);
+  const auto file = segment.file_for_writing();
   if (!file) return file.error();
   Commit commit = boundary;
   commit.sequence = segment.sequence + 1;

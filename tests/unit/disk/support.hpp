@@ -13,6 +13,7 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -322,18 +323,26 @@ class FaultyFiles : public Files {
     if ((flags & O_CREAT) != 0 && metadata_error != 0) return -metadata_error;
     if (write_error == EROFS && (flags & (O_RDWR | O_WRONLY)) != 0) return -EROFS;
     const int fd = Files::open(path, flags);
-    if (fd >= 0) ++opens;
+    if (fd < 0) return fd;
+    ++opens;
+    std::lock_guard lock(mutex_);
+    if (path.ends_with(kSegmentSuffix)) segments_.insert(fd);
     return fd;
   }
   int close(int fd) override {
     ++closes;
+    {
+      std::lock_guard lock(mutex_);
+      segments_.erase(fd);
+    }
     return Files::close(fd);
   }
   ssize_t pwritev(int fd, const iovec* parts, int count, uint64_t position) override {
     if (write_error != 0) return -write_error;
     size_t size = 0;
     for (int i = 0; i < count; ++i) size += parts[i].iov_len;
-    if (position < kSegmentHeaderBytes || space_left == INT64_MAX) return Files::pwritev(fd, parts, count, position);
+    if (position < kSegmentHeaderBytes || space_left == INT64_MAX || !is_segment(fd))
+      return Files::pwritev(fd, parts, count, position);
     if (space_left <= 0) return -ENOSPC;
     if (static_cast<int64_t>(size) <= space_left) {
       space_left -= static_cast<int64_t>(size);
@@ -356,6 +365,15 @@ class FaultyFiles : public Files {
     if (metadata_error != 0) return -metadata_error;
     return write_error == EROFS ? -EROFS : Files::rename(from, to);
   }
+
+ private:
+  bool is_segment(int fd) {
+    std::lock_guard lock(mutex_);
+    return segments_.contains(fd);
+  }
+
+  std::mutex mutex_;
+  std::set<int> segments_;  // descriptors
 };
 
 /// A started storage in a directory, and what it said.
