@@ -95,7 +95,8 @@ void fill(RandomValues& random, int16_t version, std::vector<T>& out) {
 template <class T>
 void fill(RandomValues& random, int16_t version, std::optional<T>& out, bool nullable) {
   if (nullable && random.one_in(3)) return out.reset();
-  fill(random, version, out.emplace());
+  out = T{};
+  fill(random, version, *out);
 }
 
 }  // namespace sluice::protocol::cases
