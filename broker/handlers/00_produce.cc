@@ -129,7 +129,7 @@ Response encode_outcomes(const RequestContext& context, const Request& request, 
 }  // namespace
 
 Task<Reply> produce(RequestContext context) {
-  auto request = protocol::decode<Request>(context.request.body, context.version());
+  auto request = protocol::decode_front<Request>(context.request.body, context.version());
   if (!request) co_return malformed(context, request.error());
   size_t count = 0;
   for (const auto& topic : request->topics) count += topic.partitions.size();

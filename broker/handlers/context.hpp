@@ -132,7 +132,7 @@ Reply malformed(const RequestContext& context, const Status& status);
 /// Makes a HandlerFunction of `Task<Response> f(RequestContext, Request)`.
 template <class Request, auto f>
 Task<Reply> serve(RequestContext context) {
-  auto request = protocol::decode<Request>(context.request.body, context.version());
+  auto request = protocol::decode_front<Request>(context.request.body, context.version());
   if (!request) co_return malformed(context, request.error());
   auto response = co_await f(context, std::move(*request));
   co_return encode(context, response);

@@ -38,6 +38,16 @@ Result<M> decode(std::span<const std::byte> body, int16_t version) {
   return message;
 }
 
+/// As decode(), but bytes after the message are passed over, as Kafka's brokers do: librdkafka 2.16 sends one in Metadata v13.
+template <class M>
+Result<M> decode_front(std::span<const std::byte> body, int16_t version) {
+  if (Status status = check_version<M>(version); !status.ok()) return fail(std::move(status));
+  Reader reader(body);
+  Result<M> message(tl::in_place);
+  if (!message->read(reader, version)) return fail(reader.error().to_status(M::kName, version));
+  return message;
+}
+
 /// Encodes a message without header or length. Errors: StatusCode::unsupported for a version that M does not have,
 /// StatusCode::too_large for what the wire cannot carry.
 template <class M>

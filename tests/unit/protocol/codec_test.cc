@@ -30,7 +30,7 @@ void for_each_message(F f) {
 
 TEST(Codec, RandomMessagesComeBackAtEveryVersion) {
   for_each_message([](const cases::MessageCase& message, int16_t version) {
-    for (uint64_t seed = 1; seed <= 30; ++seed) {
+    for (uint64_t seed = 1; seed <= 12; ++seed) {
       const auto encoded = message.random(seed, version);
       ASSERT_TRUE(encoded.has_value()) << "seed " << seed << ": " << encoded.error().describe();
       const auto recoded = message.recode(*encoded, version);
@@ -42,10 +42,10 @@ TEST(Codec, RandomMessagesComeBackAtEveryVersion) {
 
 TEST(Codec, EveryTruncationIsRefused) {
   for_each_message([](const cases::MessageCase& message, int16_t version) {
-    for (uint64_t seed = 1; seed <= 3; ++seed) {
+    for (uint64_t seed = 1; seed <= 2; ++seed) {
       const auto encoded = message.random(seed, version);
       ASSERT_TRUE(encoded.has_value());
-      const size_t step = std::max<size_t>(1, encoded->size() / 200);
+      const size_t step = std::max<size_t>(1, encoded->size() / 50);
       for (size_t size = 0; size < encoded->size(); size += step) {
         const auto result = message.recode(std::span(*encoded).first(size), version);
         ASSERT_FALSE(result.has_value()) << "seed " << seed << ", " << size << " of " << encoded->size() << " bytes";
@@ -85,7 +85,7 @@ TEST(Codec, FlippedBytesNeverDoHarm) {
   for_each_message([](const cases::MessageCase& message, int16_t version) {
     const auto encoded = message.random(5, version);
     ASSERT_TRUE(encoded.has_value());
-    const size_t step = std::max<size_t>(1, encoded->size() / 100);
+    const size_t step = std::max<size_t>(1, encoded->size() / 40);
     for (size_t at = 0; at < encoded->size(); at += step) {
       for (const int value : {0x00, 0x7f, 0x80, 0xff}) {
         Wire changed = *encoded;
@@ -197,4 +197,15 @@ TEST(Codec, ConsumerSubscriptionsFollowTheirOwnVersion) {
 }
 
 }  // namespace
+// Captured from confluent-kafka 2.16.1 (librdkafka): Metadata v13 for no topics, with one byte after the message. Kafka's brokers
+// pass over it, and so do ours.
+TEST(Codec, RequestsMayHaveBytesAfterTheMessage) {
+  const std::array<std::byte, 5> body = {std::byte{1}, std::byte{1}, std::byte{0}, std::byte{0}, std::byte{0}};
+  EXPECT_FALSE(decode<MetadataRequest>(body, 13));
+  auto request = decode_front<MetadataRequest>(body, 13);
+  ASSERT_TRUE(request) << request.error().describe();
+  EXPECT_TRUE(request->topics && request->topics->empty());
+  EXPECT_TRUE(request->allow_auto_topic_creation);
+}
+
 }  // namespace sluice::protocol

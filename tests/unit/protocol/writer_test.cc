@@ -82,6 +82,36 @@ TEST(Writer, LendsLongRecordsAndKeepsThemAlive) {
   EXPECT_TRUE(watch.expired());
 }
 
+TEST(Writer, PartsOfFilesGoWhereTheyWerePut) {
+  RecordsOut records;
+  records.slices = {Bytes(std::string_view("before")), Bytes(std::string_view("after"))};
+  records.files = {{.before = 1, .fd = 7, .position = 4096, .length = 100000},
+                   {.before = 2, .fd = 8, .position = 0, .length = 5}};
+  records.keep_alive = std::make_shared<int>(1);
+  const std::weak_ptr<const void> watch = records.keep_alive;
+
+  Writer writer;
+  writer.records(records, false, true);
+  writer.write(int8_t{1});
+  records = {};
+  auto output = std::move(writer).finish(true);
+  ASSERT_TRUE(output.has_value());
+  EXPECT_EQ(output->size_bytes(), 4U + 4 + 6 + 100000 + 5 + 5 + 1);
+  const auto segments = output->segments();
+  ASSERT_EQ(segments.size(), 5U);
+  EXPECT_EQ(Bytes(segments[0]), Bytes(wire({0, 1, 0x86, 0xb5, 0, 1, 0x86, 0xb0}) + "before"));
+  EXPECT_EQ(segments[1].fd, 7);
+  EXPECT_EQ(segments[1].file_position, 4096U);
+  EXPECT_EQ(segments[1].file_length, 100000U);
+  EXPECT_EQ(Bytes(segments[2]), Bytes(std::string_view("after")));
+  EXPECT_EQ(segments[2].fd, -1);
+  EXPECT_EQ(segments[3].fd, 8);
+  EXPECT_EQ(Bytes(segments[4]), Bytes(std::string_view("\x01")));
+  EXPECT_FALSE(watch.expired());
+  output = Output();
+  EXPECT_TRUE(watch.expired());
+}
+
 TEST(Writer, RemembersWhatCannotBeEncoded) {
   Writer writer;
   writer.text(std::string(40000, 'x'), false);
