@@ -7,17 +7,6 @@
 namespace sluice::conformance {
 namespace {
 
-// An error buffer for a call without ticket.
-struct LifecycleError {
-  explicit LifecycleError() {
-    error.size = sizeof error;
-    error.text = text;
-    error.text_capacity = sizeof text;
-  }
-  sluice_error error{};
-  char text[256] = {};
-};
-
 // Storages and handles that cannot be freed, because a call on them was lost.
 void keep_for_ever(const void* object) {
   static auto* const kept = new std::vector<const void*>();

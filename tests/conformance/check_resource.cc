@@ -24,13 +24,14 @@ void handles(Context& context) {
   const Descriptor descriptor = context.descriptor();
   storage.must_create(descriptor);
   std::vector<sluice_log*> open(kHandles);
+  LifecycleError error;
   Call call("open", context.options().call_timeout_ms);
   const sluice_log_descriptor* wanted = descriptor.in(call);
   const size_t descriptors_before = entries_of("/proc/self/fd");
   const size_t threads_before = entries_of("/proc/self/task");
   const size_t bytes_before = mallinfo2().uordblks;
   for (sluice_log*& log : open) {
-    const sluice_status status = storage.api().open(storage.raw(), wanted, &log, nullptr);
+    const sluice_status status = storage.api().open(storage.raw(), wanted, &log, &error.error);
     require(status == SLUICE_OK, "open answered {}", status_text(status));
   }
   const size_t bytes = mallinfo2().uordblks - bytes_before;

@@ -96,9 +96,10 @@ void condition_sizes(Context& context) {
        {offsetof(sluice_condition, largest_unit), offsetof(sluice_condition, server),
         offsetof(sluice_condition, advice), sizeof(sluice_condition), sizeof(sluice_condition) + 64}) {
     Guarded memory(size);
+    LifecycleError error;
     auto* condition = reinterpret_cast<sluice_condition*>(memory.data());
     condition->size = static_cast<uint32_t>(size);
-    const sluice_status status = storage.api().health(storage.raw(), deadline_in_ms(10'000), condition, nullptr);
+    const sluice_status status = storage.api().health(storage.raw(), deadline_in_ms(10'000), condition, &error.error);
     require(status == SLUICE_OK, "health answered {}", status_text(status));
     require(memory.guards_intact(), "health wrote beyond a sluice_condition of {} bytes", size);
     require(condition->size == size, "health changed `size`");

@@ -134,6 +134,19 @@ struct ConditionAnswer : Answer {
   std::string advice;
 };
 
+/// An error buffer for a call without ticket.
+struct LifecycleError {
+  LifecycleError() {
+    error.size = sizeof error;
+    error.text = text;
+    error.text_capacity = sizeof text;
+  }
+  LifecycleError(const LifecycleError&) = delete;
+  LifecycleError& operator=(const LifecycleError&) = delete;
+  sluice_error error{};
+  char text[256] = {};
+};
+
 class Context;
 
 /// A storage that was created; destroyed at the end, unless a call on it was lost.
