@@ -38,7 +38,8 @@ Result<M> decode(std::span<const std::byte> body, int16_t version) {
   return message;
 }
 
-/// As decode(), but bytes after the message are passed over, as Kafka's brokers do: librdkafka 2.16 sends one in Metadata v13.
+/// As decode(), but bytes after the message are passed over, as Kafka's brokers do: librdkafka 2.16 sends one in
+/// Metadata v13.
 template <class M>
 Result<M> decode_front(std::span<const std::byte> body, int16_t version) {
   if (Status status = check_version<M>(version); !status.ok()) return fail(std::move(status));

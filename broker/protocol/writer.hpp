@@ -25,7 +25,8 @@ namespace sluice::protocol {
 /// Lent slices shorter than this are copied: an entry in a gathered write costs more.
 inline constexpr size_t kCopyBelowBytes = 1024;
 
-/// What goes out: memory, or, where fd >= 0, `file_length` bytes of an open file from `file_position` (the span is empty then).
+/// What goes out: memory, or, where fd >= 0, `file_length` bytes of an open file from `file_position` (the span is
+/// empty then).
 struct Segment : std::span<const std::byte> {
   Segment(std::span<const std::byte> memory) : std::span<const std::byte>(memory) {}
   Segment(const std::byte* data, size_t size_bytes) : std::span<const std::byte>(data, size_bytes) {}

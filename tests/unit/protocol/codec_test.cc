@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "message_cases.hpp"
 #include "protocol/gen/api_versions.hpp"
