@@ -33,6 +33,7 @@ Frame::~Frame() {
     pool_->put_back(data_, mapped_bytes_);
   }
   if (accounted_ != 0) pool_->budget_->release(accounted_);
+  if (overdrawn_) pool_->budget_->end_overdraft();
 }
 
 std::shared_ptr<FramePool> FramePool::create(std::shared_ptr<MemoryBudget> budget) {

@@ -37,6 +37,8 @@ class Frame {
   int64_t accounted() const { return accounted_; }
   /// Adds to what goes back to the budget when the frame ends; the caller has reserved it.
   void account(int64_t bytes) { accounted_ += bytes; }
+  /// It holds the budget's overdraft, which ends with it.
+  void set_overdrawn() { overdrawn_ = true; }
 
  private:
   friend class FramePool;
@@ -48,6 +50,7 @@ class Frame {
   size_t size_;
   size_t mapped_bytes_;  // 0: from malloc
   int64_t accounted_ = 0;
+  bool overdrawn_ = false;
 };
 
 using FramePtr = std::shared_ptr<Frame>;

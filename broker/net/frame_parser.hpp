@@ -42,6 +42,8 @@ class FrameParser {
   void begin(FramePtr frame);
   /// A further share is reserved.
   void grow();
+  /// The frame in progress holds the budget's overdraft.
+  void set_overdrawn() { frame_->set_overdrawn(); }
 
   /// Where bytes of the frame in progress may be read to directly, and how to say that they were; empty between frames.
   /// If reaches_end(), what comes after it belongs to the next frame.

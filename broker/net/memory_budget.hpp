@@ -4,7 +4,8 @@
 // ones.
 //
 // No deadlock: if every byte is held by half-read frames, none could ever finish. So one frame in progress at a time
-// may overdraw; the overshoot is at most one frame.
+// may overdraw, until its request
+// has been answered and its memory is back; the overshoot is at most one frame.
 #pragma once
 
 #include <atomic>
@@ -45,7 +46,7 @@ class MemoryBudget {
 
   /// Waits for `bytes`. `granted` runs on `executor` once they are reserved, never before this returns. `in_progress`:
   /// the frame has been begun; it goes before new frames, and may overdraw: then Wait::overdrawn() says so, and
-  /// end_overdraft() is due when the frame is whole or dropped; what else it needs is for overdraw(). To be followed by
+  /// end_overdraft() is due when its memory is given back; what else it needs is for overdraw(). To be followed by
   /// give_up(), unless `granted` has run.
   std::shared_ptr<Wait> wait(int64_t bytes, bool in_progress, Executor& executor, Job granted);
   /// Leaves the queue, or gives back what was granted and not yet used. `granted` may still run if it was on its way.
@@ -56,7 +57,7 @@ class MemoryBudget {
 
   /// Gives bytes back, and so memory to those who wait.
   void release(int64_t bytes);
-  /// The frame that overdrew is whole or gone: another may.
+  /// The frame that overdrew is gone: another may.
   void end_overdraft();
 
   /// Any moment's figure, in bytes; above max_bytes() by a frame or two when overdrawn.

@@ -82,9 +82,6 @@ void Session::run() {
   start(read(std::static_pointer_cast<Session>(shared_from_this())));
 }
 
-// ---- Reading
-// ---------------------------------------------------------------------------------------------------------
-
 Task<void> Session::read(std::shared_ptr<Session> self) {
   Session& s = *self;
   Bytes input;               // what is at hand, in inbox_, the shard's space or backlog_
@@ -234,6 +231,7 @@ Task<void> Session::wait_for_memory() {
   pausing_ = false;
   if (memory_granted_) {
     overdraft_ = memory_wait_->overdrawn();
+    if (overdraft_) parser_.set_overdrawn();
     if (!give_memory()) drain();
   } else {
     shared_->budget->give_up(*memory_wait_);
@@ -271,7 +269,7 @@ void Session::dispatch(FramePtr frame) {
 void Session::drop_frame() {
   frame_since_ms_ = 0;
   parser_.reset();
-  if (std::exchange(overdraft_, false)) shared_->budget->end_overdraft();
+  overdraft_ = false;
 }
 
 void Session::received(size_t bytes) {
@@ -295,9 +293,6 @@ void Session::wake_reader() {
   if (!parked_) return;
   loop_.post([reader = std::exchange(parked_, {})] { reader.resume(); });
 }
-
-// ---- Deadlines and the end
-// -------------------------------------------------------------------------------------------
 
 void Session::sweep(int64_t now_ms) {
   if (dead_) return;

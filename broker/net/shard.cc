@@ -57,9 +57,6 @@ Endpoint local_of(int fd) {
   return endpoint(address);
 }
 
-// ---- Shard
-// -----------------------------------------------------------------------------------------------------------
-
 void Shard::add(uint64_t id, int fd, const std::shared_ptr<const ListenerOptions>& listener) {
   Endpoint peer = peer_of(fd);
   if (stopping) {
@@ -104,9 +101,6 @@ void Shard::abort_all() {
   const std::vector<std::shared_ptr<Session>> all(sessions.begin(), sessions.end());
   for (const auto& session : all) session->abort();
 }
-
-// ---- Shared
-// ----------------------------------------------------------------------------------------------------------
 
 void Shared::log(LogLevel level, const std::string& text) {
   if (!log_function_) return;
