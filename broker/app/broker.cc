@@ -174,6 +174,7 @@ Status BrokerApp::start() {
     };
     p.admin = std::make_unique<admin::AdminServer>(p.registry, std::move(admin_options));
     if (Status status = p.admin->start(); !status.ok()) return status;
+    log_(SLUICE_LOG_INFO, fmt::format("admin on {}:{}: /health, /ready, /metrics", options_.admin_host, p.admin->port()));
   }
   if (Status status = p.server->start(); !status.ok()) return status;
   p.serving = true;
