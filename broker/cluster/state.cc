@@ -81,7 +81,8 @@ CommandResult ClusterState::decide(const CommandId& id, const Command& command) 
     deleted_logs_.emplace_back(extent.storage, extent.log);
     ++deleted_ids_[as_uuid(extent.log)];
     while (deleted_logs_.size() > kMaxDeletedLogs) {
-      deleted_ids_.erase(as_uuid(deleted_logs_.front().second));
+      auto oldest = deleted_ids_.find(as_uuid(deleted_logs_.front().second));
+      if (--oldest->second == 0) deleted_ids_.erase(oldest);
       deleted_logs_.pop_front();
     }
   };
@@ -140,6 +141,7 @@ CommandResult ClusterState::decide(const CommandId& id, const Command& command) 
             for (const auto& partition : topic->partitions) {
               for (const auto& extent : partition.extents) forget_log(extent);
             }
+            if (auto name = names_.find(topic->name); name != names_.end() && name->second == c.topic) names_.erase(name);
             topics_.erase(c.topic);
             changes_.emplace_back(topic, nullptr);
             return CommandResult{};
@@ -151,14 +153,16 @@ CommandResult ClusterState::decide(const CommandId& id, const Command& command) 
             }
             TopicInfo next = *topic;
             auto& partition = next.partitions[static_cast<size_t>(c.partition)];
+            if (partition.extents.empty()) return refuse(ErrorCode::kInvalidPartitions);
             if (partition.extents.back().log != c.lost) return CommandResult{ErrorCode::kNone, 0, topic};  // done by another
-            forget_log(partition.extents.back());
+            for (const Extent& extent : partition.extents) forget_log(extent);
             ++next.version;
             ++partition.leader_epoch;
             partition.extents = {c.extent};
             return put(std::move(next));
           },
           [&](const AllocateProducerIds& c) {
+            if (c.count <= 0) return refuse(ErrorCode::kInvalidRequest);
             CommandResult result;
             result.value = next_producer_id_;
             next_producer_id_ += c.count;

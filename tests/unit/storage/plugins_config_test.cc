@@ -326,7 +326,7 @@ TEST(PluginsConfig, BoundsDepthAndSize) {
   EXPECT_THAT(error_of(std::string(2 << 20, ' ')), HasSubstr("is longer than 1048576 bytes"));
   std::string wide = "{";
   for (int i = 0; i < 5000; ++i) wide += "\"" + std::to_string(i) + "\": 0,";
-  EXPECT_THAT(error_of(wide), HasSubstr("has more than 4096 names"));
+  EXPECT_THAT(error_of(wide), HasSubstr("has more than 1024 names"));
   std::string many = R"({"default": "s0", "storages": {)";
   for (int i = 0; i < 65; ++i)
     many += (i > 0 ? "," : "") + std::string("\"s") + std::to_string(i) + R"(": {"library": "disk"})";
