@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// One function per command. Each prints its result on standard output; why it failed comes back as a Status.
+#pragma once
+
+#include "base/status.hpp"
+#include "cli/arguments.hpp"
+
+namespace sluice::cli {
+
+/// Runs the command, prints an error on standard error, and gives the exit code.
+int run(const Arguments& arguments);
+
+Status run(const TopicCreate& command, const Common& common);
+Status run(const TopicList& command, const Common& common);
+Status run(const TopicDescribe& command, const Common& common);
+Status run(const TopicDelete& command, const Common& common);
+Status run(const GroupList& command, const Common& common);
+Status run(const GroupDescribe& command, const Common& common);
+Status run(const Produce& command, const Common& common);
+Status run(const Consume& command, const Common& common);
+Status run(const PluginList& command, const Common& common);
+Status run(const PluginDescribe& command, const Common& common);
+Status run(const PluginCheck& command, const Common& common);
+Status run(const Version& command, const Common& common);
+
+}  // namespace sluice::cli
