@@ -65,8 +65,12 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
   for (int attempt = 0; attempt < 3; ++attempt) {
     const host::WritePosition position = log_->position();
     if (position.generation != generation_) {
-      // What was pending in a generation that ended is not there, and never will be.
-      if (position.generation > 0) dropped = state_.producers.drop_pending(position.generation - 1);
+      // What was pending in a generation that ended is not there, and never will be, unless it is below the end: then its answer is
+      // still on its way here.
+      if (position.generation > 0) {
+        auto more = state_.producers.drop_pending(position.generation - 1, position.end);
+        std::move(more.begin(), more.end(), std::back_inserter(dropped));
+      }
       generation_ = position.generation;
     }
     if (info.has_producer_id()) {
@@ -96,8 +100,10 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
     entry.last_offset = position.end + info.last_offset_delta;
     entry.max_timestamp = header->max_timestamp;
     entry.record_count = static_cast<uint32_t>(info.records_count);
+    entry.owner = request.keep_alive;
     struct Context {
       std::shared_ptr<Partition> self;
+      std::shared_ptr<host::Log> log;
       records::BatchInfo info;
       records::BatchHeader header;
       int64_t append_time;
@@ -107,9 +113,9 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
     };
     // enqueue may refuse, and then destroys the entry: the answer must survive it.
     auto context = std::make_shared<Context>(
-        Context{shared_from_this(), info, *header, append_time, position.generation, request.keep_alive, std::move(request.done)});
+        Context{shared_from_this(), log_, info, *header, append_time, position.generation, request.keep_alive, std::move(request.done)});
     entry.done = [c = context](host::AppendOutcome outcome) {
-      c->self->finished(c->info, c->header, c->append_time, c->generation, c->keep, c->done, std::move(outcome));
+      c->self->finished(*c->log, c->info, c->header, c->append_time, c->generation, c->done, std::move(outcome));
     };
     Status status = log_->enqueue(std::move(entry), position.generation, *request.executor);
     if (status.ok()) {
@@ -124,29 +130,27 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
   return refuse(ErrorCode::kNotLeaderOrFollower, "appends keep failing");
 }
 
-void Partition::finished(const records::BatchInfo& info, records::BatchHeader header, int64_t append_time, uint64_t generation,
-                         const std::shared_ptr<void>&, ProduceDone& done, host::AppendOutcome outcome) {
+void Partition::finished(const host::Log& log, const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
+                         uint64_t generation, ProduceDone& done, host::AppendOutcome outcome) {
   ProduceOutcome answer;
   std::vector<ProduceDone> repeats;
-  std::vector<std::shared_ptr<FetchWaiter>> woken;
+  bool current = false;
   if (outcome.status.ok()) {
     const int64_t now = context_.clock.wall_ms();
     std::lock_guard lock(mutex_);
     answer.base_offset = header.base_offset;
     answer.log_append_time_ms = append_time;
     answer.log_start = log_start_;
-    if (info.has_producer_id()) repeats = state_.producers.commit(info, header.base_offset, now);
-    state_.add(header, rules(), now);
-    high_watermark_ = state_.end;
-    bytes_since_snapshot_ += info.size;
-    dirty_ = true;
-    for (auto it = waiters_.begin(); it != waiters_.end();) {
-      if ((*it)->notify(static_cast<int64_t>(info.size))) {
-        it = waiters_.erase(it);
-      } else {
-        ++it;
-      }
+    // Loaded anew meanwhile: what was loaded, or will be, has this batch.
+    current = &log == log_.get();
+    if (current) {
+      if (info.has_producer_id()) repeats = state_.producers.commit(info, header.base_offset, now);
+      state_.add(header, rules(), now);
+      high_watermark_ = state_.end;
+      bytes_since_snapshot_ += info.size;
+      dirty_ = true;
     }
+    std::erase_if(waiters_, [&](const auto& waiter) { return waiter->notify(static_cast<int64_t>(info.size)); });
     auto& metrics = context_.metrics;
     metrics.batches_appended.fetch_add(1, std::memory_order_relaxed);
     metrics.bytes_appended.fetch_add(info.size, std::memory_order_relaxed);
@@ -156,18 +160,25 @@ void Partition::finished(const records::BatchInfo& info, records::BatchHeader he
     answer.message = outcome.status.describe();
     context_.metrics.append_errors.fetch_add(1, std::memory_order_relaxed);
     std::lock_guard lock(mutex_);
-    repeats = state_.producers.drop_pending(generation);
+    current = &log == log_.get();
+    if (current) repeats = state_.producers.drop_pending(generation);
   }
-  if (!outcome.status.ok()) log_failed(outcome.status);
+  if (!outcome.status.ok() && current) log_failed(outcome.status);
   for (auto& repeat : repeats) repeat(ProduceOutcome(answer));
   done(std::move(answer));
 }
 
 void Partition::log_failed(const Status& status) {
-  // Another writer took over, or the log is gone: the next use loads anew, and learns which.
-  if (status.code() != StatusCode::fenced && status.code() != StatusCode::not_found) return;
-  std::lock_guard lock(mutex_);
-  if (stage_ == Stage::ready) stage_ = Stage::idle;
+  // Another writer took over, or the log is gone, or nobody knows what it holds: the next use loads anew, and learns which.
+  const bool unsure = status_class(status.code()) == status_class(StatusCode::unknown);
+  if (!unsure && status.code() != StatusCode::fenced && status.code() != StatusCode::not_found) return;
+  std::vector<std::shared_ptr<FetchWaiter>> woken;
+  {
+    std::lock_guard lock(mutex_);
+    if (stage_ == Stage::ready) stage_ = Stage::idle;
+    woken.swap(waiters_);
+  }
+  for (auto& waiter : woken) waiter->notify(INT64_MAX);
 }
 
 }  // namespace sluice::partition

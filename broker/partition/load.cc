@@ -42,7 +42,10 @@ void Partition::update(const cluster::TopicPtr& after) {
       woken.swap(waiters_);
     } else {
       const int32_t epoch = after->partitions[static_cast<size_t>(index_)].leader_epoch;
-      if (epoch != leader_epoch() && stage_ == Stage::ready) stage_ = Stage::idle;
+      if (epoch != leader_epoch()) {
+        if (stage_ == Stage::ready) stage_ = Stage::idle;
+        woken.swap(waiters_);
+      }
       leader_epoch_ = epoch;
     }
   }
@@ -66,7 +69,7 @@ Task<ErrorCode> Partition::ready(Loop& loop) {
     {
       std::lock_guard lock(mutex_);
       if (!load_now && stage_ != Stage::loading) {
-        resume(stage_ == Stage::ready ? ErrorCode::kNone : load_error_);
+        resume(stage_ == Stage::closed ? ErrorCode::kUnknownTopicOrPartition : stage_ == Stage::ready ? ErrorCode::kNone : load_error_);
         return;
       }
       waiting_ready_.emplace_back(&loop, [resume](ErrorCode error) { resume(error); });
@@ -101,8 +104,12 @@ Task<void> Partition::load(Loop& loop) {
     std::lock_guard lock(mutex_);
     if (stage_ == Stage::closed) {
       error = ErrorCode::kUnknownTopicOrPartition;
-    } else if (status.ok()) {
+    } else if (status.ok() && loaded_epoch_ == leader_epoch()) {
       stage_ = Stage::ready;
+    } else if (status.ok()) {
+      // Another epoch began meanwhile: the next use loads again.
+      error = ErrorCode::kNotLeaderOrFollower;
+      stage_ = Stage::idle;
     } else {
       error = to_error_code(status);
       stage_ = Stage::failed;
@@ -117,7 +124,7 @@ Task<void> Partition::load(Loop& loop) {
       if (error == ErrorCode::kNone) {
         answer = queue_locked(request, queued, dropped);
       } else {
-        answer = ProduceOutcome{error, status.describe(), -1, -1, -1};
+        answer = ProduceOutcome{error, status.ok() ? "the leader epoch changed" : status.describe(), -1, -1, -1};
       }
       if (answer) answers.emplace_back(std::move(request), std::move(*answer));
     }
@@ -161,10 +168,14 @@ Task<Status> Partition::load_once(Loop& loop, bool& replaced) {
     start = std::max(start, load_be<int64_t>(as_bytes(**saved_start).data()));
   }
   start = std::min(start, bounds->end);
+  std::vector<ProduceDone> dropped;
   {
     std::lock_guard lock(mutex_);
     log_ = log;
+    // The fence decided what of it is there, and loading finds that; a repeat is told to come again.
+    dropped = state_.producers.drop_pending(UINT64_MAX);
   }
+  answer_dropped(dropped);
   PartitionState state;
   Status status = co_await load_state(loop, state, bounds->start, bounds->end);
   if (!status.ok()) co_return status;
@@ -172,7 +183,8 @@ Task<Status> Partition::load_once(Loop& loop, bool& replaced) {
   state.end = bounds->end;
   std::lock_guard lock(mutex_);
   if (stage_ == Stage::closed) co_return Status(StatusCode::not_found, "the topic is gone");
-  leader_epoch_ = info.leader_epoch;
+  loaded_epoch_ = info.leader_epoch;
+  leader_epoch_ = std::max(leader_epoch(), info.leader_epoch);
   state_ = std::move(state);
   generation_ = position->generation;
   log_start_ = start;
@@ -317,6 +329,33 @@ Task<Status> Partition::save_snapshot(Loop& loop) {
 }
 
 Task<Status> Partition::move_start(int64_t offset, Loop& loop) {
+  // One after the other: of two values that are saved at the same time the lower one might be what stays.
+  co_await suspend_until<bool>(loop, [this](Resumer<bool> resume) {
+    {
+      std::lock_guard lock(mutex_);
+      if (moving_start_) {
+        start_turns_.push_back(std::move(resume));
+        return;
+      }
+      moving_start_ = true;
+    }
+    resume(true);
+  });
+  Status status = co_await move_start_alone(offset, loop);
+  std::optional<Resumer<bool>> next;
+  {
+    std::lock_guard lock(mutex_);
+    moving_start_ = !start_turns_.empty();
+    if (moving_start_) {
+      next = std::move(start_turns_.front());
+      start_turns_.pop_front();
+    }
+  }
+  if (next) (*next)(true);
+  co_return status;
+}
+
+Task<Status> Partition::move_start_alone(int64_t offset, Loop& loop) {
   std::shared_ptr<host::Log> log;
   {
     std::lock_guard lock(mutex_);

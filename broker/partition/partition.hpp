@@ -140,18 +140,18 @@ class Partition : public std::enable_shared_from_this<Partition> {
   Task<Result<PartitionState>> load_snapshot(Loop& loop, std::string name, int64_t end);
   Task<Status> save_snapshot(Loop& loop);
   Task<Status> move_start(int64_t offset, Loop& loop);
+  Task<Status> move_start_alone(int64_t offset, Loop& loop);
   Task<tl::expected<std::vector<uint8_t>, Status>> read_batch(int64_t offset, Loop& loop);
   Task<OffsetAnswer> find_timestamp(int64_t timestamp, Loop& loop);
   Task<OffsetAnswer> find_max_timestamp(Loop& loop);
   /// Queues it, or gives the answer at once. `mutex_` is held. `dropped`: repeats whose first try is gone, to be answered without it.
   std::optional<ProduceOutcome> queue_locked(AppendRequest& request, bool& queued, std::vector<ProduceDone>& dropped);
   static void answer_dropped(std::vector<ProduceDone>& dropped);
-  void finished(const records::BatchInfo& info, records::BatchHeader header, int64_t append_time, uint64_t generation,
-                const std::shared_ptr<void>& keep, ProduceDone& done, host::AppendOutcome outcome);
+  void finished(const host::Log& log, const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
+                uint64_t generation, ProduceDone& done, host::AppendOutcome outcome);
   void log_failed(const Status& status);
   RetentionRules rules() const;
   ErrorCode check_epoch(int32_t current_leader_epoch) const;
-  int32_t epoch_in_metadata() const;
 
   PartitionContext& context_;
   const cluster::TopicPtr topic_;  // as it was when opened: id and name do not change
@@ -164,7 +164,7 @@ class Partition : public std::enable_shared_from_this<Partition> {
   Stage stage_ = Stage::idle;
   ErrorCode load_error_ = ErrorCode::kNone;
   int64_t load_failed_at_ms_ = 0;  // monotonic
-  int32_t loading_epoch_ = -1;
+  int32_t loaded_epoch_ = -1;  // that the log was fenced with
   std::deque<AppendRequest> waiting_appends_;
   std::vector<std::pair<Executor*, UniqueFunction<void(ErrorCode)>>> waiting_ready_;
   std::shared_ptr<host::Log> log_;
@@ -176,6 +176,8 @@ class Partition : public std::enable_shared_from_this<Partition> {
   uint64_t bytes_since_snapshot_ = 0;
   bool dirty_ = false;
   bool saving_ = false;
+  bool moving_start_ = false;
+  std::deque<Resumer<bool>> start_turns_;  // those who wait to move it
   int next_snapshot_ = 0;
 };
 

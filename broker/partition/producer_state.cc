@@ -95,14 +95,15 @@ std::vector<ProduceDone> ProducerStates::commit(const records::BatchInfo& batch,
   return std::move(first.waiting);
 }
 
-std::vector<ProduceDone> ProducerStates::drop_pending(uint64_t generation) {
+std::vector<ProduceDone> ProducerStates::drop_pending(uint64_t generation, int64_t from_offset) {
   std::vector<ProduceDone> waiting;
   for (auto it = producers_.begin(); it != producers_.end();) {
     State& state = it->second;
-    while (!state.pending.empty() && state.pending.front().generation <= generation) {
-      for (auto& done : state.pending.front().waiting) waiting.push_back(std::move(done));
-      state.pending.pop_front();
-    }
+    std::erase_if(state.pending, [&](Pending& pending) {
+      if (pending.generation > generation || pending.batch.base_offset < from_offset) return false;
+      for (auto& done : pending.waiting) waiting.push_back(std::move(done));
+      return true;
+    });
     it = state.pending.empty() && state.producer.epoch < 0 ? producers_.erase(it) : std::next(it);
   }
   return waiting;

@@ -67,8 +67,9 @@ class ProducerStates {
   void wait_for(const records::BatchInfo& batch, ProduceDone done);
   /// The pending batch of this producer at `base_offset` is acknowledged. Gives those that wait for it.
   std::vector<ProduceDone> commit(const records::BatchInfo& batch, int64_t base_offset, int64_t now_ms);
-  /// Everything pending of `generation` and before is dropped. Gives those that wait for it.
-  std::vector<ProduceDone> drop_pending(uint64_t generation);
+  /// What is pending of `generation` and before, at `from_offset` and above, is dropped: below it the log has it, and will say so.
+  /// Gives those that wait for it.
+  std::vector<ProduceDone> drop_pending(uint64_t generation, int64_t from_offset = 0);
 
   /// A batch found in the log (replay).
   void replay(const records::BatchHeader& batch);

@@ -52,7 +52,11 @@ Task<ReadOutcome> Partition::read(ReadRequest request, Loop& loop) {
     if (outcome.error != ErrorCode::kNone) co_return outcome;
     if (request.last_fetched_epoch >= 0) {
       const EpochStart end = state_.end_of_epoch(request.last_fetched_epoch, leader_epoch(), high_watermark_);
-      if (end.epoch >= 0 && (end.offset < request.offset || end.epoch < request.last_fetched_epoch)) {
+      if (end.epoch < 0 || request.offset < log_start_) {
+        outcome.error = ErrorCode::kOffsetOutOfRange;
+        co_return outcome;
+      }
+      if (end.offset < request.offset || end.epoch < request.last_fetched_epoch) {
         outcome.diverging = end;
         co_return outcome;
       }

@@ -58,10 +58,11 @@ int32_t PartitionState::epoch_at(int64_t offset) const {
 }
 
 EpochStart PartitionState::end_of_epoch(int32_t epoch, int32_t current_epoch, int64_t log_end) const {
-  if (epoch >= current_epoch) return {epoch == current_epoch ? current_epoch : -1, epoch == current_epoch ? log_end : -1};
-  if (epochs.empty() || epoch < epochs.front().epoch) {
-    return epochs.empty() ? EpochStart{-1, -1} : EpochStart{epoch, epochs.front().offset};
-  }
+  if (epoch < 0 || epoch > current_epoch) return {-1, -1};
+  if (epoch == current_epoch) return {epoch, log_end};
+  // The current epoch begins at the log's end as long as it has no batch.
+  if (epochs.empty()) return {epoch, log_end};
+  if (epoch < epochs.front().epoch) return {epoch, epochs.front().offset};
   auto after = std::upper_bound(epochs.begin(), epochs.end(), epoch, [](int32_t e, const EpochStart& s) { return e < s.epoch; });
   return {std::prev(after)->epoch, after == epochs.end() ? log_end : after->offset};
 }
@@ -124,19 +125,22 @@ Result<PartitionState> decode_state(std::string_view text) {
   const Bytes bytes = as_bytes(text);
   auto corrupt = [] { return fail(StatusCode::corrupt, "malformed partition state"); };
   if (bytes.size() < kCrcBytes + 1) return corrupt();
+  // Every version ends with the checksum, so that a damaged version is not taken for a newer one.
+  const Bytes body = bytes.first(bytes.size() - kCrcBytes);
+  if (crc32c(body) != load_be<uint32_t>(bytes.data() + body.size())) return corrupt();
   if (bytes[0] != kVersion) {
     return fail(StatusCode::unsupported, fmt::format("partition state of version {}, this broker reads {}", bytes[0], kVersion));
   }
-  const Bytes body = bytes.first(bytes.size() - kCrcBytes);
-  if (crc32c(body) != load_be<uint32_t>(bytes.data() + body.size())) return corrupt();
   ByteReader reader(body.subspan(1));
   PartitionState state;
   state.end = reader.read_be<int64_t>();
   state.last_epoch = reader.read_be<int32_t>();
   state.last_crc = reader.read_be<uint32_t>();
+  bool too_many = false;
   auto count = [&]() -> uint32_t {
     const auto n = reader.read_be<uint32_t>();
-    return n > reader.left() ? 0 : n;
+    too_many = too_many || n > reader.left();
+    return too_many ? 0 : n;
   };
   state.epochs.resize(count());
   for (auto& e : state.epochs) {
@@ -166,7 +170,7 @@ Result<PartitionState> decode_state(std::string_view text) {
     if (p.batches.size() > ProducerStates::kRememberedBatches) return corrupt();
     state.producers.restore(std::move(p));
   }
-  if (reader.failed() || reader.left() != 0) return corrupt();
+  if (too_many || reader.failed() || reader.left() != 0) return corrupt();
   return state;
 }
 

@@ -58,7 +58,8 @@ struct PartitionState {
   /// The newest epoch that began at or before `offset`; -1 if none is known.
   int32_t epoch_at(int64_t offset) const;
   /// Where a reader that has the epoch `epoch` must not be beyond (KIP-320): the largest epoch known that is <= `epoch`, and its
-  /// end; {-1, -1} when there is none.
+  /// end. For an epoch older than all that are known: itself, and where they begin. {-1, -1} for none (-1) and for one that has not
+  /// been.
   EpochStart end_of_epoch(int32_t epoch, int32_t current_epoch, int64_t log_end) const;
   /// The new log start that the rules ask for; `start` if nothing is to go.
   int64_t retention_start(int64_t start, const RetentionRules& rules, int64_t now_ms) const;
