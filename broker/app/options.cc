@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/options.hpp"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,6 +20,8 @@ using cluster::ConfigType;
 
 constexpr int64_t kMax32 = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMax64 = std::numeric_limits<int64_t>::max();
+// Longer than a hundred years, and small enough to be counted in nanoseconds: for what timers wait for.
+constexpr int64_t kMaxTimerMs = 4'000'000'000'000;
 constexpr int64_t kMsPerMinute = 60'000;
 constexpr int64_t kMsPerHour = 3'600'000;
 
@@ -28,7 +31,7 @@ constexpr std::array kProperties = {
     Property{"auto.create.topics.enable", ConfigType::boolean, "true", 0, 0, "Topics are made when clients ask for them."},
     Property{"broker.rack", ConfigType::string, "", 0, 0, "Told to clients."},
     Property{"compression.type", ConfigType::string, "producer", 0, 0, "Only \"producer\" is offered."},
-    Property{"connections.max.idle.ms", ConfigType::int64, "600000", 0, kMax64, "A connection quiet for so long is closed."},
+    Property{"connections.max.idle.ms", ConfigType::int64, "600000", 0, kMaxTimerMs, "A connection quiet for so long is closed."},
     Property{"default.replication.factor", ConfigType::int32, "1", 1, 1, "The storage replicates; each partition has one broker."},
     Property{"delete.topic.enable", ConfigType::boolean, "true", 0, 0, "Topics may be deleted."},
     Property{"fetch.max.bytes", ConfigType::int32, "57671680", 1024, kMax32, "The largest fetch response."},
@@ -44,7 +47,7 @@ constexpr std::array kProperties = {
              "Default of message.timestamp.before.max.ms."},
     Property{"log.message.timestamp.type", ConfigType::string, "CreateTime", 0, 0, "Default of message.timestamp.type."},
     Property{"log.retention.bytes", ConfigType::int64, "-1", -1, kMax64, "Default of retention.bytes."},
-    Property{"log.retention.check.interval.ms", ConfigType::int64, "5000", 100, kMax64, "How often retention is looked at."},
+    Property{"log.retention.check.interval.ms", ConfigType::int64, "5000", 100, kMaxTimerMs, "How often retention is looked at."},
     Property{"log.retention.hours", ConfigType::int32, "168", -1, kMax32, "Default of retention.ms, in hours; minutes and ms go before."},
     Property{"log.retention.minutes", ConfigType::int32, "", -1, kMax32, "Default of retention.ms, in minutes."},
     Property{"log.retention.ms", ConfigType::int64, "", -1, kMax64, "Default of retention.ms."},
@@ -59,7 +62,7 @@ constexpr std::array kProperties = {
     Property{"num.network.threads", ConfigType::int32, "0", 0, 256, "Event loops; 0: one per core."},
     Property{"num.partitions", ConfigType::int32, "1", 1, 100'000, "Partitions of topics that do not say."},
     Property{"offset.metadata.max.bytes", ConfigType::int32, "4096", 0, kMax32, "Metadata of a committed offset."},
-    Property{"offsets.retention.check.interval.ms", ConfigType::int64, "600000", 1, kMax64, "How often offsets are looked at for expiry."},
+    Property{"offsets.retention.check.interval.ms", ConfigType::int64, "600000", 1, kMaxTimerMs, "How often offsets are looked at for expiry."},
     Property{"offsets.retention.minutes", ConfigType::int32, "10080", 1, kMax32, "How long offsets of an empty group are kept."},
     Property{"offsets.topic.num.partitions", ConfigType::int32, "8", 1, 1'000, "Logs that groups are spread over; fixed at the first start."},
     Property{"producer.id.expiration.ms", ConfigType::int64, "86400000", 1, kMax64, "An idempotent producer quiet for so long is forgotten."},
@@ -123,9 +126,11 @@ Status unknown(std::string_view name, const std::string& where) {
                                                  near ? fmt::format(", did you mean \"{}\"?", *near) : std::string()));
 }
 
+/// Kafka's other spellings of two properties.
+std::string_view known_as(std::string_view name) { return name == "broker.id" ? "node.id" : name == "log.dir" ? "log.dirs" : name; }
+
 Status give(GivenMap& given, std::string_view name, std::string_view value, std::string where) {
-  if (name == "broker.id") name = "node.id";
-  if (name == "log.dir") name = "log.dirs";
+  name = known_as(name);
   if (find(name) == nullptr) return unknown(name, where);
   given[std::string(name)] = {std::string(value), std::move(where)};
   return Status();
@@ -154,6 +159,7 @@ Status read_environment(GivenMap& given, const std::map<std::string, std::string
     // Names of the command line tool and of tests share the prefix: what is no property is not ours.
     std::string name = key.substr(kPrefix.size());
     std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return c == '_' ? '.' : static_cast<char>(std::tolower(c)); });
+    name = known_as(name);
     if (find(name) == nullptr) name = "sluice." + name;
     if (find(name) != nullptr) given[name] = {value, key};
   }
@@ -254,6 +260,10 @@ Status add_listeners(Options& options, const Values& values, const std::vector<s
   for (const auto& endpoint : *endpoints) {
     net::ListenerOptions& listener = options.listeners.emplace_back();
     listener.name = endpoint.name;
+    const auto same = std::count_if(endpoints->begin(), endpoints->end(), [&](const Endpoint& other) { return other.name == endpoint.name; });
+    if (endpoint.name.empty() || same > 1) {
+      return Status(StatusCode::invalid, fmt::format("{}: listeners: each needs a name of its own: \"{}\"", values.where("listeners"), endpoint.name));
+    }
     listener.host = endpoint.host;
     listener.port = endpoint.port;
   }
@@ -302,7 +312,15 @@ Status check_topic_defaults(const Options& options) {
 
 std::span<const Property> properties() { return kProperties; }
 
-bool is_loopback(std::string_view host) { return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0; }
+bool is_loopback(std::string_view host) {
+  // "127.example.org" is a name, and may be anywhere.
+  const std::string text(host);
+  in_addr v4{};
+  in6_addr v6{};
+  if (::inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  if (::inet_pton(AF_INET6, text.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+  return host == "localhost";
+}
 
 Result<std::pair<std::string, uint16_t>> parse_address(std::string_view text) {
   std::string_view host;
@@ -314,7 +332,11 @@ Result<std::pair<std::string, uint16_t>> parse_address(std::string_view text) {
   } else {
     host = "127.0.0.1";
   }
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find_first_of("[]: \t/") != std::string_view::npos) {
+    return fail(StatusCode::invalid, fmt::format("\"{}\" is not HOST:PORT (an IPv6 address stands in brackets)", text));
+  }
   uint32_t number = 0;
   auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
   if (error != std::errc() || end != port.data() + port.size() || port.empty() || number > 65'535) {
@@ -369,6 +391,7 @@ Result<Options> parse_options(const std::vector<std::string>& arguments, const s
       if (!status.ok()) return fail(status);
     }
   }
+  if (options.help || options.version) return options;
   for (const auto& file : files) {
     if (Status status = read_file(given, file); !status.ok()) return fail(status);
   }
@@ -440,7 +463,10 @@ Result<Options> parse_options(const std::vector<std::string>& arguments, const s
     setting.source = values.set(property.name) ? cluster::ConfigSource::static_broker : cluster::ConfigSource::defaults;
     setting.help = std::string(property.help);
   }
-  if (options.data_directory.empty() && !options.help && !options.version) {
+  if (options.data_directory.find(',') != std::string::npos) {
+    return fail(StatusCode::invalid, fmt::format("{}: log.dirs: one directory, not several: \"{}\"", values.where("log.dirs"), options.data_directory));
+  }
+  if (options.data_directory.empty()) {
     return fail(StatusCode::invalid, "--data-dir is needed (see --help)");
   }
   return options;
