@@ -215,7 +215,7 @@ Task<Response> answer(RequestContext context, Request request) {
       co_return response;
     }
     asked = std::move(all);
-    session_id = request.session_id;
+    session_id = asked.empty() ? 0 : request.session_id;
     incremental = true;
   }
 

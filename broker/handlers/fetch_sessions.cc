@@ -2,7 +2,6 @@
 #include "handlers/fetch_sessions.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace sluice::handlers {
 
@@ -10,10 +9,19 @@ int32_t FetchSessions::create(bool by_id, std::vector<FetchedPartition> partitio
   if (partitions.empty() || partitions.size() > kMaxPartitionsPerSession) return 0;
   std::lock_guard lock(mutex_);
   if (sessions_.size() >= max_sessions_) {
-    auto oldest = std::min_element(sessions_.begin(), sessions_.end(),
+    auto victim = std::min_element(sessions_.begin(), sessions_.end(),
                                    [](const auto& a, const auto& b) { return a.second->last_used_ms < b.second->last_used_ms; });
-    if (oldest == sessions_.end() || now_ms - oldest->second->last_used_ms < kMinEvictionMs) return 0;
-    sessions_.erase(oldest);
+    if (victim == sessions_.end()) return 0;
+    if (now_ms - victim->second->last_used_ms <= kMinEvictionMs) {
+      // None is stale: a larger session may have the place of the smallest one that has been there long enough.
+      victim = sessions_.end();
+      for (auto it = sessions_.begin(); it != sessions_.end(); ++it) {
+        if (now_ms - it->second->created_ms <= kMinEvictionMs) continue;
+        if (victim == sessions_.end() || it->second->partitions.size() < victim->second->partitions.size()) victim = it;
+      }
+      if (victim == sessions_.end() || victim->second->partitions.size() >= partitions.size()) return 0;
+    }
+    sessions_.erase(victim);
     ++evictions_;
   }
   int32_t id = 0;
@@ -56,7 +64,12 @@ ErrorCode FetchSessions::update(int32_t id, int32_t epoch, bool by_id, std::vect
   for (const auto& partition : forgotten) {
     std::erase_if(session.partitions, [&](const FetchedPartition& p) { return p.same_partition(partition); });
   }
-  session.next_epoch = epoch == std::numeric_limits<int32_t>::max() ? 1 : epoch + 1;
+  if (session.partitions.empty()) {
+    sessions_.erase(found);
+    all.clear();
+    return ErrorCode::kNone;
+  }
+  session.next_epoch = next_epoch(epoch);
   session.last_used_ms = now_ms;
   all = session.partitions;
   return ErrorCode::kNone;

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <list>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -48,7 +48,8 @@ struct FetchSession {
 /// Thread-safe.
 class FetchSessions {
  public:
-  /// A session used less than so long ago is not taken away for a new one (Kafka's constant).
+  /// A session used so recently is not taken away for a new one, unless it is this old and the new one has more partitions
+  /// (Kafka's constant).
   static constexpr int64_t kMinEvictionMs = 120'000;
   static constexpr size_t kMaxPartitionsPerSession = 100'000;
 
@@ -59,12 +60,16 @@ class FetchSessions {
   void remove(int32_t id);
 
   /// An incremental request: checks id and epoch, applies what is added, changed and forgotten, and gives all partitions in order.
+  /// A session that has none left has ended: `all` is empty, and the client is to be told the session id 0.
   /// FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR.
   ErrorCode update(int32_t id, int32_t epoch, bool by_id, std::vector<FetchedPartition> changed,
                    const std::vector<FetchedPartition>& forgotten, int64_t now_ms, std::vector<FetchedPartition>& all);
 
   /// What the client is told by this response: partitions with records go to the end, so that none starves.
   void told(int32_t id, const std::vector<FetchedPartition>& partitions, const std::vector<bool>& had_records);
+
+  /// The epoch of a session's next request: 0 and -1 mean something else, so that it goes from the largest to 1.
+  static constexpr int32_t next_epoch(int32_t epoch) { return epoch == std::numeric_limits<int32_t>::max() ? 1 : epoch + 1; }
 
   size_t size() const;
   uint64_t evictions() const;
