@@ -70,14 +70,15 @@ class GroupCoordinator {
   // --- shards; their owner is the app ---
 
   size_t shard_count() const { return shards_.size(); }
-  /// What the shard's log replays into. The coordinator outlives the log's use of it: stop(), destroy the logs, destroy the
-  /// coordinator.
+  /// What the shard's log replays into. The coordinator outlives the log's use of it: stop(), destroy the logs, destroy
+  /// the coordinator.
   storage::StateMachine& machine(size_t shard);
   /// The shard's log has been replayed: its groups are served from now on, sessions start anew. Until then, and after a
-  /// reset of the machine, requests get COORDINATOR_LOAD_IN_PROGRESS. `log` is used until shard_unavailable, stop or
-  /// the next call.
+  /// reset of the machine, requests get COORDINATOR_LOAD_IN_PROGRESS. `log` lives until shard_unavailable() or stop()
+  /// has returned.
   void shard_loaded(size_t shard, storage::StateLog& log);
-  /// The shard's log failed: waiting requests and later ones get COORDINATOR_NOT_AVAILABLE, until shard_loaded.
+  /// The shard's log failed: waiting requests and later ones get COORDINATOR_NOT_AVAILABLE, until shard_loaded. Not to
+  /// be called by the log within append.
   void shard_unavailable(size_t shard);
 
   /// Runs what is due by the clock (sessions, rebalances, expiry) and returns when to come back at the latest, in
@@ -85,8 +86,8 @@ class GroupCoordinator {
   /// least. Costs nothing for groups with nothing due.
   int64_t tick();
 
-  /// Answers everything that waits, and everything to come, with COORDINATOR_NOT_AVAILABLE; appends under way are answered as
-  /// they end. No log is called once it has returned. Repeatable.
+  /// Answers everything that waits, and everything to come, with COORDINATOR_NOT_AVAILABLE; appends under way are
+  /// answered as they end. No log is called once it has returned. Repeatable.
   void stop();
 
   // --- membership: the classic protocol ---

@@ -84,6 +84,7 @@ void Shard::unavailable() {
   leave_service(Service::unavailable, ErrorCode::kCoordinatorNotAvailable, actions, orphans);
   finish(lock, actions);
   fail(orphans);
+  wait_for_append();
 }
 
 void Shard::stop() {
@@ -93,9 +94,15 @@ void Shard::stop() {
   leave_service(Service::stopped, ErrorCode::kCoordinatorNotAvailable, actions, orphans);
   finish(lock, actions);
   fail(orphans);
-  // Another thread may be in the log at this moment; the log may be destroyed once we return.
-  lock.lock();
-  pumped_.wait(lock, [&] { return !is_pumping_ || pumper_ == std::this_thread::get_id(); });
+  wait_for_append();
+}
+
+// Another thread may be calling the log at this moment; the log may be destroyed once its owner has been told that it
+// is out.
+void Shard::wait_for_append() {
+  Lock lock(mutex_);
+  if (pumper_ == std::this_thread::get_id()) return;
+  append_ended_.wait(lock, [&, seen = appends_ended_] { return !is_appending_ || appends_ended_ != seen; });
 }
 
 // Everything that waits is answered, records that the log has not seen never will be, and the log is not called any
@@ -227,12 +234,16 @@ void Shard::pump() {
     Append next = std::move(outbox_.front());
     outbox_.pop_front();
     storage::StateLog& log = *log_;  // an outbox without a log is emptied when the log goes
+    is_appending_ = true;
     lock.unlock();
     log.append(std::move(next.records), *next.executor, std::move(next.done));
     lock.lock();
+    is_appending_ = false;
+    ++appends_ended_;
+    append_ended_.notify_all();
   }
   is_pumping_ = false;
-  pumped_.notify_all();
+  pumper_ = {};
 }
 
 void Shard::fail(std::deque<Append>& orphans) {

@@ -100,6 +100,7 @@ class Shard final : public storage::StateMachine, public std::enable_shared_from
   /// Gives up the mutex, then does what events left to be done.
   void finish(Lock& lock, Actions& actions);
   void pump();
+  void wait_for_append();
   static void fail(std::deque<Append>& orphans);
 
   // Completions of appends; without the mutex.
@@ -125,8 +126,10 @@ class Shard final : public storage::StateMachine, public std::enable_shared_from
 
   std::deque<Append> outbox_;
   bool is_pumping_ = false;
-  std::thread::id pumper_;
-  std::condition_variable pumped_;
+  std::thread::id pumper_;     ///< while pumping
+  bool is_appending_ = false;  ///< the pumper is in the log's append
+  uint64_t appends_ended_ = 0;
+  std::condition_variable append_ended_;
 };
 
 /// What a client is told when a record could not be written. `too_large` is what the request made of it.

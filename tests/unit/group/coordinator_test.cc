@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <set>
+#include <thread>
+#include <utility>
 
 #include "support.hpp"
 
@@ -207,6 +209,25 @@ TEST_F(GroupCoordinatorTest, ARebalanceOvertakesAnAssignmentUnderWay) {
   EXPECT_EQ(join(join_request("g", a->member_id))->generation_id, 2);
 }
 
+TEST_F(GroupCoordinatorTest, AnOldGenerationsRecordDoesNotAnswerTheNewOne) {
+  auto a = join(join_request("g"));
+  pass_ms(3'200);
+  log->mode = FakeStateLog::Mode::held;
+  sync("g", 1, a->member_id, {{a->member_id, "old"}});
+  auto b = join(join_request("g"));
+  EXPECT_EQ(join(join_request("g", a->member_id))->generation_id, 2);
+  auto follower = sync("g", 2, b->member_id);
+  log->release();
+  run();
+  EXPECT_FALSE(follower.has());
+  EXPECT_EQ(state("g"), "CompletingRebalance");
+  auto leader = sync("g", 2, a->member_id, {{b->member_id, "new"}});
+  log->release();
+  run();
+  EXPECT_EQ(follower->assignment, "new");
+  EXPECT_EQ(leader->assignment, "");
+}
+
 TEST_F(GroupCoordinatorTest, AStaticMembersNewIdIsDurableBeforeItIsTold) {
   const Pair pair = stable_pair("g", true);
   log->mode = FakeStateLog::Mode::held;
@@ -240,6 +261,33 @@ TEST_F(GroupCoordinatorTest, ARebalanceOvertakesAStaticMembersReturn) {
   log->refuse(Status(StatusCode::unavailable, "test"));
   run();
   EXPECT_EQ(heartbeat("g", 2, back->member_id, "i2"), ErrorCode::kNone);
+}
+
+/// While its first append is still on the way in, another thread commits as well.
+class OvertakenLog final : public storage::StateLog {
+ public:
+  OvertakenLog(storage::StateLog& target, UniqueFunction<void()> overtake)
+      : target_(target), overtake_(std::move(overtake)) {}
+  void append(std::vector<std::string> records, Executor& executor, UniqueFunction<void(Status)> done) override {
+    if (overtake_) std::thread(std::exchange(overtake_, nullptr)).join();
+    target_.append(std::move(records), executor, std::move(done));
+  }
+
+ private:
+  storage::StateLog& target_;
+  UniqueFunction<void()> overtake_;
+};
+
+TEST_F(GroupCoordinatorTest, RecordsReachTheLogInTheOrderOfTheirDecisions) {
+  testing::Answer<CommitResult> second;
+  OvertakenLog overtaken(*log, [&] {
+    coordinator->commit_offsets(commit_request("g", -1, "", "orders", 2), executor, second.callback());
+  });
+  coordinator->shard_loaded(0, overtaken);
+  EXPECT_EQ(commit("g", -1, "", "orders", 1), ErrorCode::kNone);
+  EXPECT_TRUE(second.has());
+  EXPECT_EQ(fetch("g", "orders").offset, 2) << "committed later: it stays";
+  coordinator->stop();
 }
 
 TEST_F(GroupCoordinatorTest, S16_CallbacksMayCallTheCoordinator) {
