@@ -33,6 +33,11 @@ def say(text):
     print(text, flush=True)
 
 
+# So that clones in different folders share compiled objects.
+os.environ.setdefault("CCACHE_BASEDIR", str(ROOT))
+os.environ.setdefault("CCACHE_NOHASHDIR", "true")
+
+
 def run(command, log, env=None, show=False):
     """Runs a command with its output in a file, and on the screen too where `show`. Gives the exit code."""
     LOGS.mkdir(parents=True, exist_ok=True)
