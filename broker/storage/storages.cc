@@ -114,7 +114,7 @@ Status Storages::start() {
 Status Storages::start_one(host::Storage& storage) const {
   const Result<host::Condition> condition = storage.start();
   if (!condition) return condition.error();
-  say(options_, condition->advice.empty() ? SLUICE_LOG_INFO : SLUICE_LOG_WARNING, started_text(storage, *condition));
+  say(options_, SLUICE_LOG_INFO, started_text(storage, *condition));
   return {};
 }
 

@@ -17,6 +17,7 @@
 namespace sluice::cli {
 namespace {
 
+using TopicPtr = std::unique_ptr<rd_kafka_topic_t, Destroy<rd_kafka_topic_destroy>>;
 using HeadersPtr = std::unique_ptr<rd_kafka_headers_t, Destroy<rd_kafka_headers_destroy>>;
 
 constexpr int kPollMs = 100;
@@ -125,6 +126,10 @@ Status run(const Produce& command, const Common& common) {
   auto client = Client::open(RD_KAFKA_PRODUCER, common, settings, &tally,
                              [](rd_kafka_conf_t* conf) { rd_kafka_conf_set_dr_msg_cb(conf, &on_delivery); });
   if (!client) return client.error();
+  // Known before the connection is up, so that the first answer holds its partitions; else the next look is a second
+  // later.
+  const TopicPtr topic(rd_kafka_topic_new(client->get(), command.topic.c_str(), nullptr));
+  if (topic == nullptr) return client->error(rd_kafka_last_error()).in(command.topic);
   HeadersPtr headers(command.headers.empty() ? nullptr : rd_kafka_headers_new(command.headers.size()));
   for (const auto& [name, value] : command.headers) {
     const auto code = rd_kafka_header_add(headers.get(), name.data(), static_cast<ssize_t>(name.size()), value.data(),
