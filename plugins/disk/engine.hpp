@@ -39,7 +39,7 @@ struct Settings {
   uint64_t preallocate_bytes = 0;  // ahead of the end, at most; 0: none
   bool verify_reads = true;
   size_t writer_threads = 1;
-  size_t io_threads = 8;
+  size_t io_threads = 6;
   std::chrono::microseconds watch{20};  // of a writer that has nothing to do, before it sleeps
 };
 

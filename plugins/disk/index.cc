@@ -5,9 +5,9 @@
 
 namespace sluice::disk {
 
-void SparseIndex::add(int64_t base_offset, int64_t max_timestamp, uint64_t position) {
+void SparseIndex::add(int64_t from_offset, int64_t max_timestamp, uint64_t position) {
   if (entries_.empty() || position - entries_.back().position >= interval_bytes_) {
-    entries_.push_back({base_offset, max_timestamp, position});
+    entries_.push_back({from_offset, max_timestamp, position});
   } else {
     entries_.back().max_timestamp = std::max(entries_.back().max_timestamp, max_timestamp);
   }

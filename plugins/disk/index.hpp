@@ -17,8 +17,9 @@ class SparseIndex {
   SparseIndex(uint64_t interval_bytes, std::vector<IndexEntry> entries)
       : interval_bytes_(interval_bytes), entries_(std::move(entries)) {}
 
-  /// Batches come in the order of the file.
-  void add(int64_t base_offset, int64_t max_timestamp, uint64_t position);
+  /// Batches come in the order of the file. `from_offset` is the end of the one before: a gap belongs to the batch
+  /// behind it.
+  void add(int64_t from_offset, int64_t max_timestamp, uint64_t position);
 
   /// Where to begin to walk for the batch that holds `offset`; nullptr when the first batch is above it, or there is
   /// none.

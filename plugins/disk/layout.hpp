@@ -79,7 +79,7 @@ Commits decode_commits(Bytes page, uint64_t nonce);
 
 /// The batch at `position` and those behind it up to the next entry.
 struct IndexEntry {
-  int64_t offset = 0;                    // the first batch's base offset
+  int64_t offset = 0;                    // behind the batch before: the first batch's base offset, or the gap before it
   int64_t max_timestamp = kNoTimestamp;  // of all of them
   uint64_t position = 0;
 

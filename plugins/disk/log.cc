@@ -265,7 +265,7 @@ Status Log::close() {
     for (const SharedSegment& segment : segments_) {
       if (!status.ok() || !segment->active_index || segment->batch_bytes() == 0) continue;
       if (segment->indexed_to < segment->commit.committed) {
-        status = segment->write_index(segment->commit, *segment->active_index);
+        status = segment->write_index(segment->commit, *segment->active_index, always_syncs());
       }
       if (segment->allocated > segment->commit.committed) {
         if (const auto file = segment->file(true)) engine_.files.truncate((*file)->fd(), segment->commit.committed);

@@ -132,7 +132,7 @@ class Log : public std::enable_shared_from_this<Log> {
   // Reading (log_read.cc). Any thread. "Would wait" is told by StatusCode::pending.
   Status try_read(const sluice_read& request, sluice_read_result& result, bool may_wait);
   /// Puts the batches from `first` up to `to` into the result.
-  Status lend(const Place& first, uint64_t to, int64_t next, sluice_read_result& result, bool may_wait);
+  Status lend(const Place& first, uint64_t to, int64_t next, sluice_read_result& result);
   Status lend_checked(const Place& first, uint64_t to, int64_t next, sluice_read_result& result);
   Status try_locate(int64_t timestamp, sluice_locate_result& result, bool may_wait);
   Status fill_bounds(sluice_bounds& result);
@@ -155,7 +155,11 @@ class Log : public std::enable_shared_from_this<Log> {
 
   // Token, start, values (log_state.cc). Jobs.
   Status fence_now(uint64_t token, sluice_fence_result& result);
-  Status trim_now(uint64_t token, int64_t offset);
+  /// Runs a second time, with `synced`, when segments are to be dropped and what is left had to be synced before.
+  void trim_now(Answer answer, uint64_t token, int64_t offset, bool synced);
+  void submit_trim(Answer answer, uint64_t token, int64_t offset, bool synced);
+  Result<int64_t> trimmed_start(int64_t offset);
+  Status drop_below(int64_t start, size_t segments);
   Status save_now(const sluice_save& request);
   Status load_value_now(const sluice_load& request, sluice_load_result& result);
   Status check_token(uint64_t token) const;

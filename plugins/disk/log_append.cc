@@ -59,6 +59,10 @@ void Log::append_now(Answer answer, const sluice_append& request, sluice_append_
   Segment& segment = *segments_.back();
   const auto commit = writer_.write(segment, {{request.batches, request.batch_count}, request.bytes});
   if (!commit) {
+    // NOT_FOUND would mean the log, and it is a file that somebody took away.
+    if (commit.error().code() == StatusCode::not_found) {
+      return answer(Status(StatusCode::corrupt, commit.error().text(), commit.error().native_code()));
+    }
     if (commit.error().code() == StatusCode::unknown) static_cast<void>(fail_sync(commit.error()));
     return answer(commit.error());
   }
@@ -108,11 +112,11 @@ void Log::publish(const sluice_append& request, const Commit& commit) {
   uint64_t position = commit.unit_start;
   for (uint32_t i = 0; i < request.batch_count; ++i) {
     const sluice_batch& batch = request.batches[i];
-    segment.active_index->add(batch.base_offset, batch.max_timestamp, position);
+    segment.active_index->add(end_, batch.max_timestamp, position);
     position += batch.size;
+    end_ = batch.last_offset + 1;
   }
   segment.commit = commit;
-  end_ = commit.end_offset;
   max_timestamp_ = std::max(max_timestamp_, commit.max_timestamp);
 }
 
@@ -138,7 +142,7 @@ void Log::seal(const SharedSegment& segment) {
   if (segment->allocated > commit.committed) {
     if (const auto file = segment->file(true)) engine_.files.truncate((*file)->fd(), commit.committed);
   }
-  if (const Status written = segment->write_index(commit, *index); !written) {
+  if (const Status written = segment->write_index(commit, *index, true); !written) {
     return engine_.report(LogLevel::warning, written.text());  // close() tries again; until then it stays in memory
   }
   std::lock_guard lock(mutex_);

@@ -88,8 +88,7 @@ Status Log::try_read(const sluice_read& request, sluice_read_result& result, boo
   }
   const auto part = stretch(*first, limit, max_bytes, may_wait);
   if (!part) return explain_absence(part.error(), request.offset);
-  return trusted ? lend(*first, part->to, part->next, result, may_wait)
-                 : lend_checked(*first, part->to, part->next, result);
+  return trusted ? lend(*first, part->to, part->next, result) : lend_checked(*first, part->to, part->next, result);
 }
 
 Result<SharedFile> Log::prepare(const SharedSegment& segment, bool may_wait) {
@@ -196,7 +195,7 @@ Result<Log::Stretch> Log::stretch(const Place& first, int64_t limit, uint64_t ma
   return part;
 }
 
-Status Log::lend(const Place& first, uint64_t to, int64_t next, sluice_read_result& result, bool) {
+Status Log::lend(const Place& first, uint64_t to, int64_t next, sluice_read_result& result) {
   auto lease = std::make_unique<plugin::Lease>();
   lease->add_file(first.file->fd(), first.batch.position, to - first.batch.position, first.file);
   plugin::Lease::lend(std::move(lease), result);

@@ -81,48 +81,61 @@ Status Log::fence_now(uint64_t token, sluice_fence_result& result) {
 // ---- Trim ----
 
 Status Log::trim(plugin::Call& call, uint64_t token, int64_t offset) {
-  submit(
-      {Pool::io, [this, answer = Answer(engine_, call), token, offset]() mutable { answer(trim_now(token, offset)); }});
+  submit_trim(Answer(engine_, call), token, offset, false);
   return plugin::pending();
 }
 
-Status Log::trim_now(uint64_t token, int64_t offset) {
-  if (Status checked = check_token(token); !checked) return checked;
-  int64_t start = std::min(offset, end_);
-  if (start <= start_) return {};
-  if (start < end_) {
-    const auto place = find(start, true);
-    if (!place) return place.error();
-    // The batch that holds the offset stays; where it is damaged, all of its segment does.
-    if (place->damaged_next >= 0) start = std::max(start_, place->segment->base_offset());
-    if (place->damaged_next < 0 && place->segment) start = std::min(start, place->batch.base_offset);
-    if (start <= start_) return {};
-  }
+void Log::submit_trim(Answer answer, uint64_t token, int64_t offset, bool synced) {
+  submit({Pool::io, [this, answer = std::move(answer), token, offset, synced]() mutable {
+            trim_now(std::move(answer), token, offset, synced);
+          }});
+}
+
+void Log::trim_now(Answer answer, uint64_t token, int64_t offset, bool synced) {
+  if (const Status checked = check_token(token); !checked) return answer(checked);
+  const auto start = trimmed_start(offset);
+  if (!start) return answer(start.error());
+  if (*start <= start_) return answer(Status());
   size_t dropped = 0;
   while (dropped < segments_.size()) {
     const bool last = dropped + 1 == segments_.size();
-    const int64_t end = last ? end_ : segments_[dropped + 1]->base_offset();
-    if (end > start) break;
+    if ((last ? end_ : segments_[dropped + 1]->base_offset()) > *start) break;
     ++dropped;
   }
+  if (dropped == 0 || synced) return answer(drop_below(*start, dropped));
+  // What is dropped may be on the disk; then what is left must be, too. Appends go on meanwhile.
+  beside([this, answer = std::move(answer), token, offset]() mutable {
+    if (const Status durable = sync(); !durable) return answer(durable);
+    submit_trim(std::move(answer), token, offset, true);
+  });
+}
+
+/// A batch boundary at or below `offset`: the batch that holds it stays. Where that is damaged, all of its segment
+/// does.
+Result<int64_t> Log::trimmed_start(int64_t offset) {
+  if (offset >= end_) return end_;
+  if (offset <= start_) return start_;
+  const auto place = find(offset, true);
+  if (!place) return fail(explain_absence(place.error(), offset));
+  if (place->damaged_next >= 0) return std::max(start_, place->segment->base_offset());
+  return place->segment ? std::min(offset, place->batch.base_offset) : offset;
+}
+
+Status Log::drop_below(int64_t start, size_t segments) {
   LogState next = state_;
   next.start = start;
-  if (dropped == segments_.size() && dropped > 0) {
+  if (segments > 0 && segments == segments_.size()) {
     const Segment& last = *segments_.back();
     next.end_floor = end_;
     next.bytes_floor = last.header.bytes_before + last.batch_bytes();
     next.max_timestamp_floor = max_timestamp_;
   }
-  if (dropped > 0) {
-    // What is dropped may be on the disk; then what is left must be, too.
-    if (Status synced = sync(); !synced) return synced;
-  }
-  if (Status changed = change_state(std::move(next), dropped > 0 || always_syncs()); !changed) return changed;
+  if (Status changed = change_state(std::move(next), segments > 0 || always_syncs()); !changed) return changed;
   std::vector<SharedSegment> gone;
   {
     std::lock_guard lock(mutex_);
     start_ = start;
-    const auto behind = segments_.begin() + static_cast<ptrdiff_t>(dropped);
+    const auto behind = segments_.begin() + static_cast<ptrdiff_t>(segments);
     gone.assign(segments_.begin(), behind);
     segments_.erase(segments_.begin(), behind);
   }

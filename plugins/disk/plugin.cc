@@ -34,7 +34,7 @@ constexpr sluice_option kOptions[] = {
     {"verify_reads", "Check the checksums of what this process did not write itself, at its first read.", "true",
      nullptr, SLUICE_OPTION_BOOLEAN, 0, 0, 0},
     {"writer_threads", "Threads that write to the page cache.", "1", nullptr, SLUICE_OPTION_INTEGER, 0, 1, 64},
-    {"io_threads", "Threads that wait for the disk: syncs, cold reads, recovery, removal.", "8", nullptr,
+    {"io_threads", "Threads that wait for the disk: syncs, cold reads, recovery, removal.", "6", nullptr,
      SLUICE_OPTION_INTEGER, 0, 1, 256},
 };
 

@@ -87,7 +87,7 @@ Result<Scan> scan_batches(Engine& engine, const SharedFile& file, uint64_t from,
       if (scan.valid_to >= tolerated_below) break;
       ++scan.damaged;
     }
-    index.add(batch->base_offset, batch->max_timestamp, batch->position);
+    index.add(scan.end_offset, batch->max_timestamp, batch->position);
     scan.max_timestamp = std::max(scan.max_timestamp, batch->max_timestamp);
     scan.end_offset = batch->last_offset + 1;
     scan.valid_to = batch->end();
@@ -191,14 +191,15 @@ Result<std::shared_ptr<SparseIndex>> Segment::build_index() {
     engine_.report(LogLevel::error,
                    fmt::format("{} has {} damaged batches; reading them answers CORRUPT", path(), scan->damaged));
   }
-  if (const Status stored = write_index(commit, *built); !stored) engine_.report(LogLevel::warning, stored.text());
+  if (const Status stored = write_index(commit, *built, false); !stored)
+    engine_.report(LogLevel::warning, stored.text());
   index_slot_.put(built, built->memory_bytes());
   return built;
 }
 
-Status Segment::write_index(const Commit& covered, const SparseIndex& built) {
+Status Segment::write_index(const Commit& covered, const SparseIndex& built, bool durable) {
   const IndexFile content{header.nonce, covered.committed, covered.end_offset, covered.max_timestamp, built.entries()};
-  return replace_file(engine_.files, directory_, index_name(base_offset_), encode_index(content), true);
+  return replace_file(engine_.files, directory_, index_name(base_offset_), encode_index(content), durable);
 }
 
 void Segment::release_active_index() {

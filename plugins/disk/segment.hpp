@@ -63,8 +63,9 @@ class Segment {
   Result<Page> read_page();
   void adopt(const Page& page);
 
-  /// Writes the index of all that is committed. The caller has synced that. Touches files.
-  Status write_index(const Commit& covered, const SparseIndex& index);
+  /// Writes the index of all that is committed. The caller has synced that. An index that is not
+  /// `durable` may be damaged by a loss of power, and is then made anew. Touches files.
+  Status write_index(const Commit& covered, const SparseIndex& index, bool durable);
 
   /// From when the segment stops growing, its index may be dropped from memory.
   void release_active_index();

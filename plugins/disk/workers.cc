@@ -3,11 +3,15 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace sluice::disk {
 
 namespace {
+
+constexpr int kWatchCredit = 4;           // how often watching may be in vain before it stops
+constexpr unsigned kSleepsPerTrial = 16;  // how often it is tried again then
 
 void relax() {
 #if defined(__x86_64__)
@@ -68,11 +72,13 @@ void Workers::run() {
 
 bool Workers::wait_for_work(std::unique_lock<std::mutex>& lock) {
   ++idle_;
-  if (queue_.empty() && !stopping_ && watch_.count() > 0) {
+  const bool watch = watch_.count() > 0 && (watch_credit_ > 0 || ++sleeps_ % kSleepsPerTrial == 0);
+  if (queue_.empty() && !stopping_ && watch) {
     lock.unlock();
     const auto until = std::chrono::steady_clock::now() + watch_;
     while (queued_.load(std::memory_order_relaxed) == 0 && std::chrono::steady_clock::now() < until) relax();
     lock.lock();
+    watch_credit_ = queue_.empty() ? std::max(watch_credit_ - 1, 0) : kWatchCredit;
   }
   ++sleeping_;
   wake_.wait(lock, [&] { return !queue_.empty() || stopping_; });

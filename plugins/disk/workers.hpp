@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A few threads that run tasks in the order they were posted. Threads are started when there is work for them, up to
 // the limit: a quiet storage has none. Before it sleeps, a thread watches the queue for a moment, because waking it
-// costs more than that.
+// costs more than that; where that was in vain several times, it does so only now and then.
 #pragma once
 
 #include <atomic>
@@ -45,6 +45,8 @@ class Workers {
   std::condition_variable wake_;
   std::deque<Task> queue_;            // guarded by mutex_
   std::vector<std::thread> threads_;  // guarded by mutex_
+  int watch_credit_ = 0;              // falls when watching was in vain; guarded by mutex_
+  unsigned sleeps_ = 0;               // guarded by mutex_
   size_t idle_ = 0;                   // sleeping or watching; guarded by mutex_
   size_t sleeping_ = 0;               // guarded by mutex_
   bool stopping_ = false;             // guarded by mutex_

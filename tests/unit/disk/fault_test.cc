@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Full disks, file systems that became read-only, syncs that fail: what is refused, what goes on, what comes back.
-#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "support.hpp"
 
@@ -77,6 +77,37 @@ TEST_F(FaultTest, ALogCanBeDeletedWhereNotEvenANameFits) {
   EXPECT_TRUE(world_->list().empty());
   EXPECT_TRUE(create(*log_, descriptor(1)).ok());
   EXPECT_EQ(bounds(*log_).end, 0);
+}
+
+TEST_F(FaultTest, SpaceTakenAheadIsGivenBackAndMayBeMissing) {
+  Directory directory;
+  FaultyFiles files;
+  Settings settings{.directory = directory.path()};
+  settings.preallocate_bytes = 1 << 20;
+  World world(settings, files);
+  auto log = world.log(1);
+  ASSERT_TRUE(create(*log, descriptor(1)).ok());
+  int64_t at = 0;
+  for (; at < 4; ++at) ASSERT_TRUE(append(*log, at, one(batch(at, 1, 1000, 100'000))).status.ok());
+  const std::string path = world.log_directory(1) + "/" + segment_name(0);
+  const auto taken = [&] {
+    struct stat info {};
+    EXPECT_EQ(::stat(path.c_str(), &info), 0);
+    return static_cast<uint64_t>(info.st_blocks) * 512;
+  };
+  EXPECT_GT(taken(), 600'000U);
+  files.room = 10'000;  // less than a unit, and than is taken ahead
+  Status status;
+  while (status.ok()) {
+    status = append(*log, at, one(batch(at, 1, 1000, 100'000))).status;
+    if (status.ok()) ++at;
+  }
+  EXPECT_EQ(status.code(), StatusCode::no_space);
+  EXPECT_EQ(bounds(*log).end, at);
+  EXPECT_TRUE(append(*log, at, one(batch(at, 1, 1000, 100))).status.ok()) << "a smaller one fits";
+  log.reset();
+  ASSERT_TRUE(world.stop().ok());
+  EXPECT_LT(taken(), static_cast<uint64_t>(at) * 101'000 + 20'000);
 }
 
 TEST_F(FaultTest, ATornUnitIsGoneAfterAKill) {

@@ -314,6 +314,7 @@ class FaultyFiles : public Files {
  public:
   std::atomic<int> write_error{0};             // errno for every pwritev that writes batches or slots
   std::atomic<int64_t> space_left{INT64_MAX};  // bytes that may still be written behind known ends
+  std::atomic<uint64_t> room{UINT64_MAX};      // most that can be taken ahead at once
   std::atomic<int> sync_error{0};
   std::atomic<int> syncs{0};
   std::atomic<int> opens{0}, closes{0};
@@ -352,6 +353,9 @@ class FaultyFiles : public Files {
     torn.iov_len = std::min(torn.iov_len, static_cast<size_t>(space_left.load()));
     space_left = 0;
     return Files::pwritev(fd, &torn, 1, position);
+  }
+  int allocate(int fd, uint64_t position, uint64_t size) override {
+    return size > room ? -ENOSPC : Files::allocate(fd, position, size);
   }
   int sync_data(int fd) override {
     ++syncs;

@@ -1,0 +1,4 @@
+# The disk adapter in each of its modes.
+foreach(mode os interval fsync)
+  sluice_conformance_test(disk_${mode} disk "{\"sync\": \"${mode}\"}")
+endforeach()
