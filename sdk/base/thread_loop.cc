@@ -22,12 +22,10 @@ ThreadLoop::~ThreadLoop() {
 }
 
 void ThreadLoop::post(Job job) {
-  {
-    std::lock_guard lock(mutex_);
-    if (stopping_) return;
-    jobs_.push_back(std::move(job));
-  }
-  wake_.notify_one();
+  std::lock_guard lock(mutex_);
+  if (stopping_) return;
+  jobs_.push_back(std::move(job));
+  wake_.notify_one();  // with the lock: once the job has run, somebody may destroy this loop
 }
 
 TimerId ThreadLoop::call_after(int64_t delay_ms, Job job) {

@@ -35,9 +35,6 @@ struct AppendOutcome {
 /// One whole record batch to append.
 struct AppendEntry {
   std::span<const uint8_t> bytes;  // valid until done was called
-  /// What keeps `bytes` alive. The host holds it until the adapter has let go of them, which may be after done where
-  /// the adapter is overdue. Without an owner the host copies the bytes when it sends them.
-  std::shared_ptr<const void> owner;
   int64_t base_offset = 0;
   int64_t last_offset = 0;
   int64_t max_timestamp = 0;
@@ -46,6 +43,9 @@ struct AppendEntry {
   /// Called exactly once, in the order of enqueue. On the thread inside send(), or on `executor` of the first entry of
   /// its unit. Never with a lock of the host's held.
   UniqueFunction<void(AppendOutcome)> done;
+  /// What keeps `bytes` alive. The host holds it until the adapter has let go of them, which may be after done where
+  /// the adapter is overdue. Without an owner the host copies the bytes when it sends them.
+  std::shared_ptr<const void> owner;
 };
 
 /// A lease on what a read showed; ends when the last copy goes. Any thread.
@@ -110,7 +110,8 @@ class Log {
   /// UNAVAILABLE or UNKNOWN the host fences again by itself. Waits for an append in flight (or its deadline). NATIVE:
   /// no fence, only the bounds.
   virtual Task<Result<WritePosition>> acquire(int32_t leader_epoch, Executor& on) = 0;
-  /// Where the next batch goes. Valid after acquire; changes with every enqueue and every failure.
+  /// Where the next batch goes. Valid after acquire; changes with every enqueue and every failure. An end below what
+  /// was acknowledged means that the storage lost data (logged, and counted in StorageMetrics::data_losses).
   virtual WritePosition position() const = 0;
 
   /// Queues one batch behind all that are queued. Pure arithmetic: no I/O, never calls done; may be called with the
@@ -145,7 +146,8 @@ class Log {
   virtual Task<Result<Bounds>> bounds(Executor& on) = 0;
   /// Base offset of the first batch whose greatest timestamp is >= `timestamp`; none: the end.
   virtual Task<Result<int64_t>> locate(int64_t timestamp, Executor& on) = 0;
-  /// Completes when the end passes `offset`; UNSUPPORTED where nobody else writes.
+  /// Completes when the end passes `offset`; UNSUPPORTED where nobody else writes. UNKNOWN after the call's timeout:
+  /// watch again.
   virtual Task<Status> watch(int64_t offset, Executor& on) = 0;
 };
 

@@ -136,6 +136,11 @@ class LogImpl final : public Log, public std::enable_shared_from_this<LogImpl> {
     Executor* executor = nullptr;
     std::thread::id thread;  // where it came to be, if that was inside send()
   };
+  /// A line for the operator, or a breach, found out with the lock held and said without it.
+  struct Remark {
+    std::string text;
+    bool breach = false;
+  };
   /// A pause before the next fence; keeps the log alive.
   struct Pause final : Timers::Entry {
     std::shared_ptr<LogImpl> log;
@@ -158,6 +163,7 @@ class LogImpl final : public Log, public std::enable_shared_from_this<LogImpl> {
   void drop_queue(StatusCode code, const std::string& why);
   void deliver(Executor* here);
   void run_delivery(Delivery& delivery);
+  void say_remarks(Lock& lock);
 
   // log_settle.cc
   bool begin_fence(Lock& lock, FenceFor purpose, Executor& on, Executor* here);
@@ -212,6 +218,7 @@ class LogImpl final : public Log, public std::enable_shared_from_this<LogImpl> {
   Pause pause_;
 
   std::deque<Delivery> deliveries_;
+  std::vector<Remark> remarks_;
   bool delivering_ = false;  // some thread, or a job on its way to one, sees to deliveries_
 };
 

@@ -95,16 +95,16 @@ void LogImpl::fence_ended(CallRef<FenceCall> call, Executor* here) {
 /// The storage says where the log ends, with a fence, so that it is true. With the lock held, the queue empty or
 /// dropped next.
 void LogImpl::take_end(int64_t end) {
+  const std::string& topic = descriptor_.source.topic;
   if (end < acknowledged_) {
     storage_->metrics().data_losses.fetch_add(1);
-    storage_->say(SLUICE_LOG_ERROR,
-                  fmt::format("DATA LOSS in log {}: the storage acknowledged everything below {} and now ends at {}",
-                              descriptor_.source.topic, acknowledged_, end));
+    remarks_.push_back(
+        {fmt::format("DATA LOSS in log {}: the storage acknowledged everything below {} and now ends at {}", topic,
+                     acknowledged_, end)});
     acknowledged_ = end;
     seen_end_ = end;
   } else if (end > std::max(end_, possible_end_) && acquired_) {
-    storage_->say(SLUICE_LOG_ERROR, fmt::format("log {} ends at {} and not at {}: somebody else wrote to it",
-                                                descriptor_.source.topic, end, end_));
+    remarks_.push_back({fmt::format("log {} ends at {} and not at {}: somebody else wrote to it", topic, end, end_)});
   }
   end_ = end;
   possible_end_ = end;
@@ -220,8 +220,7 @@ void LogImpl::settle_ended(const Status& status, int64_t end, Executor& on, Exec
   if (status.ok()) {
     const std::string why =
         fmt::format("the log ends at {}, inside a unit from {} to {}: appends are all or nothing", end, at, unit_end);
-    storage_->say(SLUICE_LOG_ERROR, fmt::format("log {}: {}", descriptor_.source.topic, why));
-    if (Checker* checker = storage_->checker()) checker->breach(*storage_, "append", why);
+    remarks_.push_back({fmt::format("log {}: {}", descriptor_.source.topic, why), true});
     take_end(end);
     return drop_queue(tell_unit(std::move(unsettled_), Status(StatusCode::unknown, why), here), StatusCode::unavailable,
                       why);
@@ -266,6 +265,9 @@ void LogImpl::pause_ended(Executor* here) {
 
 /// The token that is in force, once no fence is under way. Fences first where that is due.
 Task<Result<uint64_t>> LogImpl::settled_token(Executor& on) {
+  if ((descriptor_.source.flags & SLUICE_LOG_SEVERAL_WRITERS) != 0) {
+    co_return fail(StatusCode::invalid, "several write this log: it has no token");
+  }
   for (bool fenced_once = false;; fenced_once = true) {
     bool wait = false;
     {

@@ -282,9 +282,9 @@ void LogImpl::unit_failed(Lock&, CallRef<Unit> unit, Status status, Executor* he
   if (status.code() == StatusCode::fenced || status.code() == StatusCode::conflict) {
     // Nobody took over, and yet our token or our end is not the log's: the storage went back in time, or somebody
     // writes who should not. The fence tells, and it is not put off.
-    storage_->say(SLUICE_LOG_ERROR,
-                  fmt::format("log {}: an append at {} with token {:#x} found the end {} and the token {:#x}",
-                              descriptor_.source.topic, unit->at(), unit->request.token, result.end, result.token));
+    remarks_.push_back(
+        {fmt::format("log {}: an append at {} with token {:#x} found the end {} and the token {:#x}",
+                     descriptor_.source.topic, unit->at(), unit->request.token, result.end, result.token)});
     fence_first_ = true;
     fence_now_ = on;
     status = Status(StatusCode::unavailable, status.describe());
@@ -330,9 +330,23 @@ void LogImpl::drop_queue(StatusCode code, const std::string& why) {
   drop_queue(delivery, code, why);
 }
 
+/// Says what was found out with the lock held, which it gives back meanwhile.
+void LogImpl::say_remarks(Lock& lock) {
+  if (remarks_.empty()) return;
+  const std::vector<Remark> remarks = std::exchange(remarks_, {});
+  lock.unlock();
+  for (const Remark& remark : remarks) {
+    storage_->say(SLUICE_LOG_ERROR, remark.text);
+    Checker* checker = storage_->checker();
+    if (remark.breach && checker != nullptr) checker->breach(*storage_, "append", remark.text);
+  }
+  lock.lock();
+}
+
 /// Tells callers in order, each group on its executor. One thread at a time does so; others leave theirs to it.
 void LogImpl::deliver(Executor* here) {
   Lock lock(mutex_);
+  say_remarks(lock);
   while (!delivering_ && !deliveries_.empty()) {
     Delivery& next = deliveries_.front();
     delivering_ = true;

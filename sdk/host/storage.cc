@@ -89,7 +89,7 @@ StorageImpl::StorageImpl(std::shared_ptr<const Library> library, StorageOptions 
 
 StorageImpl::~StorageImpl() {
   if (adapter_ == nullptr) return;
-  const bool running = accepting_.exchange(false);
+  const bool running = needs_stop_;
   const int64_t deadline_ns = system_clock().monotonic_ns() + options_.lifecycle_timeout_ms * kNsPerMs;
   const auto call = std::make_shared<LifecycleCall>("destroy", deadline_ns);
   const sluice_storage_api* api = &this->api();
@@ -248,6 +248,7 @@ Result<Condition> StorageImpl::start() {
         if (!outcome.ok() || accepting_) return;
         adopt_condition(call.condition.value);
         incarnation_.fetch_add(1);
+        needs_stop_ = true;
         accepting_ = true;
       });
   if (!status.ok()) return fail(status);
@@ -258,6 +259,7 @@ Status StorageImpl::stop(int64_t deadline_ms) {
   return lifecycle(
       "stop", deadline_ms,
       [this](LifecycleCall& call) {
+        if (!needs_stop_) return SLUICE_OK;
         // From here no call begins; those that have begun do not wait, and are let out before the adapter hears of the
         // stop.
         accepting_ = false;
@@ -266,7 +268,9 @@ Status StorageImpl::stop(int64_t deadline_ms) {
         }
         return api().stop(adapter_, call.deadline_ns, &call.error);
       },
-      [](LifecycleCall&, const Status&) {});
+      [this](LifecycleCall&, const Status& outcome) {
+        if (outcome.ok()) needs_stop_ = false;
+      });
 }
 
 Result<Condition> StorageImpl::health() {

@@ -92,6 +92,8 @@ struct StorageMetrics {
 };
 
 /// Thread-safe. Kept alive by its Logs and leases. Lifecycle calls block up to their deadline: host workers, not loops.
+/// Executors that are given to a call must run jobs until it was answered, and outlive stop(). An overdue call is
+/// answered UNKNOWN.
 class Storage : public std::enable_shared_from_this<Storage> {
  public:
   /// Checks the options and makes the adapter's storage. The error's text names the option where one is at fault.
@@ -106,7 +108,9 @@ class Storage : public std::enable_shared_from_this<Storage> {
   /// [blocks] Connects. May be repeated after a failure. An adapter that does not return by the deadline is left to its
   /// thread and the answer is UNAVAILABLE; the storage stays unusable until that call comes back.
   virtual Result<Condition> start() = 0;
-  /// [blocks] Drains and lets go. UNAVAILABLE with what is left when the deadline came first.
+  /// [blocks] Drains and lets go within `deadline_ms` milliseconds from now. UNAVAILABLE with what is left when the
+  /// deadline came first; may be called again. Calls that are made meanwhile or later are answered UNAVAILABLE.
+  /// Harmless unless started.
   virtual Status stop(int64_t deadline_ms) = 0;
   /// [blocks] start's report as of now.
   virtual Result<Condition> health() = 0;

@@ -104,6 +104,7 @@ class StorageImpl final : public Storage {
   sluice_storage* adapter_ = nullptr;  // set by create_adapter, then constant
 
   std::atomic<bool> accepting_{false};
+  std::atomic<bool> needs_stop_{false};  // started, and not stopped with success since
   std::atomic<int64_t> inside_{0};
   std::atomic<bool> native_{false};
   std::atomic<uint64_t> largest_unit_{UINT64_MAX};

@@ -9,7 +9,9 @@ namespace {
 
 // Storages and handles that cannot be freed, because a call on them was lost.
 void keep_for_ever(const void* object) {
+  static auto* const mutex = new std::mutex();
   static auto* const kept = new std::vector<const void*>();
+  const std::lock_guard lock(*mutex);
   kept->push_back(object);
 }
 
@@ -185,15 +187,25 @@ Log::~Log() {
 void Log::close() {
   sluice_log* log = std::exchange(log_, nullptr);
   if (log == nullptr) return;
-  if (storage_.context().book().unanswered() > 0) {
+  const std::lock_guard lock(mutex_);
+  const bool lost = std::any_of(calls_.begin(), calls_.end(), [](const auto& call) { return !call->answered(); });
+  if (lost) {
     keep_for_ever(log);
   } else {
     storage_.api().close(log);
   }
 }
 
+std::shared_ptr<Call> Log::begin(const char* name) {
+  auto call = storage_.context().call(name);
+  const std::lock_guard lock(mutex_);
+  std::erase_if(calls_, [](const auto& earlier) { return earlier->answered(); });
+  calls_.push_back(call);
+  return call;
+}
+
 SentAppend Log::send(uint64_t token, int64_t at, const Unit& unit, uint32_t flags, int64_t deadline_ns) {
-  auto call = storage_.context().call("append");
+  auto call = begin("append");
   if (deadline_ns != 0) call->set_deadline_ns(deadline_ns);
   auto* request = call->make<sluice_append>();
   auto* result = call->make<sluice_append_result>();
@@ -233,7 +245,7 @@ int64_t Log::must_append(uint64_t token, int64_t at, const Unit& unit) {
 }
 
 ReadAnswer Log::read(int64_t offset, int64_t limit, uint64_t max_bytes, uint32_t flags) {
-  auto call = storage_.context().call("read");
+  auto call = begin("read");
   auto* request = call->make<sluice_read>();
   auto* result = call->make<sluice_read_result>();
   request->flags = flags;
@@ -252,7 +264,7 @@ ReadAnswer Log::read(int64_t offset, int64_t limit, uint64_t max_bytes, uint32_t
 }
 
 BoundsAnswer Log::bounds() {
-  auto call = storage_.context().call("bounds");
+  auto call = begin("bounds");
   auto* result = call->make<sluice_bounds>();
   call->start([&](sluice_ticket* ticket) { return storage_.api().bounds(log_, ticket, result); });
   auto answer = answer_of<BoundsAnswer>(*call);
@@ -268,7 +280,7 @@ BoundsAnswer Log::bounds() {
 }
 
 LocateAnswer Log::locate(int64_t timestamp) {
-  auto call = storage_.context().call("locate");
+  auto call = begin("locate");
   auto* result = call->make<sluice_locate_result>();
   call->start([&](sluice_ticket* ticket) { return storage_.api().locate(log_, ticket, timestamp, result); });
   auto answer = answer_of<LocateAnswer>(*call);
@@ -279,7 +291,7 @@ LocateAnswer Log::locate(int64_t timestamp) {
 }
 
 Answer Log::trim(uint64_t token, int64_t offset) {
-  auto call = storage_.context().call("trim");
+  auto call = begin("trim");
   call->start([&](sluice_ticket* ticket) { return storage_.api().trim(log_, ticket, token, offset); });
   auto answer = answer_of<Answer>(*call);
   call->retire();
@@ -287,7 +299,7 @@ Answer Log::trim(uint64_t token, int64_t offset) {
 }
 
 FenceAnswer Log::fence(uint64_t token) {
-  auto call = storage_.context().call("fence");
+  auto call = begin("fence");
   auto* result = call->make<sluice_fence_result>();
   call->start([&](sluice_ticket* ticket) { return storage_.api().fence(log_, ticket, token, result); });
   auto answer = answer_of<FenceAnswer>(*call);
@@ -298,7 +310,7 @@ FenceAnswer Log::fence(uint64_t token) {
 }
 
 Answer Log::save(uint64_t token, const std::string& name, const std::string& value) {
-  auto call = storage_.context().call("save");
+  auto call = begin("save");
   auto* request = call->make<sluice_save>();
   request->token = token;
   request->name = reinterpret_cast<const char*>(call->copy(name.data(), name.size()));
@@ -312,7 +324,7 @@ Answer Log::save(uint64_t token, const std::string& name, const std::string& val
 }
 
 LoadAnswer Log::load(const std::string& name) {
-  auto call = storage_.context().call("load");
+  auto call = begin("load");
   auto* request = call->make<sluice_load>();
   auto* result = call->make<sluice_load_result>();
   request->name = reinterpret_cast<const char*>(call->copy(name.data(), name.size()));

@@ -199,7 +199,7 @@ class SentAppend {
   sluice_append_result* result_;
 };
 
-/// A handle. Closed on destruction.
+/// A handle. Closed on destruction, unless one of the calls that were made through it was lost.
 class Log {
  public:
   Log(Storage& storage, const Descriptor& descriptor);
@@ -226,8 +226,12 @@ class Log {
   void close();
 
  private:
+  std::shared_ptr<Call> begin(const char* name);
+
   Storage& storage_;
   sluice_log* log_ = nullptr;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<Call>> calls_;  // guarded by mutex_; those that may be unanswered
 };
 
 /// One check's surroundings.

@@ -184,6 +184,12 @@ Status check_library(const PluginCheck& command, const Common& common) {
   if (!library) return library.error();
   const auto inputs = storage::parse_options(command.config, "--config");
   if (!inputs) return inputs.error();
+  // A wrong option would fail every check in turn.
+  if (const auto values = host::check_options((*library)->plugin(), *inputs, "/"); !values) {
+    const auto& error = values.error();
+    return Status(StatusCode::invalid,
+                  fmt::format("--config: {}{}{}", error.option, error.option.empty() ? "" : ": ", error.text));
+  }
   conformance::RunOptions options;
   options.filter = command.filter;
   options.seed = command.seed;
@@ -252,7 +258,16 @@ Status run(const PluginDescribe& command, const Common& common) {
   if (!config && !command.places.file.empty()) return config.error();
   const auto library =
       configured != nullptr ? load(configured->library, command.places) : load_named(command.name, command.places);
-  if (!library) return library.error();
+  if (!library) {
+    std::vector<std::string> names;
+    if (config) {
+      for (const auto& storage : config->storages) names.push_back(storage.name);
+    }
+    const auto near = host::nearest_name(command.name, names);
+    return near && configured == nullptr
+               ? Status(library.error().code(), fmt::format("{}; did you mean \"{}\"?", library.error().text(), *near))
+               : library.error();
+  }
   const sluice_plugin& plugin = (*library)->plugin();
   Json list = Json::array();
   Table table({"OPTION", "TYPE", "DEFAULT", "RANGE", "HELP"});

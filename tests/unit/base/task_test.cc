@@ -87,7 +87,7 @@ TEST(Task, AnAnswerGivenAtOnceNeedsNoPost) {
 TEST(Task, ResumersRaceWithSuspension) {
   ThreadLoop loop;
   ThreadLoop other;
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 200; ++i) {
     std::atomic<int> result{0};
     auto run = [&]() -> Task<int> {
       auto init = [&](Resumer<int> r) {

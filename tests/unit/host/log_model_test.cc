@@ -249,7 +249,7 @@ class World {
 void run_seeds(Rules rules) {
   // SLUICE_TEST_SEEDS=N runs more of them.
   const char* more = std::getenv("SLUICE_TEST_SEEDS");
-  const uint64_t seeds = more != nullptr ? std::strtoull(more, nullptr, 10) : 80;
+  const uint64_t seeds = more != nullptr ? std::strtoull(more, nullptr, 10) : 40;
   constexpr int kSteps = 200;
   size_t acks = 0;
   for (uint64_t seed = 0; seed < seeds; ++seed) {

@@ -268,7 +268,7 @@ TEST(PluginsConfig, SaysWhichSecretIsMissing) {
   EXPECT_EQ(error_of(with_option(R"({"env": "A", "file": "/b"})")),
             at + ": must name one source, {\"env\": \"NAME\"} or {\"file\": \"/path\"}");
   EXPECT_EQ(error_of(with_option("{}")), at + ": must name one source, {\"env\": \"NAME\"} or {\"file\": \"/path\"}");
-  EXPECT_EQ(error_of(with_option(R"({"en": "A"})")), at + ".en: unknown name, did you mean \"env\"?");
+  EXPECT_EQ(error_of(with_option(R"({"evn": "A"})")), at + ".evn: unknown name, did you mean \"env\"?");
 }
 
 TEST(PluginsConfig, NeverQuotesValues) {
