@@ -58,9 +58,9 @@ std::string stream_of(const std::vector<std::string>& bodies) {
 TEST(FrameParser, CutsAnyStreamAnyWay) {
   std::mt19937 random(7);
   std::vector<std::string> bodies;
-  for (int i = 0; i < 300; ++i) bodies.emplace_back(1 + random() % (i % 10 == 0 ? 600'000 : 300), static_cast<char>(i));
+  for (int i = 0; i < 60; ++i) bodies.emplace_back(1 + random() % (i % 10 == 0 ? 600'000 : 300), static_cast<char>(i));
   const std::string stream = stream_of(bodies);
-  for (const size_t longest : {size_t{1} << 20, size_t{5000}, size_t{7}}) {
+  for (const size_t longest : {size_t{1} << 20, size_t{5000}, size_t{40}}) {
     Parsing p(1 << 20);
     for (size_t at = 0; at < stream.size();) {
       const size_t n = std::min(stream.size() - at, 1 + random() % longest);
