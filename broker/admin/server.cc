@@ -13,6 +13,7 @@
 #include <Poco/ThreadPool.h>
 #include <Poco/Timespan.h>
 #include <fmt/core.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -138,6 +139,7 @@ struct AdminServer::State {
   const AdminOptions options;
   // One idle thread waits; the other comes when it is needed.
   Poco::ThreadPool threads{"admin", 1, kMaxThreads, 10};
+  Poco::Net::ServerSocket socket;
   std::unique_ptr<Poco::Net::HTTPServer> server;
   uint16_t port = 0;
 };
@@ -153,18 +155,18 @@ Status AdminServer::start() {
   State& s = *state_;
   if (s.server != nullptr) return Status(StatusCode::invalid, "the admin server was started before");
   try {
-    Poco::Net::ServerSocket socket;
-    socket.bind(Poco::Net::SocketAddress(s.options.host, s.options.port), true, false);
-    socket.listen(kBacklog);
+    s.socket = Poco::Net::ServerSocket();
+    s.socket.bind(Poco::Net::SocketAddress(s.options.host, s.options.port), true, false);
+    s.socket.listen(kBacklog);
     Poco::Net::HTTPServerParams::Ptr parameters = new Poco::Net::HTTPServerParams;
     parameters->setMaxThreads(kMaxThreads);
     parameters->setMaxQueued(kMaxQueuedConnections);
     parameters->setKeepAlive(false);
     parameters->setTimeout(Poco::Timespan(kRequestTimeoutMs * Poco::Timespan::MILLISECONDS));
     parameters->setSoftwareVersion("sluice");
-    s.port = socket.address().port();
+    s.port = s.socket.address().port();
     s.server =
-        std::make_unique<Poco::Net::HTTPServer>(new Factory(s.registry, s.options), s.threads, socket, parameters);
+        std::make_unique<Poco::Net::HTTPServer>(new Factory(s.registry, s.options), s.threads, s.socket, parameters);
     s.server->start();
   } catch (const Poco::Exception& e) {
     s.server.reset();
@@ -179,6 +181,8 @@ Status AdminServer::start() {
 void AdminServer::stop() {
   State& s = *state_;
   if (s.server == nullptr) return;
+  // Wakes the accepting thread, which else looks only every 250 ms whether it shall stop.
+  ::shutdown(s.socket.impl()->sockfd(), SHUT_RDWR);
   try {
     s.server->stopAll(false);
     s.threads.joinAll();
