@@ -15,7 +15,8 @@ target_compile_options(sluice_options INTERFACE
   -Wall -Wextra -Werror -Wshadow -fvisibility=hidden
   $<$<COMPILE_LANGUAGE:CXX>:-fvisibility-inlines-hidden -Wnon-virtual-dtor -Woverloaded-virtual>)
 if(SLUICE_SANITIZE)
-  target_compile_options(sluice_options INTERFACE -fsanitize=${SLUICE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  # Lines are all that a report needs of debug information; types double the time of a build.
+  target_compile_options(sluice_options INTERFACE -fsanitize=${SLUICE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
   if(SLUICE_FUZZ)
     target_link_options(sluice_options INTERFACE -fsanitize=address,undefined)
   else()
@@ -86,6 +87,10 @@ function(sluice_test name)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "DEPENDS;SOURCES" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE sluice_options GTest::gmock GTest::gtest_main ${ARG_DEPENDS})
+  if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+    # What is tested is optimised; the test's own code is run once and compiled often.
+    target_compile_options(${name} PRIVATE -O1 -g1)
+  endif()
   add_test(NAME ${name} COMMAND ${name})
   if(NOT ARG_LABEL)
     set(ARG_LABEL unit)
