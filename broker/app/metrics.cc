@@ -53,6 +53,16 @@ void show_apis(Exposition& out, handlers::Broker& broker) {
   };
   using PerApi = handlers::HandlerMetrics::PerApi;
   family("sluice_requests_total", "Requests, by API.", [](PerApi& a) { return static_cast<double>(a.requests.load()); });
+  out.family("sluice_request_errors_total", "Errors told in answers, by API and error.", MetricType::counter);
+  for (const auto& handler : handlers::all_handlers()) {
+    const auto& errors = broker.metrics.apis[static_cast<size_t>(handler.key)].errors;
+    for (size_t i = 0; i < std::size(errors); ++i) {
+      const uint64_t count = errors[i].load(std::memory_order_relaxed);
+      if (count == 0) continue;
+      out.sample(static_cast<double>(count), {{"api", std::string(protocol::api_info(handler.key).name)},
+                                              {"error", std::string(error_name(static_cast<ErrorCode>(static_cast<int>(i) - 1)))}});
+    }
+  }
   family("sluice_request_seconds_total", "Time from dispatch to answer, waiting included.",
          [](PerApi& a) { return static_cast<double>(a.nanoseconds.load()) / kNanosecondsPerSecond; });
 }
@@ -83,6 +93,10 @@ void show_metrics(admin::Registry& registry, storage::Storages& storages, partit
     one("sluice_partition_loads_total", "Partitions loaded.", MetricType::counter, static_cast<double>(p.loads));
     one("sluice_partition_load_errors_total", "Loads that failed.", MetricType::counter, static_cast<double>(p.load_errors));
     one("sluice_partition_lost_logs_total", "Logs that a storage forgot.", MetricType::counter, static_cast<double>(p.lost_logs));
+    one("sluice_partition_data_losses_total", "Logs that ended below what was acknowledged.", MetricType::counter,
+        static_cast<double>(p.data_losses));
+    one("sluice_partition_lost_offsets_total", "Acknowledged offsets that were gone then.", MetricType::counter,
+        static_cast<double>(p.lost_offsets));
     const auto g = groups.metrics();
     one("sluice_groups", "Consumer groups.", MetricType::gauge, static_cast<double>(g.groups));
     one("sluice_group_members", "Members of consumer groups.", MetricType::gauge, static_cast<double>(g.members));

@@ -20,13 +20,18 @@ ClusterError storage_error(const Status& status) {
   switch (status.code()) {
     case StatusCode::invalid:
     case StatusCode::unsupported:
-    case StatusCode::too_large: return {ErrorCode::kInvalidConfig, status.describe()};
-    case StatusCode::denied: return {ErrorCode::kKafkaStorageError, status.describe()};
-    case StatusCode::no_space: return {ErrorCode::kKafkaStorageError, status.describe()};
+    case StatusCode::too_large:
+      return {ErrorCode::kInvalidConfig, status.describe()};
+    case StatusCode::denied:
+      return {ErrorCode::kKafkaStorageError, status.describe()};
+    case StatusCode::no_space:
+      return {ErrorCode::kKafkaStorageError, status.describe()};
     case StatusCode::unavailable:
     case StatusCode::busy:
-    case StatusCode::unknown: return {ErrorCode::kRequestTimedOut, status.describe()};
-    default: return {ErrorCode::kKafkaStorageError, status.describe()};
+    case StatusCode::unknown:
+      return {ErrorCode::kRequestTimedOut, status.describe()};
+    default:
+      return {ErrorCode::kKafkaStorageError, status.describe()};
   }
 }
 
@@ -83,27 +88,33 @@ void Cluster::note(int level, const std::string& text) const {
   if (options_.log) options_.log(level, text);
 }
 
-Status Cluster::health() const { return log_ ? log_->failure() : Status(StatusCode::unavailable, "metadata is not loaded"); }
+Status Cluster::health() const {
+  return log_ ? log_->failure() : Status(StatusCode::unavailable, "metadata is not loaded");
+}
 
-// ---- Start --------------------------------------------------------------------------------------------------------------------
+// ---- Start
+// --------------------------------------------------------------------------------------------------------------------
 
 Status Cluster::bind() {
   auto internal = storages_.find(storages_.internal_storage());
   if (!internal || !internal->started()) {
-    return Status(StatusCode::unavailable, fmt::format("storage \"{}\", which is to hold the broker's own logs, is not started",
-                                                       storages_.internal_storage()));
+    return Status(StatusCode::unavailable,
+                  fmt::format("storage \"{}\", which is to hold the broker's own logs, is not started",
+                              storages_.internal_storage()));
   }
   const host::Condition condition = internal->condition();
   if (condition.kind != SLUICE_KIND_LOG) {
-    return Status(StatusCode::invalid, fmt::format("storage \"{}\" cannot hold the broker's own logs: it is of kind NATIVE", internal->name()));
+    return Status(
+        StatusCode::invalid,
+        fmt::format("storage \"{}\" cannot hold the broker's own logs: it is of kind NATIVE", internal->name()));
   }
   if ((condition.capabilities & SLUICE_CAP_DURABLE) == 0) {
     for (const auto& storage : storages_.all()) {
       if (storage->started() && (storage->condition().capabilities & SLUICE_CAP_DURABLE) != 0) {
-        return Status(StatusCode::invalid,
-                      fmt::format("the broker's own logs may not be on storage \"{}\", which forgets, while \"{}\" does not: topics there would "
-                                  "be orphaned by a restart; set \"internal\" to \"{}\"",
-                                  internal->name(), storage->name(), storage->name()));
+        return Status(StatusCode::invalid, fmt::format("the broker's own logs may not be on storage \"{}\", which "
+                                                       "forgets, while \"{}\" does not: topics there would "
+                                                       "be orphaned by a restart; set \"internal\" to \"{}\"",
+                                                       internal->name(), storage->name(), storage->name()));
       }
     }
   }
@@ -127,8 +138,8 @@ Status Cluster::bind_storage(host::Storage& storage) {
   if (*bound != cluster_id_.bytes) {
     Uuid other;
     other.bytes = *bound;
-    return Status(StatusCode::denied, fmt::format("storage \"{}\" belongs to cluster {}, not to this one, {}", storage.name(),
-                                                  other.to_string(), cluster_id_.to_string()));
+    return Status(StatusCode::denied, fmt::format("storage \"{}\" belongs to cluster {}, not to this one, {}",
+                                                  storage.name(), other.to_string(), cluster_id_.to_string()));
   }
   return Status();
 }
@@ -164,7 +175,8 @@ Task<void> Cluster::maintain() {
   for (const auto& topic : state_.unfinished()) {
     if (busy_.contains(topic->id)) continue;
     Status status = co_await finish(topic);
-    if (!status.ok()) note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\" stays unfinished: {}", topic->name, status.describe()));
+    if (!status.ok())
+      note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\" stays unfinished: {}", topic->name, status.describe()));
   }
   co_await undo_late_creations();
   maintaining_ = false;
@@ -172,10 +184,12 @@ Task<void> Cluster::maintain() {
 
 Task<void> Cluster::undo_late_creations() {
   for (const auto& storage : storages_.all()) {
-    if (!storage->started() || storage->condition().kind != SLUICE_KIND_LOG || listed_.contains(storage->name())) continue;
+    if (!storage->started() || storage->condition().kind != SLUICE_KIND_LOG || listed_.contains(storage->name()))
+      continue;
     auto logs = co_await storage->list_logs(loop_);
     if (!logs) {
-      note(SLUICE_LOG_WARNING, fmt::format("storage \"{}\": its logs cannot be listed: {}", storage->name(), logs.error().describe()));
+      note(SLUICE_LOG_WARNING,
+           fmt::format("storage \"{}\": its logs cannot be listed: {}", storage->name(), logs.error().describe()));
       continue;
     }
     listed_.insert(storage->name());
@@ -190,8 +204,9 @@ Task<void> Cluster::undo_late_creations() {
         Status status = co_await storage->delete_log(descriptor, loop_);
         if (!status.ok()) listed_.erase(storage->name());
       } else if (++unknown <= kMaxListedUnknownLogs) {
-        note(SLUICE_LOG_WARNING, fmt::format("storage \"{}\" holds a log that metadata does not know: {}-{} (it is left alone)",
-                                             storage->name(), entry.topic, entry.partition));
+        note(SLUICE_LOG_WARNING,
+             fmt::format("storage \"{}\" holds a log that metadata does not know: {}-{} (it is left alone)",
+                         storage->name(), entry.topic, entry.partition));
       }
     }
     if (unknown > kMaxListedUnknownLogs) {
@@ -202,7 +217,8 @@ Task<void> Cluster::undo_late_creations() {
 
 // Commands are named before they are awaited: GCC 12 copies an aggregate that is made within a co_await bit by bit.
 
-// ---- Proposing ------------------------------------------------------------------------------------------------------------------
+// ---- Proposing
+// ------------------------------------------------------------------------------------------------------------------
 
 Task<ClusterResult<CommandResult>> Cluster::propose(Command command) {
   const CommandId id{options_.broker_id, incarnation_, next_command_++};
@@ -212,12 +228,16 @@ Task<ClusterResult<CommandResult>> Cluster::propose(Command command) {
     log_->append(std::move(records), loop_, [resume](Status s) { resume(std::move(s)); });
   });
   auto node = decisions_.extract(id.number);
-  if (!status.ok()) co_return tl::unexpected(ClusterError{ErrorCode::kRequestTimedOut, "metadata cannot be changed now: " + status.describe()});
+  if (!status.ok())
+    co_return tl::unexpected(
+        ClusterError{ErrorCode::kRequestTimedOut, "metadata cannot be changed now: " + status.describe()});
   CommandResult result = node.mapped();
   co_return result;
 }
 
-host::LogId Cluster::new_log_id() { return random_uuid(options_.random).bytes; }
+host::LogId Cluster::new_log_id() {
+  return random_uuid(options_.random).bytes;
+}
 
 PartitionInfo Cluster::new_partition(const std::string& storage) {
   PartitionInfo partition;
@@ -295,7 +315,8 @@ Task<Status> Cluster::finish(TopicPtr topic) {
   co_return status;
 }
 
-// ---- Changes --------------------------------------------------------------------------------------------------------------------
+// ---- Changes
+// --------------------------------------------------------------------------------------------------------------------
 
 Task<ClusterResult<TopicPtr>> Cluster::create_topic(NewTopic topic, Executor& on) {
   co_await hop(loop_);
@@ -306,22 +327,27 @@ Task<ClusterResult<TopicPtr>> Cluster::create_topic(NewTopic topic, Executor& on
 
 Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   auto refuse = [](ErrorCode code, std::string text) { return tl::unexpected(ClusterError{code, std::move(text)}); };
-  if (Status name = check_topic_name(wanted.name); !name.ok()) co_return refuse(ErrorCode::kInvalidTopicException, name.text());
+  if (Status name = check_topic_name(wanted.name); !name.ok())
+    co_return refuse(ErrorCode::kInvalidTopicException, name.text());
   if (state_.topic_in_any_state(wanted.name)) {
     co_return refuse(ErrorCode::kTopicAlreadyExists, fmt::format("Topic '{}' already exists.", wanted.name));
   }
   const int32_t count = wanted.partitions == -1 ? options_.default_partitions : wanted.partitions;
   if (count < 1 || count > kMaxPartitionsPerTopic) {
-    co_return refuse(ErrorCode::kInvalidPartitions, fmt::format("Number of partitions was set to {}: it must be from 1 to {}.", wanted.partitions,
-                                                                kMaxPartitionsPerTopic));
+    co_return refuse(ErrorCode::kInvalidPartitions,
+                     fmt::format("Number of partitions was set to {}: it must be from 1 to {}.", wanted.partitions,
+                                 kMaxPartitionsPerTopic));
   }
   for (const auto& [name, value] : wanted.configs) {
-    if (Status setting = check_topic_setting(name, value); !setting.ok()) co_return refuse(ErrorCode::kInvalidConfig, setting.text());
+    if (Status setting = check_topic_setting(name, value); !setting.ok())
+      co_return refuse(ErrorCode::kInvalidConfig, setting.text());
   }
   const std::string& storage_name = wanted.internal ? storages_.internal_storage() : storages_.route(wanted.name);
   auto storage = storages_.find(storage_name);
   if (!storage) {
-    co_return refuse(ErrorCode::kKafkaStorageError, fmt::format("Storage \"{}\", where topic '{}' is routed, is not loaded.", storage_name, wanted.name));
+    co_return refuse(
+        ErrorCode::kKafkaStorageError,
+        fmt::format("Storage \"{}\", where topic '{}' is routed, is not loaded.", storage_name, wanted.name));
   }
   if (!storage->started()) {
     co_return refuse(ErrorCode::kRequestTimedOut, fmt::format("Storage \"{}\" is not available.", storage_name));
@@ -337,7 +363,8 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   Command created_command = CreateTopic{topic};
   auto created = co_await propose(std::move(created_command));
   if (!created) co_return tl::unexpected(created.error());
-  if (created->error != ErrorCode::kNone) co_return refuse(created->error, fmt::format("Topic '{}' already exists.", wanted.name));
+  if (created->error != ErrorCode::kNone)
+    co_return refuse(created->error, fmt::format("Topic '{}' already exists.", wanted.name));
   Status status = co_await finish(created->topic);
   if (!status.ok()) {
     // What could not be made is taken back, so that the name is free again; maintain() deletes what there is.
@@ -345,7 +372,8 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
     auto deleted = co_await propose(std::move(deleted_command));
     if (deleted && deleted->topic) {
       Status gone = co_await finish(deleted->topic);
-      if (!gone.ok()) note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\" stays to be deleted: {}", topic.name, gone.describe()));
+      if (!gone.ok())
+        note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\" stays to be deleted: {}", topic.name, gone.describe()));
     }
     ClusterError error = storage_error(status);
     co_return tl::unexpected(error);
@@ -364,11 +392,14 @@ Task<ClusterError> Cluster::delete_on_loop(Uuid id) {
   Command deleted_command = DeleteTopic{id};
   auto deleted = co_await propose(std::move(deleted_command));
   if (!deleted) co_return deleted.error();
-  if (deleted->error != ErrorCode::kNone) co_return ClusterError{deleted->error, "This server does not host this topic."};
+  if (deleted->error != ErrorCode::kNone)
+    co_return ClusterError{deleted->error, "This server does not host this topic."};
   if (!busy_.contains(id)) {
     Status status = co_await finish(deleted->topic);
     // The name is free; the logs are deleted when their storage is back.
-    if (!status.ok()) note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\": logs stay to be deleted: {}", deleted->topic->name, status.describe()));
+    if (!status.ok())
+      note(SLUICE_LOG_WARNING,
+           fmt::format("topic \"{}\": logs stay to be deleted: {}", deleted->topic->name, status.describe()));
   }
   co_return ClusterError{};
 }
@@ -383,15 +414,19 @@ Task<ClusterError> Cluster::add_partitions(std::string name, int32_t count, bool
 Task<ClusterError> Cluster::add_partitions_on_loop(std::string name, int32_t count, bool validate_only) {
   for (int attempt = 0; attempt < kMaxProposals; ++attempt) {
     TopicPtr topic = state_.topic(name);
-    if (!topic) co_return ClusterError{ErrorCode::kUnknownTopicOrPartition, "This server does not host this topic-partition."};
+    if (!topic)
+      co_return ClusterError{ErrorCode::kUnknownTopicOrPartition, "This server does not host this topic-partition."};
     const auto present = static_cast<int32_t>(topic->partitions.size());
-    if (count == present) co_return ClusterError{ErrorCode::kInvalidPartitions, fmt::format("Topic already has {} partition(s).", present)};
+    if (count == present)
+      co_return ClusterError{ErrorCode::kInvalidPartitions, fmt::format("Topic already has {} partition(s).", present)};
     if (count < present) {
       co_return ClusterError{ErrorCode::kInvalidPartitions,
-                             fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", name, present, count)};
+                             fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.",
+                                         name, present, count)};
     }
     if (count > kMaxPartitionsPerTopic) {
-      co_return ClusterError{ErrorCode::kInvalidPartitions, fmt::format("A topic may have {} partitions at most.", kMaxPartitionsPerTopic)};
+      co_return ClusterError{ErrorCode::kInvalidPartitions,
+                             fmt::format("A topic may have {} partitions at most.", kMaxPartitionsPerTopic)};
     }
     if (validate_only) co_return ClusterError{};
     AddPartitions command{topic->id, topic->version, {}};
@@ -401,7 +436,8 @@ Task<ClusterError> Cluster::add_partitions_on_loop(std::string name, int32_t cou
     auto added = co_await propose(std::move(command));
     if (!added) co_return added.error();
     if (added->error == ErrorCode::kConcurrentTransactions) continue;
-    if (added->error != ErrorCode::kNone) co_return ClusterError{added->error, "This server does not host this topic-partition."};
+    if (added->error != ErrorCode::kNone)
+      co_return ClusterError{added->error, "This server does not host this topic-partition."};
     Status status = co_await finish(added->topic);
     if (!status.ok()) {
       ClusterError error = storage_error(status);
@@ -432,7 +468,8 @@ Task<ClusterResult<int64_t>> Cluster::next_producer_id(Executor& on) {
   co_return result;
 }
 
-Task<ClusterResult<TopicPtr>> Cluster::replace_lost_extent(Uuid topic, int32_t partition, host::LogId lost, Executor& on) {
+Task<ClusterResult<TopicPtr>> Cluster::replace_lost_extent(Uuid topic, int32_t partition, host::LogId lost,
+                                                           Executor& on) {
   co_await hop(loop_);
   auto result = co_await replace_on_loop(topic, partition, lost);
   co_await hop(on);
@@ -448,15 +485,17 @@ Task<ClusterResult<TopicPtr>> Cluster::replace_on_loop(Uuid id, int32_t partitio
   if (open.log != lost) co_return topic;
   auto storage = storages_.find(open.storage);
   if (!storage || !storage->started()) {
-    co_return tl::unexpected(ClusterError{ErrorCode::kKafkaStorageError, fmt::format("storage \"{}\" is not available", open.storage)});
+    co_return tl::unexpected(
+        ClusterError{ErrorCode::kKafkaStorageError, fmt::format("storage \"{}\" is not available", open.storage)});
   }
   if ((storage->condition().capabilities & SLUICE_CAP_DURABLE) != 0) {
-    co_return tl::unexpected(ClusterError{ErrorCode::kKafkaStorageError,
-                                          fmt::format("storage \"{}\" says that the log of {}-{} is not there, although it is durable",
-                                                      open.storage, topic->name, partition)});
+    co_return tl::unexpected(
+        ClusterError{ErrorCode::kKafkaStorageError,
+                     fmt::format("storage \"{}\" says that the log of {}-{} is not there, although it is durable",
+                                 open.storage, topic->name, partition)});
   }
-  note(SLUICE_LOG_WARNING, fmt::format("{}-{}: storage \"{}\" forgot its records; the partition starts again, empty", topic->name, partition,
-                                       open.storage));
+  note(SLUICE_LOG_WARNING, fmt::format("{}-{}: storage \"{}\" forgot its records; the partition starts again, empty",
+                                       topic->name, partition, open.storage));
   Command replaced_command = ReplaceExtent{id, partition, lost, Extent{open.storage, new_log_id(), 0, -1}};
   auto replaced = co_await propose(std::move(replaced_command));
   if (!replaced) co_return tl::unexpected(replaced.error());
@@ -471,13 +510,41 @@ Task<ClusterResult<TopicPtr>> Cluster::replace_on_loop(Uuid id, int32_t partitio
   co_return topic;
 }
 
+Task<ClusterResult<TopicPtr>> Cluster::raise_leader_epoch(Uuid topic, int32_t partition, int32_t leader_epoch,
+                                                          Executor& on) {
+  co_await hop(loop_);
+  auto result = co_await raise_on_loop(topic, partition, leader_epoch);
+  co_await hop(on);
+  co_return result;
+}
+
+Task<ClusterResult<TopicPtr>> Cluster::raise_on_loop(Uuid topic, int32_t partition, int32_t leader_epoch) {
+  Command raise_command = RaiseLeaderEpoch{topic, partition, leader_epoch};
+  auto raised = co_await propose(std::move(raise_command));
+  if (!raised) co_return tl::unexpected(raised.error());
+  if (raised->error != ErrorCode::kNone) co_return tl::unexpected(ClusterError{raised->error, "the topic is gone"});
+  co_return raised->topic;
+}
+
 Task<Result<std::shared_ptr<storage::ReplayedLog>>> Cluster::open_state_log(TopicPtr topic, int32_t partition,
                                                                             storage::StateMachine& machine) {
+  const auto at = static_cast<size_t>(partition);
   for (int attempt = 0; attempt < 2; ++attempt) {
-    const PartitionInfo& info = topic->partitions[static_cast<size_t>(partition)];
+    Uuid log_id;
+    log_id.bytes = topic->partitions[at].extents.back().log;
+    // An epoch has one writer: of two that fence with the same tokens, neither could be sure of anything.
+    if (auto opened = opened_.find(log_id);
+        opened != opened_.end() && opened->second == topic->partitions[at].leader_epoch) {
+      auto raised = co_await raise_on_loop(topic->id, partition, opened->second);
+      if (!raised) co_return fail(StatusCode::unavailable, raised.error().text);
+      topic = *raised;
+    }
+    const PartitionInfo& info = topic->partitions[at];
+    opened_[log_id] = info.leader_epoch;
     auto storage = storages_.find(info.extents.back().storage);
     if (!storage || !storage->started()) {
-      co_return fail(StatusCode::unavailable, fmt::format("storage \"{}\" is not available", info.extents.back().storage));
+      co_return fail(StatusCode::unavailable,
+                     fmt::format("storage \"{}\" is not available", info.extents.back().storage));
     }
     auto log = storage->open(describe_log(*topic, partition, info.extents.back()));
     if (!log) co_return fail(log.error());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cluster as this broker takes part in it: ties the storages to the cluster, replays the metadata log, proposes changes and
-// carries out what they ask of the storages: logs are recorded before they are made, and whatever was left half done, by this
-// broker or a dead one, is finished.
+// The cluster as this broker takes part in it: ties the storages to the cluster, replays the metadata log, proposes
+// changes and carries out what they ask of the storages: logs are recorded before they are made, and whatever was left
+// half done, by this broker or a dead one, is finished.
 //
 // Proposing runs on one Loop; the functions may be awaited from any loop and come back to it.
 #pragma once
@@ -69,8 +69,8 @@ class Cluster {
   Status bind();
   /// Replays metadata and raises the epochs of what this broker led. Loop thread.
   Task<Status> start();
-  /// Finishes what was left half done, and deletes logs that are listed although metadata says they are deleted. Loop thread; to be
-  /// repeated every few seconds and after a storage came back.
+  /// Finishes what was left half done, and deletes logs that are listed although metadata says they are deleted. Loop
+  /// thread; to be repeated every few seconds and after a storage came back.
   Task<void> maintain();
   /// Ties a storage that came back later. [blocks]
   Status bind_storage(host::Storage& storage);
@@ -82,13 +82,18 @@ class Cluster {
   const Configs& broker_configs() const { return options_.broker_configs; }
   const ClusterOptions& options() const { return options_; }
   uint64_t incarnation() const { return incarnation_; }
-  TopicSettings settings_of(const TopicInfo& topic) const { return parse_topic_settings(topic.configs, options_.broker_configs); }
+  TopicSettings settings_of(const TopicInfo& topic) const {
+    return parse_topic_settings(topic.configs, options_.broker_configs);
+  }
   storage::Storages& storages() { return storages_; }
   /// Ok while metadata can be changed; the reason for good when not.
   Status health() const;
 
-  /// Called on the cluster's loop for every topic that changed (before, after; either may be nullptr). Set before start.
-  void on_change(std::function<void(const TopicPtr& before, const TopicPtr& after)> f) { listeners_.push_back(std::move(f)); }
+  /// Called on the cluster's loop for every topic that changed (before, after; either may be nullptr). Set before
+  /// start.
+  void on_change(std::function<void(const TopicPtr& before, const TopicPtr& after)> f) {
+    listeners_.push_back(std::move(f));
+  }
 
   // ---- Changes; awaited from any loop, resume on `on`
   Task<ClusterResult<TopicPtr>> create_topic(NewTopic topic, Executor& on);
@@ -96,14 +101,20 @@ class Cluster {
   /// Grows to `count`.
   Task<ClusterError> add_partitions(std::string name, int32_t count, bool validate_only, Executor& on);
   Task<ClusterResult<int64_t>> next_producer_id(Executor& on);
-  /// The storage lost the open extent's log (it is not durable): a new, empty one takes its place. Gives the topic as it is then.
+  /// The storage lost the open extent's log (it is not durable): a new, empty one takes its place. Gives the topic as
+  /// it is then.
   Task<ClusterResult<TopicPtr>> replace_lost_extent(Uuid topic, int32_t partition, host::LogId lost, Executor& on);
+  /// The partition's log is not what it was, or is to be opened again: a new leader epoch begins, unless `leader_epoch`
+  /// is over already. Gives the topic as it is then.
+  Task<ClusterResult<TopicPtr>> raise_leader_epoch(Uuid topic, int32_t partition, int32_t leader_epoch, Executor& on);
 
   /// The descriptor that a partition's log was made with.
   static host::LogDescriptor describe_log(const TopicInfo& topic, int32_t partition, const Extent& extent);
 
-  /// Opens and replays a log of the broker's own, partition `partition` of the internal topic `topic`, for `machine`. Loop thread.
-  Task<Result<std::shared_ptr<storage::ReplayedLog>>> open_state_log(TopicPtr topic, int32_t partition, storage::StateMachine& machine);
+  /// Opens and replays a log of the broker's own, partition `partition` of the internal topic `topic`, for `machine`.
+  /// One that was opened before is opened under a new leader epoch, which ends the earlier writer. Loop thread.
+  Task<Result<std::shared_ptr<storage::ReplayedLog>>> open_state_log(TopicPtr topic, int32_t partition,
+                                                                     storage::StateMachine& machine);
 
  private:
   Task<ClusterResult<CommandResult>> propose(Command command);
@@ -111,6 +122,7 @@ class Cluster {
   Task<ClusterError> delete_on_loop(Uuid id);
   Task<ClusterError> add_partitions_on_loop(std::string name, int32_t count, bool validate_only);
   Task<ClusterResult<TopicPtr>> replace_on_loop(Uuid topic, int32_t partition, host::LogId lost);
+  Task<ClusterResult<TopicPtr>> raise_on_loop(Uuid topic, int32_t partition, int32_t leader_epoch);
   Task<Status> make_logs(TopicPtr topic, int32_t from);
   Task<Status> delete_logs(TopicPtr topic);
   Task<Status> finish(TopicPtr topic);
@@ -133,6 +145,7 @@ class Cluster {
   std::unordered_map<uint64_t, CommandResult> decisions_;  // of proposals under way
   std::unordered_set<Uuid> busy_;                          // topics whose logs are being made or deleted
   std::unordered_set<std::string> listed_;                 // storages whose logs were compared with metadata
+  std::unordered_map<Uuid, int32_t> opened_;  // state logs and the leader epoch they were last opened under
   bool maintaining_ = false;
   int64_t next_producer_id_ = 0;
   int64_t producer_ids_end_ = 0;

@@ -140,6 +140,10 @@ void visit_command(A& a, C& c) {
     a.number(c.partition);
     a.array(c.lost);
     visit_extent(a, c.extent);
+  } else if constexpr (std::is_same_v<T, RaiseLeaderEpoch>) {
+    a.array(c.topic.bytes);
+    a.number(c.partition);
+    a.number(c.leader_epoch);
   } else if constexpr (std::is_same_v<T, AllocateProducerIds>) {
     a.number(c.count);
   } else if constexpr (std::is_same_v<T, PutState>) {
@@ -184,9 +188,11 @@ Result<std::pair<CommandId, Command>> decode(std::string_view bytes) {
   in.number(result.first.incarnation);
   in.number(result.first.number);
   if (!in.good()) return fail(StatusCode::corrupt, "malformed metadata command");
-  if (version != kVersion || !make_alternative(index, result.second, std::make_index_sequence<std::variant_size_v<Command>>())) {
-    return fail(StatusCode::unsupported,
-                fmt::format("metadata command {} of version {}: written by a newer broker than this one", index, version));
+  if (version != kVersion ||
+      !make_alternative(index, result.second, std::make_index_sequence<std::variant_size_v<Command>>())) {
+    return fail(
+        StatusCode::unsupported,
+        fmt::format("metadata command {} of version {}: written by a newer broker than this one", index, version));
   }
   std::visit([&](auto& c) { visit_command(in, c); }, result.second);
   if (!in.good() || !in.at_end()) return fail(StatusCode::corrupt, fmt::format("malformed metadata command {}", index));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands of the metadata log, and their bytes. A command names the version of the object that it was decided on; whether it
-// is accepted is decided by replay alone. Pure functions.
+// Commands of the metadata log, and their bytes. A command names the version of the object that it was decided on;
+// whether it is accepted is decided by replay alone. Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -66,8 +66,15 @@ struct PutDeletedLogs {
   std::vector<std::pair<std::string, host::LogId>> logs;  // storage and id
 };
 
-using Command = std::variant<RegisterBroker, CreateTopic, AddPartitions, MarkReady, DeleteTopic, ForgetTopic, ReplaceExtent,
-                             AllocateProducerIds, PutTopic, PutState, PutDeletedLogs>;
+/// The partition's log is not what it was: a new leader epoch begins, unless `leader_epoch` is over already.
+struct RaiseLeaderEpoch {
+  Uuid topic;
+  int32_t partition = 0;
+  int32_t leader_epoch = 0;
+};
+
+using Command = std::variant<RegisterBroker, CreateTopic, AddPartitions, MarkReady, DeleteTopic, ForgetTopic,
+                             ReplaceExtent, AllocateProducerIds, PutTopic, PutState, PutDeletedLogs, RaiseLeaderEpoch>;
 
 /// Which proposer waits for the answer: unique within one incarnation of a broker; all zero where nobody does.
 struct CommandId {

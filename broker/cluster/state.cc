@@ -12,6 +12,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;  // clang 16 does not deduce aggregates
 
 Uuid as_uuid(const host::LogId& id) {
   Uuid result;
@@ -19,9 +21,13 @@ Uuid as_uuid(const host::LogId& id) {
   return result;
 }
 
-bool visible(const TopicPtr& topic) { return topic && !topic->deleting && topic->ready_partitions > 0; }
+bool visible(const TopicPtr& topic) {
+  return topic && !topic->deleting && topic->ready_partitions > 0;
+}
 
-CommandResult refuse(ErrorCode error) { return {error, 0, nullptr}; }
+CommandResult refuse(ErrorCode error) {
+  return {error, 0, nullptr};
+}
 
 }  // namespace
 
@@ -86,103 +92,122 @@ CommandResult ClusterState::decide(const CommandId& id, const Command& command) 
       deleted_logs_.pop_front();
     }
   };
-  return std::visit(
-      Overloaded{
-          [&](const RegisterBroker& c) {
-            brokers_[c.broker.id] = c.broker;
-            for (auto& [topic_id, topic] : topics_) {
-              bool led = false;
-              for (const auto& partition : topic->partitions) led = led || partition.leader == c.broker.id;
-              if (!led) continue;
-              TopicInfo next = *topic;
-              ++next.version;
-              for (auto& partition : next.partitions) {
-                if (partition.leader == c.broker.id) ++partition.leader_epoch;
-              }
-              const TopicPtr before = topic;
-              topic = std::make_shared<const TopicInfo>(std::move(next));
-              changes_.emplace_back(before, topic);
-            }
-            return CommandResult{};
-          },
-          [&](const CreateTopic& c) {
-            if (names_.contains(c.topic.name) || topics_.contains(c.topic.id)) return refuse(ErrorCode::kTopicAlreadyExists);
-            if (c.topic.partitions.empty()) return refuse(ErrorCode::kInvalidPartitions);
-            return put(c.topic);
-          },
-          [&](const AddPartitions& c) {
-            const TopicPtr topic = find(c.topic);
-            if (!topic || topic->deleting) return refuse(ErrorCode::kUnknownTopicOrPartition);
-            if (topic->version != c.version) return refuse(ErrorCode::kConcurrentTransactions);
-            TopicInfo next = *topic;
-            ++next.version;
-            next.partitions.insert(next.partitions.end(), c.partitions.begin(), c.partitions.end());
-            return put(std::move(next));
-          },
-          [&](const MarkReady& c) {
-            const TopicPtr topic = find(c.topic);
-            if (!topic) return refuse(ErrorCode::kUnknownTopicOrPartition);
-            TopicInfo next = *topic;
-            next.ready_partitions =
-                std::max(next.ready_partitions, std::min(c.ready_partitions, static_cast<int32_t>(next.partitions.size())));
-            return put(std::move(next));
-          },
-          [&](const DeleteTopic& c) {
-            const TopicPtr topic = find(c.topic);
-            if (!topic || topic->deleting) return refuse(ErrorCode::kUnknownTopicOrPartition);
-            TopicInfo next = *topic;
-            next.deleting = true;
-            names_.erase(next.name);
-            return put(std::move(next));
-          },
-          [&](const ForgetTopic& c) {
-            const TopicPtr topic = find(c.topic);
-            if (!topic) return CommandResult{};
-            for (const auto& partition : topic->partitions) {
-              for (const auto& extent : partition.extents) forget_log(extent);
-            }
-            if (auto name = names_.find(topic->name); name != names_.end() && name->second == c.topic) names_.erase(name);
-            topics_.erase(c.topic);
-            changes_.emplace_back(topic, nullptr);
-            return CommandResult{};
-          },
-          [&](const ReplaceExtent& c) {
-            const TopicPtr topic = find(c.topic);
-            if (!topic || topic->deleting || c.partition < 0 || static_cast<size_t>(c.partition) >= topic->partitions.size()) {
-              return refuse(ErrorCode::kUnknownTopicOrPartition);
-            }
-            TopicInfo next = *topic;
-            auto& partition = next.partitions[static_cast<size_t>(c.partition)];
-            if (partition.extents.empty()) return refuse(ErrorCode::kInvalidPartitions);
-            if (partition.extents.back().log != c.lost) return CommandResult{ErrorCode::kNone, 0, topic};  // done by another
-            for (const Extent& extent : partition.extents) forget_log(extent);
-            ++next.version;
-            ++partition.leader_epoch;
-            partition.extents = {c.extent};
-            return put(std::move(next));
-          },
-          [&](const AllocateProducerIds& c) {
-            if (c.count <= 0) return refuse(ErrorCode::kInvalidRequest);
-            CommandResult result;
-            result.value = next_producer_id_;
-            next_producer_id_ += c.count;
-            return result;
-          },
-          [&](const PutTopic& c) { return put(c.topic); },
-          [&](const PutState& c) {
-            next_producer_id_ = c.next_producer_id;
-            for (const auto& broker : c.brokers) brokers_[broker.id] = broker;
-            return CommandResult{};
-          },
-          [&](const PutDeletedLogs& c) {
-            for (const auto& [storage, log] : c.logs) {
-              deleted_logs_.emplace_back(storage, log);
-              ++deleted_ids_[as_uuid(log)];
-            }
-            return CommandResult{};
-          },
-      },
-      command);
+  return std::visit(Overloaded{
+                        [&](const RegisterBroker& c) {
+                          brokers_[c.broker.id] = c.broker;
+                          for (auto& [topic_id, topic] : topics_) {
+                            bool led = false;
+                            for (const auto& partition : topic->partitions)
+                              led = led || partition.leader == c.broker.id;
+                            if (!led) continue;
+                            TopicInfo next = *topic;
+                            ++next.version;
+                            for (auto& partition : next.partitions) {
+                              if (partition.leader == c.broker.id) ++partition.leader_epoch;
+                            }
+                            const TopicPtr before = topic;
+                            topic = std::make_shared<const TopicInfo>(std::move(next));
+                            changes_.emplace_back(before, topic);
+                          }
+                          return CommandResult{};
+                        },
+                        [&](const CreateTopic& c) {
+                          if (names_.contains(c.topic.name) || topics_.contains(c.topic.id))
+                            return refuse(ErrorCode::kTopicAlreadyExists);
+                          if (c.topic.partitions.empty()) return refuse(ErrorCode::kInvalidPartitions);
+                          return put(c.topic);
+                        },
+                        [&](const AddPartitions& c) {
+                          const TopicPtr topic = find(c.topic);
+                          if (!topic || topic->deleting) return refuse(ErrorCode::kUnknownTopicOrPartition);
+                          if (topic->version != c.version) return refuse(ErrorCode::kConcurrentTransactions);
+                          TopicInfo next = *topic;
+                          ++next.version;
+                          next.partitions.insert(next.partitions.end(), c.partitions.begin(), c.partitions.end());
+                          return put(std::move(next));
+                        },
+                        [&](const MarkReady& c) {
+                          const TopicPtr topic = find(c.topic);
+                          if (!topic) return refuse(ErrorCode::kUnknownTopicOrPartition);
+                          TopicInfo next = *topic;
+                          next.ready_partitions =
+                              std::max(next.ready_partitions,
+                                       std::min(c.ready_partitions, static_cast<int32_t>(next.partitions.size())));
+                          return put(std::move(next));
+                        },
+                        [&](const DeleteTopic& c) {
+                          const TopicPtr topic = find(c.topic);
+                          if (!topic || topic->deleting) return refuse(ErrorCode::kUnknownTopicOrPartition);
+                          TopicInfo next = *topic;
+                          next.deleting = true;
+                          names_.erase(next.name);
+                          return put(std::move(next));
+                        },
+                        [&](const ForgetTopic& c) {
+                          const TopicPtr topic = find(c.topic);
+                          if (!topic) return CommandResult{};
+                          for (const auto& partition : topic->partitions) {
+                            for (const auto& extent : partition.extents) forget_log(extent);
+                          }
+                          if (auto name = names_.find(topic->name); name != names_.end() && name->second == c.topic)
+                            names_.erase(name);
+                          topics_.erase(c.topic);
+                          changes_.emplace_back(topic, nullptr);
+                          return CommandResult{};
+                        },
+                        [&](const ReplaceExtent& c) {
+                          const TopicPtr topic = find(c.topic);
+                          if (!topic || topic->deleting || c.partition < 0 ||
+                              static_cast<size_t>(c.partition) >= topic->partitions.size()) {
+                            return refuse(ErrorCode::kUnknownTopicOrPartition);
+                          }
+                          TopicInfo next = *topic;
+                          auto& partition = next.partitions[static_cast<size_t>(c.partition)];
+                          if (partition.extents.empty()) return refuse(ErrorCode::kInvalidPartitions);
+                          if (partition.extents.back().log != c.lost)
+                            return CommandResult{ErrorCode::kNone, 0, topic};  // done by another
+                          for (const Extent& extent : partition.extents) forget_log(extent);
+                          ++next.version;
+                          ++partition.leader_epoch;
+                          partition.extents = {c.extent};
+                          return put(std::move(next));
+                        },
+                        [&](const RaiseLeaderEpoch& c) {
+                          const TopicPtr topic = find(c.topic);
+                          if (!topic || topic->deleting || c.partition < 0 ||
+                              static_cast<size_t>(c.partition) >= topic->partitions.size()) {
+                            return refuse(ErrorCode::kUnknownTopicOrPartition);
+                          }
+                          if (topic->partitions[static_cast<size_t>(c.partition)].leader_epoch != c.leader_epoch) {
+                            return CommandResult{ErrorCode::kNone, 0, topic};  // over already
+                          }
+                          TopicInfo next = *topic;
+                          ++next.version;
+                          ++next.partitions[static_cast<size_t>(c.partition)].leader_epoch;
+                          return put(std::move(next));
+                        },
+                        [&](const AllocateProducerIds& c) {
+                          if (c.count <= 0) return refuse(ErrorCode::kInvalidRequest);
+                          CommandResult result;
+                          result.value = next_producer_id_;
+                          next_producer_id_ += c.count;
+                          return result;
+                        },
+                        [&](const PutTopic& c) { return put(c.topic); },
+                        [&](const PutState& c) {
+                          next_producer_id_ = c.next_producer_id;
+                          for (const auto& broker : c.brokers) brokers_[broker.id] = broker;
+                          return CommandResult{};
+                        },
+                        [&](const PutDeletedLogs& c) {
+                          for (const auto& [storage, log] : c.logs) {
+                            deleted_logs_.emplace_back(storage, log);
+                            ++deleted_ids_[as_uuid(log)];
+                          }
+                          return CommandResult{};
+                        },
+                    },
+                    command);
 }
 
 std::vector<std::string> ClusterState::snapshot() const {
@@ -195,7 +220,8 @@ std::vector<std::string> ClusterState::snapshot() const {
   for (const auto& [id, topic] : topics_) records.push_back(encode({}, PutTopic{*topic}));
   for (size_t i = 0; i < deleted_logs_.size(); i += kLogsPerRecord) {
     PutDeletedLogs logs;
-    for (size_t j = i; j < std::min(deleted_logs_.size(), i + kLogsPerRecord); ++j) logs.logs.push_back(deleted_logs_[j]);
+    for (size_t j = i; j < std::min(deleted_logs_.size(), i + kLogsPerRecord); ++j)
+      logs.logs.push_back(deleted_logs_[j]);
     records.push_back(encode({}, std::move(logs)));
   }
   records.push_back(encode({}, std::move(state)));
@@ -241,7 +267,8 @@ std::vector<TopicPtr> ClusterState::unfinished() const {
   std::shared_lock lock(mutex_);
   std::vector<TopicPtr> result;
   for (const auto& [id, topic] : topics_) {
-    if (topic->deleting || topic->ready_partitions < static_cast<int32_t>(topic->partitions.size())) result.push_back(topic);
+    if (topic->deleting || topic->ready_partitions < static_cast<int32_t>(topic->partitions.size()))
+      result.push_back(topic);
   }
   return result;
 }

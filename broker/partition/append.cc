@@ -21,14 +21,17 @@ void Partition::append(AppendRequest request, Loop& loop) {
   std::shared_ptr<host::Log> log;
   {
     std::lock_guard lock(mutex_);
-    switch (stage_) {
+    switch (stage_locked()) {
       case Stage::ready:
         answer = queue_locked(request, queued, dropped);
         log = log_;
         break;
-      case Stage::closed: answer = ProduceOutcome{ErrorCode::kUnknownTopicOrPartition, "the topic is gone", -1, -1, -1}; break;
+      case Stage::closed:
+        answer = ProduceOutcome{ErrorCode::kUnknownTopicOrPartition, "the topic is gone", -1, -1, -1};
+        break;
       case Stage::failed:
         if (context_.clock.monotonic_ms() - load_failed_at_ms_ < kLoadRetryMs) {
+          state_.producers.refused(request.info);
           answer = ProduceOutcome{load_error_, "the partition's log is not available", -1, -1, -1};
           break;
         }
@@ -36,7 +39,9 @@ void Partition::append(AppendRequest request, Loop& loop) {
       case Stage::idle:
       case Stage::loading:
         if (waiting_appends_.size() >= kMaxWaitingForLoad) {
-          answer = ProduceOutcome{ErrorCode::kNotLeaderOrFollower, "too many appends wait for the partition to load", -1, -1, -1};
+          state_.producers.refused(request.info);
+          answer = ProduceOutcome{ErrorCode::kNotLeaderOrFollower, "too many appends wait for the partition to load",
+                                  -1, -1, -1};
           break;
         }
         load_now = stage_ != Stage::loading;
@@ -52,21 +57,29 @@ void Partition::append(AppendRequest request, Loop& loop) {
 }
 
 void Partition::answer_dropped(std::vector<ProduceDone>& dropped) {
-  for (auto& done : dropped) done(ProduceOutcome{ErrorCode::kNotLeaderOrFollower, "the first try of this batch was not stored", -1, -1, -1});
+  for (auto& done : dropped)
+    done(ProduceOutcome{ErrorCode::kNotLeaderOrFollower, "the first try of this batch was not stored", -1, -1, -1});
 }
 
-std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bool& queued, std::vector<ProduceDone>& dropped) {
+std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bool& queued,
+                                                      std::vector<ProduceDone>& dropped) {
   const records::BatchInfo& info = request.info;
-  auto refuse = [&](ErrorCode error, std::string text) {
+  auto refuse = [&](ErrorCode error, std::string text, bool retriable = true) {
+    if (retriable) state_.producers.refused(info);
     context_.metrics.append_errors.fetch_add(1, std::memory_order_relaxed);
     return ProduceOutcome{error, std::move(text), -1, -1, log_start_};
   };
   const int64_t append_time = settings_.log_append_time ? context_.clock.wall_ms() : -1;
   for (int attempt = 0; attempt < 3; ++attempt) {
     const host::WritePosition position = log_->position();
+    if (position.end < high_watermark_) {
+      unload_locked();
+      return refuse(ErrorCode::kNotLeaderOrFollower,
+                    "the storage lost records of this partition, which is loaded again");
+    }
     if (position.generation != generation_) {
-      // What was pending in a generation that ended is not there, and never will be, unless it is below the end: then its answer is
-      // still on its way here.
+      // What was pending in a generation that ended is not there, and never will be, unless it is below the end: then
+      // its answer is still on its way here.
       if (position.generation > 0) {
         auto more = state_.producers.drop_pending(position.generation - 1, position.end);
         std::move(more.begin(), more.end(), std::back_inserter(dropped));
@@ -76,23 +89,27 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
     if (info.has_producer_id()) {
       const auto verdict = state_.producers.check(info);
       switch (verdict.kind) {
-        case ProducerStates::Verdict::Kind::refuse: return refuse(verdict.error, "");
+        case ProducerStates::Verdict::Kind::refuse:
+          return refuse(verdict.error, "", false);
         case ProducerStates::Verdict::Kind::duplicate:
           context_.metrics.duplicates.fetch_add(1, std::memory_order_relaxed);
-          return ProduceOutcome{ErrorCode::kNone, "", verdict.first.base_offset, verdict.first.timestamp_ms, log_start_};
+          return ProduceOutcome{ErrorCode::kNone, "", verdict.first.base_offset, verdict.first.timestamp_ms,
+                                log_start_};
         case ProducerStates::Verdict::Kind::pending_duplicate:
           context_.metrics.duplicates.fetch_add(1, std::memory_order_relaxed);
           state_.producers.wait_for(info, std::move(request.done));
           return std::nullopt;
-        case ProducerStates::Verdict::Kind::accept: break;
+        case ProducerStates::Verdict::Kind::accept:
+          break;
       }
     }
-    if (position.end > INT64_MAX - info.last_offset_delta - 1) return refuse(ErrorCode::kKafkaStorageError, "offsets are used up");
+    if (position.end > INT64_MAX - info.last_offset_delta - 1)
+      return refuse(ErrorCode::kKafkaStorageError, "offsets are used up", false);
     records::stamp_base_offset(request.batch, position.end);
     records::stamp_leader_epoch(request.batch, leader_epoch());
     if (append_time >= 0) records::stamp_log_append_time(request.batch, append_time);
     auto header = records::parse_batch_header(request.batch);
-    if (!header) return refuse(ErrorCode::kCorruptMessage, "malformed batch");
+    if (!header) return refuse(ErrorCode::kCorruptMessage, "malformed batch", false);
 
     host::AppendEntry entry;
     entry.bytes = request.batch;
@@ -103,7 +120,6 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
     entry.owner = request.keep_alive;
     struct Context {
       std::shared_ptr<Partition> self;
-      std::shared_ptr<host::Log> log;
       records::BatchInfo info;
       records::BatchHeader header;
       int64_t append_time;
@@ -112,13 +128,14 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
       ProduceDone done;
     };
     // enqueue may refuse, and then destroys the entry: the answer must survive it.
-    auto context = std::make_shared<Context>(
-        Context{shared_from_this(), log_, info, *header, append_time, position.generation, request.keep_alive, std::move(request.done)});
+    auto context = std::make_shared<Context>(Context{shared_from_this(), info, *header, append_time,
+                                                     position.generation, request.keep_alive, std::move(request.done)});
     entry.done = [c = context](host::AppendOutcome outcome) {
-      c->self->finished(*c->log, c->info, c->header, c->append_time, c->generation, c->done, std::move(outcome));
+      c->self->finished(c->info, c->header, c->append_time, c->generation, c->done, std::move(outcome));
     };
     Status status = log_->enqueue(std::move(entry), position.generation, *request.executor);
     if (status.ok()) {
+      ++in_flight_;
       if (info.has_producer_id()) state_.producers.add_pending(info, position.end, append_time, position.generation);
       queued = true;
       return std::nullopt;
@@ -130,55 +147,59 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
   return refuse(ErrorCode::kNotLeaderOrFollower, "appends keep failing");
 }
 
-void Partition::finished(const host::Log& log, const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
+void Partition::finished(const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
                          uint64_t generation, ProduceDone& done, host::AppendOutcome outcome) {
   ProduceOutcome answer;
   std::vector<ProduceDone> repeats;
-  bool current = false;
+  std::vector<Resumer<bool>> loads;
+  auto& metrics = context_.metrics;
   if (outcome.status.ok()) {
     const int64_t now = context_.clock.wall_ms();
     std::lock_guard lock(mutex_);
     answer.base_offset = header.base_offset;
     answer.log_append_time_ms = append_time;
     answer.log_start = log_start_;
-    // Loaded anew meanwhile: what was loaded, or will be, has this batch.
-    current = &log == log_.get();
-    if (current) {
-      if (info.has_producer_id()) repeats = state_.producers.commit(info, header.base_offset, now);
-      state_.add(header, rules(), now);
-      high_watermark_ = state_.end;
-      bytes_since_snapshot_ += info.size;
-      dirty_ = true;
-    }
+    if (info.has_producer_id()) repeats = state_.producers.commit(info, header.base_offset, now);
+    state_.add(header, rules(), now);
+    high_watermark_ = state_.end;
+    bytes_since_snapshot_ += info.size;
+    dirty_ = true;
     std::erase_if(waiters_, [&](const auto& waiter) { return waiter->notify(static_cast<int64_t>(info.size)); });
-    auto& metrics = context_.metrics;
     metrics.batches_appended.fetch_add(1, std::memory_order_relaxed);
     metrics.bytes_appended.fetch_add(info.size, std::memory_order_relaxed);
     metrics.records_appended.fetch_add(static_cast<uint64_t>(info.records_count), std::memory_order_relaxed);
+    if (--in_flight_ == 0) loads.swap(all_answered_);
   } else {
     answer.error = to_error_code(outcome.status);
     answer.message = outcome.status.describe();
-    context_.metrics.append_errors.fetch_add(1, std::memory_order_relaxed);
+    metrics.append_errors.fetch_add(1, std::memory_order_relaxed);
+    log_failed(outcome.status);
     std::lock_guard lock(mutex_);
-    current = &log == log_.get();
-    if (current) repeats = state_.producers.drop_pending(generation);
+    repeats = state_.producers.drop_pending(generation);
+    // Nobody knows what the log holds: a load fences it, and learns.
+    if (status_class(outcome.status.code()) == status_class(StatusCode::unknown)) unload_locked();
+    if (--in_flight_ == 0) loads.swap(all_answered_);
   }
-  if (!outcome.status.ok() && current) log_failed(outcome.status);
   for (auto& repeat : repeats) repeat(ProduceOutcome(answer));
   done(std::move(answer));
+  for (auto& load : loads) load(true);
+}
+
+Partition::Stage Partition::stage_locked() {
+  if (stage_ == Stage::ready && log_->position().end < high_watermark_) unload_locked();
+  return stage_;
+}
+
+void Partition::unload_locked() {
+  if (stage_ == Stage::ready || stage_ == Stage::failed) stage_ = Stage::idle;
+  for (auto& waiter : waiters_) waiter->notify(INT64_MAX);
+  waiters_.clear();
 }
 
 void Partition::log_failed(const Status& status) {
-  // Another writer took over, or the log is gone, or nobody knows what it holds: the next use loads anew, and learns which.
-  const bool unsure = status_class(status.code()) == status_class(StatusCode::unknown);
-  if (!unsure && status.code() != StatusCode::fenced && status.code() != StatusCode::not_found) return;
-  std::vector<std::shared_ptr<FetchWaiter>> woken;
-  {
-    std::lock_guard lock(mutex_);
-    if (stage_ == Stage::ready) stage_ = Stage::idle;
-    woken.swap(waiters_);
-  }
-  for (auto& waiter : woken) waiter->notify(INT64_MAX);
+  if (status.code() != StatusCode::fenced && status.code() != StatusCode::not_found) return;
+  std::lock_guard lock(mutex_);
+  unload_locked();
 }
 
 }  // namespace sluice::partition

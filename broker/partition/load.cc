@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A partition's beginning: fence the log, find the newest state that matches it, replay what came after; and the saving of
-// that state.
+// A partition's beginning: fence the log, find the newest state that matches it, replay what came after; and the saving
+// of that state.
 #include <fmt/format.h>
 
 #include "partition/partition.hpp"
@@ -12,8 +12,12 @@ constexpr std::string_view kStartName = "start";
 constexpr size_t kSnapshotsKept = 2;
 constexpr uint32_t kMaxParts = 4'096;
 
-std::string snapshot_name(int number) { return fmt::format("state.{}", number); }
-std::string part_name(const std::string& snapshot, uint32_t part) { return fmt::format("{}.part.{}", snapshot, part); }
+std::string snapshot_name(int number) {
+  return fmt::format("state.{}", number);
+}
+std::string part_name(const std::string& snapshot, uint32_t part) {
+  return fmt::format("{}.part.{}", snapshot, part);
+}
 
 }  // namespace
 
@@ -33,32 +37,31 @@ bool Partition::loaded() const {
   return stage_ == Stage::ready;
 }
 
+void Partition::note(int level, const std::string& text) const {
+  const auto& log = context_.cluster.options().log;
+  if (log) log(level, fmt::format("{}-{}: {}", topic_->name, index_, text));
+}
+
 void Partition::update(const cluster::TopicPtr& after) {
-  std::vector<std::shared_ptr<FetchWaiter>> woken;
-  {
-    std::lock_guard lock(mutex_);
-    if (!after || after->deleting) {
-      stage_ = Stage::closed;
-      woken.swap(waiters_);
-    } else {
-      const int32_t epoch = after->partitions[static_cast<size_t>(index_)].leader_epoch;
-      if (epoch != leader_epoch()) {
-        if (stage_ == Stage::ready) stage_ = Stage::idle;
-        woken.swap(waiters_);
-      }
-      leader_epoch_ = epoch;
-    }
+  std::lock_guard lock(mutex_);
+  if (!after || after->deleting) {
+    unload_locked();
+    stage_ = Stage::closed;
+    return;
   }
-  for (auto& waiter : woken) waiter->notify(INT64_MAX);
+  const int32_t epoch = after->partitions[static_cast<size_t>(index_)].leader_epoch;
+  if (epoch != leader_epoch()) unload_locked();
+  leader_epoch_ = epoch;
 }
 
 Task<ErrorCode> Partition::ready(Loop& loop) {
   bool load_now = false;
   {
     std::lock_guard lock(mutex_);
-    if (stage_ == Stage::ready) co_return ErrorCode::kNone;
+    if (stage_locked() == Stage::ready) co_return ErrorCode::kNone;
     if (stage_ == Stage::closed) co_return ErrorCode::kUnknownTopicOrPartition;
-    if (stage_ == Stage::failed && context_.clock.monotonic_ms() - load_failed_at_ms_ < kLoadRetryMs) co_return load_error_;
+    if (stage_ == Stage::failed && context_.clock.monotonic_ms() - load_failed_at_ms_ < kLoadRetryMs)
+      co_return load_error_;
     if (stage_ != Stage::loading) {
       stage_ = Stage::loading;
       load_now = true;
@@ -69,7 +72,9 @@ Task<ErrorCode> Partition::ready(Loop& loop) {
     {
       std::lock_guard lock(mutex_);
       if (!load_now && stage_ != Stage::loading) {
-        resume(stage_ == Stage::closed ? ErrorCode::kUnknownTopicOrPartition : stage_ == Stage::ready ? ErrorCode::kNone : load_error_);
+        resume(stage_ == Stage::closed  ? ErrorCode::kUnknownTopicOrPartition
+               : stage_ == Stage::ready ? ErrorCode::kNone
+                                        : load_error_);
         return;
       }
       waiting_ready_.emplace_back(&loop, [resume](ErrorCode error) { resume(error); });
@@ -81,17 +86,16 @@ Task<ErrorCode> Partition::ready(Loop& loop) {
 Task<void> Partition::load(Loop& loop) {
   auto keep = shared_from_this();
   context_.metrics.loads.fetch_add(1, std::memory_order_relaxed);
+  co_await appends_answered(loop);
   Status status;
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    bool replaced = false;
-    status = co_await load_once(loop, replaced);
-    if (status.ok() || !replaced) break;
+  bool again = true;
+  for (int attempt = 0; attempt < kMaxLoadAttempts && again; ++attempt) {
+    again = false;
+    status = co_await load_once(loop, again);
   }
   if (!status.ok()) {
     context_.metrics.load_errors.fetch_add(1, std::memory_order_relaxed);
-    if (context_.cluster.options().log) {
-      context_.cluster.options().log(SLUICE_LOG_WARNING, fmt::format("{}-{} cannot be loaded: {}", topic_->name, index_, status.describe()));
-    }
+    note(SLUICE_LOG_WARNING, fmt::format("cannot be loaded: {}", status.describe()));
   }
   std::deque<AppendRequest> appends;
   std::vector<std::pair<Executor*, UniqueFunction<void(ErrorCode)>>> waiting;
@@ -111,7 +115,8 @@ Task<void> Partition::load(Loop& loop) {
       error = ErrorCode::kNotLeaderOrFollower;
       stage_ = Stage::idle;
     } else {
-      error = to_error_code(status);
+      // Damage in the log is not damage in what a producer sends.
+      error = status.code() == StatusCode::corrupt ? ErrorCode::kKafkaStorageError : to_error_code(status);
       stage_ = Stage::failed;
       load_failed_at_ms_ = context_.clock.monotonic_ms();
     }
@@ -124,6 +129,7 @@ Task<void> Partition::load(Loop& loop) {
       if (error == ErrorCode::kNone) {
         answer = queue_locked(request, queued, dropped);
       } else {
+        state_.producers.refused(request.info);
         answer = ProduceOutcome{error, status.ok() ? "the leader epoch changed" : status.describe(), -1, -1, -1};
       }
       if (answer) answers.emplace_back(std::move(request), std::move(*answer));
@@ -137,47 +143,74 @@ Task<void> Partition::load(Loop& loop) {
   }
 }
 
-Task<Status> Partition::load_once(Loop& loop, bool& replaced) {
+Task<void> Partition::appends_answered(Loop& loop) {
+  co_await suspend_until<bool>(loop, [this](Resumer<bool> resume) {
+    {
+      std::lock_guard lock(mutex_);
+      if (in_flight_ > 0) {
+        all_answered_.push_back(std::move(resume));
+        return;
+      }
+    }
+    resume(true);
+  });
+}
+
+Task<Status> Partition::load_once(Loop& loop, bool& again) {
   cluster::TopicPtr topic = context_.cluster.state().topic_in_any_state(topic_->id);
   if (!topic || topic->deleting) co_return Status(StatusCode::not_found, "the topic is gone");
-  const cluster::PartitionInfo info = topic->partitions[static_cast<size_t>(index_)];
-  const cluster::Extent extent = info.extents.back();
-  auto storage = context_.cluster.storages().find(extent.storage);
-  if (!storage || !storage->started()) {
-    co_return Status(StatusCode::unavailable, fmt::format("storage \"{}\" is not available", extent.storage));
-  }
-  auto opened = storage->open(cluster::Cluster::describe_log(*topic, index_, extent));
-  if (!opened) co_return opened.error();
-  std::shared_ptr<host::Log> log = *opened;
-  auto position = co_await log->acquire(info.leader_epoch, loop);
-  if (!position) {
-    if (position.error().code() == StatusCode::not_found) {
-      auto fresh = co_await context_.cluster.replace_lost_extent(topic->id, index_, extent.log, loop);
-      if (!fresh) co_return Status(StatusCode::internal, fresh.error().text);
-      context_.metrics.lost_logs.fetch_add(1, std::memory_order_relaxed);
-      replaced = true;
-    }
-    co_return position.error();
-  }
-  auto bounds = co_await log->bounds(loop);
-  if (!bounds) co_return bounds.error();
-  auto saved_start = co_await log->load(std::string(kStartName), loop);
-  if (!saved_start) co_return saved_start.error();
-  int64_t start = bounds->start;
-  if (saved_start->has_value() && (*saved_start)->size() == sizeof(int64_t)) {
-    start = std::max(start, load_be<int64_t>(as_bytes(**saved_start).data()));
-  }
-  start = std::min(start, bounds->end);
-  std::vector<ProduceDone> dropped;
+  bool raise = false;
+  std::shared_ptr<host::Log> log;
   {
     std::lock_guard lock(mutex_);
-    log_ = log;
-    // The fence decided what of it is there, and loading finds that; a repeat is told to come again.
-    dropped = state_.producers.drop_pending(UINT64_MAX);
+    raise = raise_epoch_;
+    log = log_;
   }
-  answer_dropped(dropped);
+  if (raise) {
+    const int32_t over = topic->partitions[static_cast<size_t>(index_)].leader_epoch;
+    auto raised = co_await context_.cluster.raise_leader_epoch(topic->id, index_, over, loop);
+    if (!raised) co_return Status(StatusCode::unavailable, raised.error().text);
+    topic = *raised;
+    std::lock_guard lock(mutex_);
+    raise_epoch_ = false;
+  }
+  const cluster::PartitionInfo info = topic->partitions[static_cast<size_t>(index_)];
+  const cluster::Extent extent = info.extents.back();
+  if (!log || log->descriptor().id != extent.log) {
+    auto storage = context_.cluster.storages().find(extent.storage);
+    if (!storage || !storage->started()) {
+      co_return Status(StatusCode::unavailable, fmt::format("storage \"{}\" is not available", extent.storage));
+    }
+    auto opened = storage->open(cluster::Cluster::describe_log(*topic, index_, extent));
+    if (!opened) co_return opened.error();
+    log = *opened;
+    std::lock_guard lock(mutex_);
+    log_ = log;
+  }
+  auto position = co_await log->acquire(info.leader_epoch, loop);
+  if (!position) co_return co_await replace_lost_log(*topic, extent.log, position.error(), loop, again);
+  auto bounds = co_await log->bounds(loop);
+  if (!bounds) co_return co_await replace_lost_log(*topic, extent.log, bounds.error(), loop, again);
+  {
+    std::lock_guard lock(mutex_);
+    const int64_t acknowledged = known_log_ == extent.log ? high_watermark_ : 0;
+    const bool native = log->storage().condition().kind == SLUICE_KIND_NATIVE;  // others write, and no fence tells
+    if (!native && (bounds->end != position->end || position->end < acknowledged)) {
+      raise_epoch_ = again = true;
+      if (position->end < acknowledged) {
+        report_loss(acknowledged, position->end, fmt::format("storage \"{}\" acknowledged everything", extent.storage));
+        high_watermark_ = position->end;
+      }
+      co_return Status(StatusCode::unavailable,
+                       fmt::format("the log ends at {}, as the fence says at {}, and was acknowledged up to {}",
+                                   bounds->end, position->end, acknowledged));
+    }
+  }
+  int64_t start = 0;
+  Status status = co_await load_log_start(*log, bounds->start, bounds->end, start, loop);
+  if (!status.ok()) co_return status;
   PartitionState state;
-  Status status = co_await load_state(loop, state, bounds->start, bounds->end);
+  status = co_await load_state(loop, state, bounds->start, bounds->end);
   if (!status.ok()) co_return status;
   state.cut_before(start);
   state.end = bounds->end;
@@ -185,11 +218,50 @@ Task<Status> Partition::load_once(Loop& loop, bool& replaced) {
   if (stage_ == Stage::closed) co_return Status(StatusCode::not_found, "the topic is gone");
   loaded_epoch_ = info.leader_epoch;
   leader_epoch_ = std::max(leader_epoch(), info.leader_epoch);
+  state.producers.inherit_refused(state_.producers);
   state_ = std::move(state);
   generation_ = position->generation;
   log_start_ = start;
   high_watermark_ = bounds->end;
+  known_log_ = extent.log;
   co_return Status();
+}
+
+/// Gives `why`, unless the storage lost the log: then there is an empty one now, and a new epoch.
+Task<Status> Partition::replace_lost_log(const cluster::TopicInfo& topic, host::LogId lost, const Status& why,
+                                         Loop& loop, bool& again) {
+  if (why.code() != StatusCode::not_found) co_return why;
+  auto fresh = co_await context_.cluster.replace_lost_extent(topic.id, index_, lost, loop);
+  if (!fresh) co_return Status(StatusCode::internal, fresh.error().text);
+  context_.metrics.lost_logs.fetch_add(1, std::memory_order_relaxed);
+  again = true;
+  co_return why;
+}
+
+void Partition::report_loss(int64_t acknowledged, int64_t end, std::string_view who) {
+  context_.metrics.data_losses.fetch_add(1, std::memory_order_relaxed);
+  context_.metrics.lost_offsets.fetch_add(static_cast<uint64_t>(acknowledged - end), std::memory_order_relaxed);
+  note(SLUICE_LOG_ERROR,
+       fmt::format("DATA LOSS: {} below offset {}, and the log ends at {} now: {} offsets are gone; a new leader epoch "
+                   "begins there",
+                   who, acknowledged, end, acknowledged - end));
+}
+
+/// The log start is a value of its own: what is before it is hidden, also where the storage still has it.
+Task<Status> Partition::load_log_start(host::Log& log, int64_t first, int64_t end, int64_t& start, Loop& loop) {
+  auto saved = co_await log.load(std::string(kStartName), loop);
+  if (!saved) co_return saved.error();
+  start = first;
+  if (saved->has_value() && (*saved)->size() == sizeof(int64_t)) {
+    start = std::max(start, load_be<int64_t>(as_bytes(**saved).data()));
+  }
+  if (start <= end) co_return Status();
+  // Records that were deleted are lost as well; those that come now under their offsets are others, and were not
+  // deleted.
+  start = end;
+  std::string value(sizeof(int64_t), '\0');
+  store_be<int64_t>(reinterpret_cast<uint8_t*>(value.data()), start);
+  co_return co_await log.save(std::string(kStartName), std::move(value), loop);
 }
 
 Task<Status> Partition::load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end) {
@@ -199,19 +271,38 @@ Task<Status> Partition::load_state(Loop& loop, PartitionState& state, int64_t st
     log = log_;
   }
   int64_t best = -1;
+  int64_t lost_up_to = -1;
   for (int i = 0; i < static_cast<int>(kSnapshotsKept); ++i) {
     auto snapshot = co_await load_snapshot(loop, snapshot_name(i), end);
     if (!snapshot) {
       const StatusCode code = snapshot.error().code();
-      // One that is damaged, or reflects another history, is not used; the other one, or the log itself, is there.
-      if (code == StatusCode::not_found || code == StatusCode::corrupt || code == StatusCode::conflict) continue;
+      // One that is damaged, of a later version, or reflects another history, is not used; the other one, or the log
+      // itself, is there.
+      if (code == StatusCode::unsupported)
+        note(SLUICE_LOG_WARNING, fmt::format("rebuilding its state: {}", snapshot.error().describe()));
+      if (code == StatusCode::not_found || code == StatusCode::corrupt || code == StatusCode::conflict ||
+          code == StatusCode::unsupported) {
+        continue;
+      }
       co_return snapshot.error();
+    }
+    if (snapshot->end > end) {
+      // The log is shorter than when this was saved. Removed, so that a loss is told once.
+      lost_up_to = std::max(lost_up_to, snapshot->end);
+      Status removed = co_await log->save(snapshot_name(i), "", loop);
+      if (!removed.ok()) co_return removed;
+      continue;
     }
     if (snapshot->end < start || snapshot->end <= best) continue;
     best = snapshot->end;
     state = std::move(*snapshot);
     std::lock_guard lock(mutex_);
     next_snapshot_ = 1 - i;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    // What this process knew has been told already.
+    if (lost_up_to >= 0 && !known_log_) report_loss(lost_up_to, end, "its saved state knows everything");
   }
   int64_t at = best >= 0 ? best : start;
   uint64_t replayed = 0;
@@ -224,7 +315,8 @@ Task<Status> Partition::load_state(Loop& loop, PartitionState& state, int64_t st
     if (rest.empty()) co_return Status(StatusCode::corrupt, fmt::format("no batch at {}, end {}", at, end));
     while (!rest.empty()) {
       auto batch = records::take_batch(rest);
-      if (!batch) co_return Status(StatusCode::corrupt, fmt::format("{} at {}", records::batch_error_name(batch.error()), at));
+      if (!batch)
+        co_return Status(StatusCode::corrupt, fmt::format("{} at {}", records::batch_error_name(batch.error()), at));
       auto header = records::parse_batch_header(batch->bytes());
       state.replay(*header, rules());
       at = batch->next_offset();
@@ -260,8 +352,7 @@ Task<Result<PartitionState>> Partition::load_snapshot(Loop& loop, std::string na
   }
   auto state = decode_state(bytes);
   if (!state) co_return fail(state.error());
-  if (state->end > end) co_return fail(StatusCode::conflict, "");
-  if (state->last_epoch >= 0 && state->end > 0) {
+  if (state->last_epoch >= 0 && state->end > 0 && state->end <= end) {
     auto last = co_await log->read(state->end - 1, end, 1, loop);
     if (!last) {
       // Trimmed away: nothing to compare with, and nothing that contradicts it.
@@ -271,7 +362,8 @@ Task<Result<PartitionState>> Partition::load_snapshot(Loop& loop, std::string na
     auto batch = host::gather(*last);
     if (!batch) co_return fail(batch.error());
     auto header = records::parse_batch_header(as_bytes(*batch));
-    if (!header || header->leader_epoch != state->last_epoch || header->crc != state->last_crc) co_return fail(StatusCode::conflict, "");
+    if (!header || header->leader_epoch != state->last_epoch || header->crc != state->last_crc)
+      co_return fail(StatusCode::conflict, "");
   }
   co_return std::move(*state);
 }
@@ -286,9 +378,8 @@ Task<void> Partition::save_state(Loop& loop) {
   Status status = co_await save_snapshot(loop);
   std::lock_guard lock(mutex_);
   saving_ = false;
-  if (!status.ok() && status.code() != StatusCode::fenced && context_.cluster.options().log) {
-    context_.cluster.options().log(SLUICE_LOG_WARNING, fmt::format("{}-{}: state not saved: {}", topic_->name, index_, status.describe()));
-  }
+  if (!status.ok() && status.code() != StatusCode::fenced)
+    note(SLUICE_LOG_WARNING, fmt::format("state not saved: {}", status.describe()));
 }
 
 Task<Status> Partition::save_snapshot(Loop& loop) {

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// One partition over its extents, as its leader: numbers batches, keeps producer state, high watermark and log start, answers
-// readers and wakes those who wait.
+// One partition over its extents, as its leader: numbers batches, keeps producer state, high watermark and log start,
+// answers readers and wakes those who wait.
 //
-// Thread-safe. Its mutex is held for arithmetic and queueing only, never across I/O or a callback. It loads itself at first use,
-// on the loop of whoever uses it first; what comes meanwhile waits in order.
+// Thread-safe. Its mutex is held for arithmetic and queueing only, never across I/O or a callback. It loads itself at
+// first use, on the loop of whoever uses it first; what comes meanwhile waits in order. It loads again under another
+// leader epoch, and when its log is not what it knew. A log is opened once: two writers of one epoch could not tell
+// their tokens apart. Before a load looks at the log, every append that was queued has been answered, so that nothing
+// old arrives in what was loaded.
+//
+// A log that ends below what was acknowledged has lost data. Then the epoch is raised, so that clients see that the
+// offsets which come now are others than those they knew under the same numbers, and all that was cached is rebuilt
+// from the log.
 #pragma once
 
 #include <atomic>
@@ -26,11 +33,11 @@ namespace sluice::partition {
 
 /// A batch to append.
 struct AppendRequest {
-  MutableBytes batch;              // one whole, valid batch; stamped in place
+  MutableBytes batch;                // one whole, valid batch; stamped in place
   std::shared_ptr<void> keep_alive;  // of the bytes
-  records::BatchInfo info;         // of validate_batch
-  Executor* executor = nullptr;    // where done runs, unless it runs inside append
-  ProduceDone done;                // exactly once
+  records::BatchInfo info;           // of validate_batch
+  Executor* executor = nullptr;      // where done runs, unless it runs inside append
+  ProduceDone done;                  // exactly once
 };
 
 struct ReadRequest {
@@ -61,7 +68,8 @@ struct OffsetAnswer {
 /// Somebody who waits for records; see Partition::add_waiter. Shared between the partitions that he waits on.
 class FetchWaiter {
  public:
-  /// `wake` runs once, on `executor`, when `missing_bytes` have been appended to the partitions together, or one of them failed.
+  /// `wake` runs once, on `executor`, when `missing_bytes` have been appended to the partitions together, or one of
+  /// them failed.
   FetchWaiter(int64_t missing_bytes, Executor& executor, UniqueFunction<void()> wake)
       : missing_(missing_bytes), executor_(executor), wake_(std::move(wake)) {}
   /// `bytes` were appended; true once it has fired. Any thread.
@@ -78,7 +86,10 @@ class FetchWaiter {
 /// Counters of all partitions together.
 struct PartitionMetrics {
   std::atomic<uint64_t> batches_appended{0}, bytes_appended{0}, records_appended{0}, duplicates{0}, append_errors{0};
-  std::atomic<uint64_t> bytes_read{0}, read_errors{0}, loads{0}, load_errors{0}, snapshots{0}, retention_runs{0}, lost_logs{0};
+  std::atomic<uint64_t> bytes_read{0}, read_errors{0}, loads{0}, load_errors{0}, snapshots{0}, retention_runs{0},
+      lost_logs{0};
+  /// Logs found to end below what was acknowledged, and how many offsets were missing in all.
+  std::atomic<uint64_t> data_losses{0}, lost_offsets{0};
 };
 
 /// What all partitions share. Outlives them.
@@ -94,6 +105,9 @@ class Partition : public std::enable_shared_from_this<Partition> {
  public:
   static constexpr size_t kMaxWaitingForLoad = 10'000;
   static constexpr int64_t kLoadRetryMs = 1'000;
+  static constexpr int kMaxLoadAttempts = 4;  // of one load, when what it found out made it begin again
+  static constexpr int64_t kSuspicionPauseMs =
+      10'000;  // between two loads because readers found less than there should be
   static constexpr uint64_t kReplayReadBytes = 4 << 20;
   static constexpr size_t kMaxDecompressedBytes = 128 << 20;
   static constexpr size_t kSavedPartBytes = 500 * 1024;
@@ -104,13 +118,14 @@ class Partition : public std::enable_shared_from_this<Partition> {
   int32_t index() const { return index_; }
   const cluster::TopicSettings& settings() const { return settings_; }
 
-  /// Queues a batch, so that batches of one caller keep the order of the calls. Never waits. Any thread; call from a loop.
+  /// Queues a batch, so that batches of one caller keep the order of the calls. Never waits. Any thread; call from a
+  /// loop.
   void append(AppendRequest request, Loop& loop);
 
   /// Whole batches from an offset, below the high watermark. Any loop.
   Task<ReadOutcome> read(ReadRequest request, Loop& loop);
-  /// Asks for waiter->notify() on every append. False, and not added, if the end is no longer `end_seen`, or the partition cannot
-  /// be read: look again.
+  /// Asks for waiter->notify() on every append. False, and not added, if the end is no longer `end_seen`, or the
+  /// partition cannot be read: look again.
   bool add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen);
   void remove_waiter(const std::shared_ptr<FetchWaiter>& waiter);
 
@@ -135,7 +150,13 @@ class Partition : public std::enable_shared_from_this<Partition> {
   enum class Stage { idle, loading, ready, failed, closed };
   Task<ErrorCode> ready(Loop& loop);
   Task<void> load(Loop& loop);
-  Task<Status> load_once(Loop& loop, bool& replaced);
+  /// `again`: something was put right, and the load is to be repeated.
+  Task<Status> load_once(Loop& loop, bool& again);
+  /// Waits until every append that was queued has been answered.
+  Task<void> appends_answered(Loop& loop);
+  Task<Status> replace_lost_log(const cluster::TopicInfo& topic, host::LogId lost, const Status& why, Loop& loop,
+                                bool& again);
+  Task<Status> load_log_start(host::Log& log, int64_t first, int64_t end, int64_t& start, Loop& loop);
   Task<Status> load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end);
   Task<Result<PartitionState>> load_snapshot(Loop& loop, std::string name, int64_t end);
   Task<Status> save_snapshot(Loop& loop);
@@ -144,12 +165,23 @@ class Partition : public std::enable_shared_from_this<Partition> {
   Task<tl::expected<std::vector<uint8_t>, Status>> read_batch(int64_t offset, Loop& loop);
   Task<OffsetAnswer> find_timestamp(int64_t timestamp, Loop& loop);
   Task<OffsetAnswer> find_max_timestamp(Loop& loop);
-  /// Queues it, or gives the answer at once. `mutex_` is held. `dropped`: repeats whose first try is gone, to be answered without it.
+  /// Queues it, or gives the answer at once. `mutex_` is held. `dropped`: repeats whose first try is gone, to be
+  /// answered without it.
   std::optional<ProduceOutcome> queue_locked(AppendRequest& request, bool& queued, std::vector<ProduceDone>& dropped);
   static void answer_dropped(std::vector<ProduceDone>& dropped);
-  void finished(const host::Log& log, const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
+  void finished(const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
                 uint64_t generation, ProduceDone& done, host::AppendOutcome outcome);
+  /// The stage as of now: a log that has been found to be shorter than what was acknowledged is to be loaded anew.
+  /// `mutex_` is held.
+  Stage stage_locked();
+  /// The next use loads anew, and those who wait look again. `mutex_` is held.
+  void unload_locked();
+  /// After a call failed: another writer took over, or the log is gone.
   void log_failed(const Status& status);
+  /// Readers find less than was acknowledged: only a fence can tell.
+  ErrorCode suspect_loss(const std::shared_ptr<host::Log>& log, int64_t offset);
+  void report_loss(int64_t acknowledged, int64_t end, std::string_view who);
+  void note(int level, const std::string& text) const;
   RetentionRules rules() const;
   ErrorCode check_epoch(int32_t current_leader_epoch) const;
 
@@ -164,10 +196,15 @@ class Partition : public std::enable_shared_from_this<Partition> {
   Stage stage_ = Stage::idle;
   ErrorCode load_error_ = ErrorCode::kNone;
   int64_t load_failed_at_ms_ = 0;  // monotonic
-  int32_t loaded_epoch_ = -1;  // that the log was fenced with
+  int32_t loaded_epoch_ = -1;      // that the log was fenced with
   std::deque<AppendRequest> waiting_appends_;
   std::vector<std::pair<Executor*, UniqueFunction<void(ErrorCode)>>> waiting_ready_;
   std::shared_ptr<host::Log> log_;
+  size_t in_flight_ = 0;                     // appends that log_ has not answered
+  std::vector<Resumer<bool>> all_answered_;  // resumed when there are none
+  bool raise_epoch_ = false;                 // before the log is read again
+  std::optional<int64_t> suspected_at_ms_;   // monotonic
+  std::optional<host::LogId> known_log_;     // that high_watermark_ is of
   PartitionState state_;
   uint64_t generation_ = 0;  // of the log, as of the last append
   int64_t log_start_ = 0;

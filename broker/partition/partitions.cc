@@ -49,9 +49,12 @@ std::vector<std::shared_ptr<Partition>> Partitions::all() const {
   return result;
 }
 
-size_t Partitions::size() const { return all().size(); }
+size_t Partitions::size() const {
+  return all().size();
+}
 
-Task<void> Partitions::for_each(std::vector<std::shared_ptr<Partition>> partitions, Task<void> (Partition::*f)(Loop&), Loop& loop) {
+Task<void> Partitions::for_each(std::vector<std::shared_ptr<Partition>> partitions, Task<void> (Partition::*f)(Loop&),
+                                Loop& loop) {
   for (size_t i = 0; i < partitions.size(); i += kMaintainedTogether) {
     const size_t count = std::min(kMaintainedTogether, partitions.size() - i);
     size_t left = count;
@@ -78,7 +81,9 @@ Task<void> Partitions::maintain(Loop& loop) {
       {
         std::shared_lock lock(mutex_);
         auto found = partitions_.find(topic->id);
-        if (found != partitions_.end() && static_cast<size_t>(i) < found->second.size() && found->second[static_cast<size_t>(i)]) continue;
+        if (found != partitions_.end() && static_cast<size_t>(i) < found->second.size() &&
+            found->second[static_cast<size_t>(i)])
+          continue;
       }
       if (auto partition = find(topic, i)) {
         loaded.push_back(std::move(partition));
@@ -89,6 +94,8 @@ Task<void> Partitions::maintain(Loop& loop) {
   co_await for_each(std::move(loaded), &Partition::maintain, loop);
 }
 
-Task<void> Partitions::save_all(Loop& loop) { co_await for_each(all(), &Partition::save_state, loop); }
+Task<void> Partitions::save_all(Loop& loop) {
+  co_await for_each(all(), &Partition::save_state, loop);
+}
 
 }  // namespace sluice::partition

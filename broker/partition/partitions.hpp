@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All partitions of this broker, by topic and number: made when first asked for, told of changes of metadata, and visited
-// every few seconds for retention and snapshots.
+// All partitions of this broker, by topic and number: made when first asked for, told of changes of metadata, and
+// visited every few seconds for retention and snapshots.
 #pragma once
 
 #include <memory>
@@ -34,7 +34,8 @@ class Partitions {
 
  private:
   std::vector<std::shared_ptr<Partition>> all() const;
-  Task<void> for_each(std::vector<std::shared_ptr<Partition>> partitions, Task<void> (Partition::*f)(Loop&), Loop& loop);
+  Task<void> for_each(std::vector<std::shared_ptr<Partition>> partitions, Task<void> (Partition::*f)(Loop&),
+                      Loop& loop);
 
   PartitionContext& context_;
   mutable std::shared_mutex mutex_;

@@ -7,7 +7,9 @@
 namespace sluice::partition {
 namespace {
 
-int32_t next_sequence(int32_t last) { return last == std::numeric_limits<int32_t>::max() ? 0 : last + 1; }
+int32_t next_sequence(int32_t last) {
+  return last == std::numeric_limits<int32_t>::max() ? 0 : last + 1;
+}
 
 bool same(const ProducerBatch& known, const records::BatchInfo& batch) {
   return known.first_sequence == batch.base_sequence && known.last_sequence == batch.last_sequence();
@@ -18,15 +20,16 @@ bool same(const ProducerBatch& known, const records::BatchInfo& batch) {
 ProducerStates::Verdict ProducerStates::check(const records::BatchInfo& batch) const {
   auto refuse = [](ErrorCode error) { return Verdict{Verdict::Kind::refuse, error, {}}; };
   auto found = producers_.find(batch.producer_id);
-  if (found == producers_.end()) return {};
+  if (found == producers_.end()) return check_first(batch);
   const State& state = found->second;
   const int16_t epoch = state.pending.empty() ? state.producer.epoch : state.pending.back().epoch;
   if (batch.producer_epoch < epoch) return refuse(ErrorCode::kInvalidProducerEpoch);
-  if (batch.producer_epoch > epoch) {
-    return batch.base_sequence == 0 || epoch < 0 ? Verdict{} : refuse(ErrorCode::kOutOfOrderSequenceNumber);
-  }
+  if (epoch < 0) return check_first(batch);
+  if (batch.producer_epoch > epoch)
+    return batch.base_sequence == 0 ? Verdict{} : refuse(ErrorCode::kOutOfOrderSequenceNumber);
   for (const Pending& pending : state.pending) {
-    if (pending.epoch == batch.producer_epoch && same(pending.batch, batch)) return {Verdict::Kind::pending_duplicate, ErrorCode::kNone, {}};
+    if (pending.epoch == batch.producer_epoch && same(pending.batch, batch))
+      return {Verdict::Kind::pending_duplicate, ErrorCode::kNone, {}};
   }
   if (state.producer.epoch == batch.producer_epoch) {
     for (const ProducerBatch& known : state.producer.batches) {
@@ -39,8 +42,28 @@ ProducerStates::Verdict ProducerStates::check(const records::BatchInfo& batch) c
   } else if (!state.producer.batches.empty()) {
     last = &state.producer.batches.back();
   }
-  if (last != nullptr && batch.base_sequence != next_sequence(last->last_sequence)) return refuse(ErrorCode::kOutOfOrderSequenceNumber);
+  if (last != nullptr && batch.base_sequence != next_sequence(last->last_sequence))
+    return refuse(ErrorCode::kOutOfOrderSequenceNumber);
   return {};
+}
+
+/// A producer that is not known, or not any more, may begin anywhere (KIP-360), but not behind what was refused.
+ProducerStates::Verdict ProducerStates::check_first(const records::BatchInfo& batch) const {
+  auto found = refused_.find(batch.producer_id);
+  if (found == refused_.end() || found->second.epoch != batch.producer_epoch ||
+      found->second.first_sequence == batch.base_sequence)
+    return {};
+  return {Verdict::Kind::refuse, ErrorCode::kOutOfOrderSequenceNumber, {}};
+}
+
+void ProducerStates::refused(const records::BatchInfo& batch) {
+  if (batch.has_producer_id()) note_refused(batch.producer_id, {batch.producer_epoch, batch.base_sequence});
+}
+
+void ProducerStates::note_refused(int64_t id, Refused batch) {
+  if (refused_.size() >= kMaxProducers) refused_.clear();
+  const auto [entry, fresh] = refused_.try_emplace(id, batch);
+  if (!fresh && batch.epoch > entry->second.epoch) entry->second = batch;
 }
 
 ProducerStates::State& ProducerStates::state_of(int64_t id, int64_t now_ms) {
@@ -52,7 +75,8 @@ ProducerStates::State& ProducerStates::state_of(int64_t id, int64_t now_ms) {
       auto oldest = producers_.end();
       for (auto it = producers_.begin(); it != producers_.end(); ++it) {
         if (it->first == id || !it->second.pending.empty()) continue;
-        if (oldest == producers_.end() || it->second.producer.last_seen_ms < oldest->second.producer.last_seen_ms) oldest = it;
+        if (oldest == producers_.end() || it->second.producer.last_seen_ms < oldest->second.producer.last_seen_ms)
+          oldest = it;
       }
       if (oldest != producers_.end()) producers_.erase(oldest);
       return producers_.at(id);
@@ -61,9 +85,11 @@ ProducerStates::State& ProducerStates::state_of(int64_t id, int64_t now_ms) {
   return found->second;
 }
 
-void ProducerStates::add_pending(const records::BatchInfo& batch, int64_t base_offset, int64_t timestamp_ms, uint64_t generation) {
+void ProducerStates::add_pending(const records::BatchInfo& batch, int64_t base_offset, int64_t timestamp_ms,
+                                 uint64_t generation) {
   State& state = state_of(batch.producer_id, std::numeric_limits<int64_t>::max());
-  ProducerBatch entry{batch.base_sequence, batch.last_sequence(), base_offset, base_offset + batch.last_offset_delta, timestamp_ms};
+  ProducerBatch entry{batch.base_sequence, batch.last_sequence(), base_offset, base_offset + batch.last_offset_delta,
+                      timestamp_ms};
   state.pending.push_back({entry, batch.producer_epoch, generation, {}});
 }
 
@@ -92,6 +118,7 @@ std::vector<ProduceDone> ProducerStates::commit(const records::BatchInfo& batch,
   Pending first = std::move(state.pending.front());
   state.pending.pop_front();
   remember(state.producer, first.epoch, first.batch, now_ms);
+  refused_.erase(batch.producer_id);
   return std::move(first.waiting);
 }
 
@@ -102,6 +129,7 @@ std::vector<ProduceDone> ProducerStates::drop_pending(uint64_t generation, int64
     std::erase_if(state.pending, [&](Pending& pending) {
       if (pending.generation > generation || pending.batch.base_offset < from_offset) return false;
       for (auto& done : pending.waiting) waiting.push_back(std::move(done));
+      note_refused(it->first, {pending.epoch, pending.batch.first_sequence});
       return true;
     });
     it = state.pending.empty() && state.producer.epoch < 0 ? producers_.erase(it) : std::next(it);
@@ -113,11 +141,12 @@ void ProducerStates::replay(const records::BatchHeader& batch) {
   if (batch.producer_id < 0 || (batch.attributes & records::kControlBit) != 0) return;
   State& state = state_of(batch.producer_id, batch.max_timestamp);
   int64_t last_sequence = static_cast<int64_t>(batch.base_sequence) + batch.last_offset_delta;
-  if (last_sequence > std::numeric_limits<int32_t>::max()) last_sequence -= static_cast<int64_t>(std::numeric_limits<int32_t>::max()) + 1;
+  if (last_sequence > std::numeric_limits<int32_t>::max())
+    last_sequence -= static_cast<int64_t>(std::numeric_limits<int32_t>::max()) + 1;
   const bool append_time = (batch.attributes & records::kLogAppendTimeBit) != 0;
   remember(state.producer, batch.producer_epoch,
-           {batch.base_sequence, static_cast<int32_t>(last_sequence), batch.base_offset, batch.base_offset + batch.last_offset_delta,
-            append_time ? batch.max_timestamp : -1},
+           {batch.base_sequence, static_cast<int32_t>(last_sequence), batch.base_offset,
+            batch.base_offset + batch.last_offset_delta, append_time ? batch.max_timestamp : -1},
            batch.max_timestamp);
 }
 
@@ -132,7 +161,10 @@ void ProducerStates::expire(int64_t before_ms) {
   });
 }
 
-void ProducerStates::clear() { producers_.clear(); }
+void ProducerStates::clear() {
+  producers_.clear();
+  refused_.clear();
+}
 
 std::vector<Producer> ProducerStates::all() const {
   std::vector<Producer> result;

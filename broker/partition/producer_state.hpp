@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a partition remembers of its idempotent producers (KIP-98): epoch and the last five batches of each, so that a retried
-// batch gets the offset of the first try. Batches that are queued but not yet acknowledged count as pending: they decide what
-// comes next, and are dropped together when the log refuses one.
+// What a partition remembers of its idempotent producers (KIP-98): epoch and the last five batches of each, so that a
+// retried batch gets the offset of the first try. Batches that are queued but not yet acknowledged count as pending:
+// they decide what comes next, and are dropped together when the log refuses one.
 //
 // No I/O, no clock, no lock: the partition guards it.
 #pragma once
@@ -43,8 +43,8 @@ struct ProducerBatch {
 struct Producer {
   int64_t id = 0;
   int16_t epoch = -1;
-  int64_t last_seen_ms = 0;                // wall time of its last batch
-  std::vector<ProducerBatch> batches;      // acknowledged, oldest first, at most kRememberedBatches
+  int64_t last_seen_ms = 0;            // wall time of its last batch
+  std::vector<ProducerBatch> batches;  // acknowledged, oldest first, at most kRememberedBatches
 };
 
 class ProducerStates {
@@ -67,9 +67,15 @@ class ProducerStates {
   void wait_for(const records::BatchInfo& batch, ProduceDone done);
   /// The pending batch of this producer at `base_offset` is acknowledged. Gives those that wait for it.
   std::vector<ProduceDone> commit(const records::BatchInfo& batch, int64_t base_offset, int64_t now_ms);
-  /// What is pending of `generation` and before, at `from_offset` and above, is dropped: below it the log has it, and will say so.
-  /// Gives those that wait for it.
+  /// What is pending of `generation` and before, at `from_offset` and above, is dropped: below it the log has it, and
+  /// will say so. Gives those that wait for it. Counts as refused.
   std::vector<ProduceDone> drop_pending(uint64_t generation, int64_t from_offset = 0);
+
+  /// The batch was answered with an error that its client retries. If nothing is known of the producer yet, what it
+  /// sent behind that batch must not be taken for its beginning: it waits for the retry.
+  void refused(const records::BatchInfo& batch);
+  /// Takes over what was refused, of the state before a load.
+  void inherit_refused(ProducerStates& before) { refused_.swap(before.refused_); }
 
   /// A batch found in the log (replay).
   void replay(const records::BatchHeader& batch);
@@ -93,10 +99,17 @@ class ProducerStates {
     Producer producer;
     std::deque<Pending> pending;
   };
+  struct Refused {
+    int16_t epoch;
+    int32_t first_sequence;
+  };
+  Verdict check_first(const records::BatchInfo& batch) const;
+  void note_refused(int64_t id, Refused batch);
   State& state_of(int64_t id, int64_t now_ms);
   static void remember(Producer& producer, int16_t epoch, const ProducerBatch& batch, int64_t now_ms);
 
   std::unordered_map<int64_t, State> producers_;
+  std::unordered_map<int64_t, Refused> refused_;  // by producer, the first that was; at most kMaxProducers
 };
 
 }  // namespace sluice::partition

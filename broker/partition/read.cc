@@ -13,12 +13,13 @@ constexpr int64_t kEarliest = -2;
 constexpr int64_t kMaxTimestamp = -3;
 constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
+constexpr int64_t kEarliestPendingUpload = -6;
 constexpr int kMaxBatchesLookedInto = 1'000;
 
 }  // namespace
 
 ErrorCode Partition::check_epoch(int32_t current_leader_epoch) const {
-  if (current_leader_epoch < 0) return ErrorCode::kNone;
+  if (current_leader_epoch == -1) return ErrorCode::kNone;
   const int32_t ours = leader_epoch();
   if (current_leader_epoch < ours) return ErrorCode::kFencedLeaderEpoch;
   if (current_leader_epoch > ours) return ErrorCode::kUnknownLeaderEpoch;
@@ -27,7 +28,7 @@ ErrorCode Partition::check_epoch(int32_t current_leader_epoch) const {
 
 bool Partition::add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen) {
   std::lock_guard lock(mutex_);
-  if (stage_ != Stage::ready || high_watermark_ != end_seen) return false;
+  if (stage_locked() != Stage::ready || high_watermark_ != end_seen) return false;
   waiters_.push_back(waiter);
   return true;
 }
@@ -68,13 +69,19 @@ Task<ReadOutcome> Partition::read(ReadRequest request, Loop& loop) {
     log = log_;
   }
   if (request.offset >= outcome.high_watermark) co_return outcome;
-  auto read = co_await log->read(request.offset, outcome.high_watermark, std::max<uint64_t>(request.max_bytes, 1), loop);
+  auto read =
+      co_await log->read(request.offset, outcome.high_watermark, std::max<uint64_t>(request.max_bytes, 1), loop);
   if (!read) {
     const Status& status = read.error().status;
     log_failed(status);
     context_.metrics.read_errors.fetch_add(1, std::memory_order_relaxed);
     // Trimmed between our look and the storage's: for the reader it is out of range.
-    outcome.error = to_error_code(status);
+    outcome.error =
+        status.code() == StatusCode::out_of_range ? suspect_loss(log, request.offset) : to_error_code(status);
+    co_return outcome;
+  }
+  if (read->bytes == 0) {
+    outcome.error = suspect_loss(log, request.offset);
     co_return outcome;
   }
   outcome.slices = std::move(read->slices);
@@ -82,6 +89,20 @@ Task<ReadOutcome> Partition::read(ReadRequest request, Loop& loop) {
   outcome.bytes = read->bytes;
   context_.metrics.bytes_read.fetch_add(read->bytes, std::memory_order_relaxed);
   co_return outcome;
+}
+
+ErrorCode Partition::suspect_loss(const std::shared_ptr<host::Log>& log, int64_t offset) {
+  std::lock_guard lock(mutex_);
+  if (offset < log_start_) return ErrorCode::kOffsetOutOfRange;
+  if (stage_ != Stage::ready || log != log_) return ErrorCode::kNotLeaderOrFollower;
+  const int64_t now = context_.clock.monotonic_ms();
+  // A fence has just said that all is there: then it is the storage's reads that are wrong, and loading again does not
+  // help.
+  if (suspected_at_ms_ && now - *suspected_at_ms_ < kSuspicionPauseMs) return ErrorCode::kKafkaStorageError;
+  suspected_at_ms_ = now;
+  raise_epoch_ = true;
+  unload_locked();
+  return ErrorCode::kNotLeaderOrFollower;
 }
 
 Task<tl::expected<std::vector<uint8_t>, Status>> Partition::read_batch(int64_t offset, Loop& loop) {
@@ -161,8 +182,11 @@ Task<OffsetAnswer> Partition::list_offset(int64_t timestamp, int32_t current_lea
       answer.leader_epoch = state_.epoch_at(log_start_);
       if (answer.leader_epoch < 0) answer.leader_epoch = leader_epoch();
       break;
-    case kLatestTiered: break;  // nothing is tiered: -1
-    default: answer.error = ErrorCode::kUnsupportedVersion;
+    case kLatestTiered:
+    case kEarliestPendingUpload:
+      break;  // nothing is tiered: -1
+    default:
+      answer.error = ErrorCode::kUnsupportedVersion;
   }
   co_return answer;
 }

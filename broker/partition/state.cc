@@ -16,9 +16,11 @@ constexpr size_t kCrcBytes = 4;
 }  // namespace
 
 void PartitionState::add(const records::BatchHeader& batch, const RetentionRules& rules, int64_t now_ms) {
-  if (epochs.empty() || batch.leader_epoch > epochs.back().epoch) epochs.push_back({batch.leader_epoch, batch.base_offset});
+  if (epochs.empty() || batch.leader_epoch > epochs.back().epoch)
+    epochs.push_back({batch.leader_epoch, batch.base_offset});
   const auto size = static_cast<int64_t>(batch.size());
-  if (segments.empty() || segments.back().bytes + size > rules.segment_bytes || now_ms - segments.back().created_ms > rules.segment_ms) {
+  if (segments.empty() || segments.back().bytes + size > rules.segment_bytes ||
+      now_ms - segments.back().created_ms > rules.segment_ms) {
     segments.push_back({batch.base_offset, 0, -1, now_ms});
   }
   segments.back().bytes += size;
@@ -63,7 +65,8 @@ EpochStart PartitionState::end_of_epoch(int32_t epoch, int32_t current_epoch, in
   // The current epoch begins at the log's end as long as it has no batch.
   if (epochs.empty()) return {epoch, log_end};
   if (epoch < epochs.front().epoch) return {epoch, epochs.front().offset};
-  auto after = std::upper_bound(epochs.begin(), epochs.end(), epoch, [](int32_t e, const EpochStart& s) { return e < s.epoch; });
+  auto after =
+      std::upper_bound(epochs.begin(), epochs.end(), epoch, [](int32_t e, const EpochStart& s) { return e < s.epoch; });
   return {std::prev(after)->epoch, after == epochs.end() ? log_end : after->offset};
 }
 
@@ -73,7 +76,8 @@ int64_t PartitionState::retention_start(int64_t start, const RetentionRules& rul
   for (size_t i = 0; i < segments.size(); ++i) {
     const VirtualSegment& segment = segments[i];
     const bool last = i + 1 == segments.size();
-    const bool too_old = rules.retention_ms >= 0 && segment.max_timestamp >= 0 && now_ms - segment.max_timestamp > rules.retention_ms;
+    const bool too_old =
+        rules.retention_ms >= 0 && segment.max_timestamp >= 0 && now_ms - segment.max_timestamp > rules.retention_ms;
     // By size whole segments go while what remains still has retention_bytes; the one being written stays.
     const bool too_much = rules.retention_bytes >= 0 && !last && total - segment.bytes >= rules.retention_bytes;
     if (!too_old && !too_much) break;
@@ -129,7 +133,8 @@ Result<PartitionState> decode_state(std::string_view text) {
   const Bytes body = bytes.first(bytes.size() - kCrcBytes);
   if (crc32c(body) != load_be<uint32_t>(bytes.data() + body.size())) return corrupt();
   if (bytes[0] != kVersion) {
-    return fail(StatusCode::unsupported, fmt::format("partition state of version {}, this broker reads {}", bytes[0], kVersion));
+    return fail(StatusCode::unsupported,
+                fmt::format("partition state of version {}, this broker reads {}", bytes[0], kVersion));
   }
   ByteReader reader(body.subspan(1));
   PartitionState state;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a partition knows beyond its records, and how that is kept: producers, where leader epochs began, virtual segments (the
-// units of retention). Saved beside the log every so often, so that loading replays only what came after. A snapshot names the
-// log's end and the last batch that it reflects; one that does not match the log is not used.
+// What a partition knows beyond its records, and how that is kept: producers, where leader epochs began, virtual
+// segments (the units of retention). Saved beside the log every so often, so that loading replays only what came after.
+// A snapshot names the log's end and the last batch that it reflects; one that does not match the log is not used.
 //
 // Pure data and pure functions; the partition guards it.
 #pragma once
@@ -43,8 +43,8 @@ struct PartitionState {
   ProducerStates producers;
   std::vector<EpochStart> epochs;
   std::vector<VirtualSegment> segments;
-  int64_t end = 0;             // one past the last offset that all this reflects
-  int32_t last_epoch = -1;     // of the last batch
+  int64_t end = 0;          // one past the last offset that all this reflects
+  int32_t last_epoch = -1;  // of the last batch
   uint32_t last_crc = 0;
 
   /// A batch of the log's end: acknowledged now, or read back.
@@ -57,9 +57,9 @@ struct PartitionState {
   int64_t bytes() const;
   /// The newest epoch that began at or before `offset`; -1 if none is known.
   int32_t epoch_at(int64_t offset) const;
-  /// Where a reader that has the epoch `epoch` must not be beyond (KIP-320): the largest epoch known that is <= `epoch`, and its
-  /// end. For an epoch older than all that are known: itself, and where they begin. {-1, -1} for none (-1) and for one that has not
-  /// been.
+  /// Where a reader that has the epoch `epoch` must not be beyond (KIP-320): the largest epoch known that is <=
+  /// `epoch`, and its end. For an epoch older than all that are known: itself, and where they begin. {-1, -1} for none
+  /// (-1) and for one that has not been.
   EpochStart end_of_epoch(int32_t epoch, int32_t current_epoch, int64_t log_end) const;
   /// The new log start that the rules ask for; `start` if nothing is to go.
   int64_t retention_start(int64_t start, const RetentionRules& rules, int64_t now_ms) const;

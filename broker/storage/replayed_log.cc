@@ -22,7 +22,9 @@ bool is_passing(const Status& status) {
 ReplayedLog::ReplayedLog(std::shared_ptr<host::Log> log, StateMachine& machine, Loop& loop, ReplayedLogOptions options)
     : log_(std::move(log)), machine_(machine), loop_(loop), options_(std::move(options)) {}
 
-Status ReplayedLog::failure() const { return failed_.load(std::memory_order_acquire) ? failure_ : Status(); }
+Status ReplayedLog::failure() const {
+  return failed_.load(std::memory_order_acquire) ? failure_ : Status();
+}
 
 void ReplayedLog::fail_for_good(Status status) {
   if (failed_.load(std::memory_order_relaxed)) return;
@@ -35,7 +37,8 @@ void ReplayedLog::answer(Waiting& waiting, const Status& status) {
   waiting.executor->post([done = std::move(waiting.done), status]() mutable { done(status); });
 }
 
-// ---- Reading ------------------------------------------------------------------------------------------------------------------
+// ---- Reading
+// ------------------------------------------------------------------------------------------------------------------
 
 Task<Status> ReplayedLog::load() {
   auto keep = shared_from_this();
@@ -69,7 +72,8 @@ Task<Status> ReplayedLog::reload() {
   end_ = bounds->start;
   Status status = co_await replay(bounds->start, bounds->end);
   if (status.ok() && !based_) {
-    status = Status(StatusCode::corrupt, fmt::format("{}: no whole snapshot from offset {} on", options_.name, bounds->start));
+    status = Status(StatusCode::corrupt,
+                    fmt::format("{}: no whole snapshot from offset {} on", options_.name, bounds->start));
   }
   co_return status;
 }
@@ -82,11 +86,13 @@ Task<Status> ReplayedLog::replay(int64_t from, int64_t to) {
     auto bytes = host::gather(*read);
     if (!bytes) co_return bytes.error().in(options_.name);
     Bytes rest = as_bytes(*bytes);
-    if (rest.empty()) co_return Status(StatusCode::corrupt, fmt::format("{}: nothing at {}, end {}", options_.name, at, to));
+    if (rest.empty())
+      co_return Status(StatusCode::corrupt, fmt::format("{}: nothing at {}, end {}", options_.name, at, to));
     while (!rest.empty()) {
       auto batch = records::take_batch(rest);
       if (!batch) {
-        co_return Status(StatusCode::corrupt, fmt::format("{}: {} at {}", options_.name, records::batch_error_name(batch.error()), at));
+        co_return Status(StatusCode::corrupt,
+                         fmt::format("{}: {} at {}", options_.name, records::batch_error_name(batch.error()), at));
       }
       Status status = take_batch(*batch);
       if (!status.ok()) co_return status.in(options_.name);
@@ -100,6 +106,14 @@ Task<Status> ReplayedLog::replay(int64_t from, int64_t to) {
 Task<Status> ReplayedLog::read_news() {
   auto bounds = co_await log_->bounds(loop_);
   if (!bounds) co_return bounds.error().in(options_.name);
+  if (bounds->end < end_) {
+    // Only what was acknowledged is counted in end_. What was applied since is not true any more, and others have seen
+    // it.
+    co_return Status(
+        StatusCode::corrupt,
+        fmt::format("{}: DATA LOSS: its storage acknowledged everything below {}, and the log ends at {} now",
+                    options_.name, end_, bounds->end));
+  }
   if (bounds->start > end_) co_return co_await reload();
   if (bounds->end > end_) {
     Status status = co_await replay(end_, bounds->end);
@@ -114,7 +128,8 @@ Status ReplayedLog::take_batch(const records::BatchView& batch) {
   auto unit = decode_unit(batch);
   if (!unit) return unit.error();
   if (crc_known_ && unit->header.previous_crc != last_crc_) {
-    return Status(StatusCode::corrupt, fmt::format("the unit at {} does not follow the one before it", batch.base_offset()));
+    return Status(StatusCode::corrupt,
+                  fmt::format("the unit at {} does not follow the one before it", batch.base_offset()));
   }
   bytes_since_snapshot_ += batch.size();
   if (unit->header.writer == options_.writer) landed_sequence_ = unit->header.sequence;
@@ -191,7 +206,8 @@ void ReplayedLog::note_snapshot(int64_t first_offset) {
   bytes_since_snapshot_ = 0;
 }
 
-// ---- Writing ------------------------------------------------------------------------------------------------------------------
+// ---- Writing
+// ------------------------------------------------------------------------------------------------------------------
 
 void ReplayedLog::append(std::vector<std::string> records, Executor& executor, UniqueFunction<void(Status)> done) {
   Waiting waiting{std::move(records), 0, &executor, std::move(done), false};
@@ -199,7 +215,9 @@ void ReplayedLog::append(std::vector<std::string> records, Executor& executor, U
   if (loop_.is_current()) {
     enqueue(std::move(waiting));
   } else {
-    loop_.post([self = shared_from_this(), w = std::make_shared<Waiting>(std::move(waiting))]() mutable { self->enqueue(std::move(*w)); });
+    loop_.post([self = shared_from_this(), w = std::make_shared<Waiting>(std::move(waiting))]() mutable {
+      self->enqueue(std::move(*w));
+    });
   }
 }
 
@@ -231,6 +249,7 @@ Task<void> ReplayedLog::pump() {
       queue_.pop_front();
       Status status = failure();
       if (status.ok()) status = co_await read_news();
+      if (status.code() == StatusCode::corrupt) fail_for_good(status);
       answer(waiting, status);
       continue;
     }
@@ -264,6 +283,10 @@ Task<AppendOutcome> ReplayedLog::send_once(const Buffer& batch) {
     std::vector<std::string> batches(1, std::string(as_text(batch.view())));
     co_return co_await log_->append_at(end_, std::move(batches), loop_);
   }
+  const host::WritePosition position = log_->position();
+  // Numbered behind what the log has not, or has not any more: it would be taken, with a gap that no replay passes.
+  if (position.end != end_)
+    co_return AppendOutcome{Status(StatusCode::conflict, "the log ends elsewhere"), -1, -1, position.end};
   const auto view = records::BatchView::parse(batch.view());
   host::AppendEntry entry;
   entry.bytes = batch.view();
@@ -273,7 +296,7 @@ Task<AppendOutcome> ReplayedLog::send_once(const Buffer& batch) {
   entry.record_count = static_cast<uint32_t>(view->records_count());
   co_return co_await suspend_until<AppendOutcome>(loop_, [&](Resumer<AppendOutcome> resume) {
     entry.done = [resume](AppendOutcome outcome) { resume(std::move(outcome)); };
-    Status queued = log_->enqueue(std::move(entry), log_->position().generation, loop_);
+    Status queued = log_->enqueue(std::move(entry), position.generation, loop_);
     if (queued.ok()) {
       log_->send();
     } else {
@@ -282,8 +305,8 @@ Task<AppendOutcome> ReplayedLog::send_once(const Buffer& batch) {
   });
 }
 
-/// Reads until the state is as new as the log, so that has_landed() is the truth about all that was sent. As the one writer the
-/// log is fenced first: what has not landed by then never will.
+/// Reads until the state is as new as the log, so that has_landed() is the truth about all that was sent. As the one
+/// writer the log is fenced first: what has not landed by then never will.
 Task<Status> ReplayedLog::settle() {
   int64_t backoff_ms = kFirstBackoffMs;
   Status status;
@@ -307,8 +330,8 @@ bool ReplayedLog::has_landed(uint64_t sequence) const {
          });
 }
 
-Task<Status> ReplayedLog::write(UnitHeader::Kind kind, const std::vector<std::string>& records, uint32_t part, uint32_t parts,
-                                const std::vector<WriterProgress>& progress) {
+Task<Status> ReplayedLog::write(UnitHeader::Kind kind, const std::vector<std::string>& records, uint32_t part,
+                                uint32_t parts, const std::vector<WriterProgress>& progress) {
   UnitHeader header;
   header.kind = kind;
   header.writer = options_.writer;
@@ -324,7 +347,8 @@ Task<Status> ReplayedLog::write(UnitHeader::Kind kind, const std::vector<std::st
   for (int attempt = 0; attempt < kMaxTries; ++attempt) {
     if (!undecided) {
       // A snapshot is the state before its first unit, and that has changed.
-      if (kind == UnitHeader::Kind::snapshot && part == 0 && end_ != first_at) co_return Status(StatusCode::conflict, options_.name);
+      if (kind == UnitHeader::Kind::snapshot && part == 0 && end_ != first_at)
+        co_return Status(StatusCode::conflict, options_.name);
       header.previous_crc = last_crc_;
       auto encoded = encode_unit(header, records, end_, options_.leader_epoch, options_.clock->wall_ms());
       if (!encoded) co_return encoded.error();
@@ -404,7 +428,8 @@ Task<Status> ReplayedLog::write_snapshot_once() {
     } else {
       trimmed = co_await log_->trim(to, loop_);
     }
-    if (!trimmed.ok() && options_.report) options_.report(fmt::format("{}: not trimmed: {}", options_.name, trimmed.describe()));
+    if (!trimmed.ok() && options_.report)
+      options_.report(fmt::format("{}: not trimmed: {}", options_.name, trimmed.describe()));
   }
   co_return Status();
 }

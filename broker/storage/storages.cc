@@ -87,6 +87,13 @@ Result<std::unique_ptr<Storages>> Storages::open(PluginsConfig config, StoragesO
   return result;
 }
 
+std::unique_ptr<Storages> Storages::of(PluginsConfig config, StoragesOptions options,
+                                       std::vector<StoragePtr> storages) {
+  std::unique_ptr<Storages> result(new Storages(std::move(config), std::move(options)));
+  result->storages_ = std::move(storages);
+  return result;
+}
+
 bool Storages::is_required(std::string_view name) const {
   if (name == config_.internal_storage) return true;
   const StorageConfig* storage = config_.find(name);

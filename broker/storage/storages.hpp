@@ -30,6 +30,9 @@ class Storages {
   /// required and cannot be had is reported and left out; a required one is an error with file, JSON path and reason.
   /// The storage of the broker's own logs is always required.
   static Result<std::unique_ptr<Storages>> open(PluginsConfig config, StoragesOptions options);
+  /// Storages that somebody else made, each of a name in `config`.
+  static std::unique_ptr<Storages> of(PluginsConfig config, StoragesOptions options,
+                                      std::vector<std::shared_ptr<host::Storage>> storages);
   ~Storages();
 
   /// [blocks] Starts all at the same time, within their deadlines. One that is not required and fails is reported, left

@@ -181,6 +181,21 @@ TEST_F(ClusterStateTest, ALostLogIsReplacedOnce) {
   }
 }
 
+TEST_F(ClusterStateTest, AnEpochIsRaisedOnce) {
+  const TopicInfo orders = create("orders", 2);
+  const TopicPtr raised = apply(RaiseLeaderEpoch{orders.id, 1, 0}).topic;
+  ASSERT_NE(raised, nullptr);
+  EXPECT_EQ(raised->partitions[1].leader_epoch, 1);
+  EXPECT_EQ(raised->partitions[0].leader_epoch, 0);
+  EXPECT_GT(raised->version, orders.version) << "who decided on the old one must look again";
+  EXPECT_EQ(apply(RaiseLeaderEpoch{orders.id, 1, 0}).topic, raised) << "another one had done it";
+  EXPECT_EQ(apply(RaiseLeaderEpoch{orders.id, 1, 1}).topic->partitions[1].leader_epoch, 2);
+  for (const int32_t partition : {-1, 2, INT32_MAX, INT32_MIN}) {
+    EXPECT_EQ(apply(RaiseLeaderEpoch{orders.id, partition, 0}).error, ErrorCode::kUnknownTopicOrPartition);
+  }
+  EXPECT_EQ(apply(RaiseLeaderEpoch{random_.uuid(), 0, 0}).error, ErrorCode::kUnknownTopicOrPartition);
+}
+
 TEST_F(ClusterStateTest, InternalTopicsShowOnRequest) {
   create("b");
   create("a");
@@ -257,7 +272,7 @@ TEST_P(ClusterStateRandom, ASnapshotAndTheRestAreTheWhole) {
     Command command;
     const Uuid id = ids.empty() || random.chance(5) ? random.uuid() : ids[random.below(ids.size())];
     const TopicPtr known = live.topic_in_any_state(id);
-    switch (random.below(8)) {
+    switch (random.below(9)) {
       case 0:
         command = RegisterBroker{random.broker()};
         break;
@@ -290,6 +305,9 @@ TEST_P(ClusterStateRandom, ASnapshotAndTheRestAreTheWhole) {
         } else {
           command = ForgetTopic{id};
         }
+        break;
+      case 7:
+        command = RaiseLeaderEpoch{id, static_cast<int32_t>(random.below(3)), static_cast<int32_t>(random.below(1000))};
         break;
       default:
         command = AllocateProducerIds{static_cast<int32_t>(random.below(1000))};

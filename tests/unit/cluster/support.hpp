@@ -69,6 +69,7 @@ class RandomMetadata {
     all.emplace_back(PutTopic{topic()});
     all.emplace_back(PutState{static_cast<int64_t>(random_()), {broker(), broker()}});
     all.emplace_back(PutDeletedLogs{{{"disk", uuid().bytes}, {"", uuid().bytes}}});
+    all.emplace_back(RaiseLeaderEpoch{uuid(), static_cast<int32_t>(random_()), static_cast<int32_t>(random_())});
     return all;
   }
 

@@ -189,12 +189,31 @@ TEST_F(ProducerStatesTest, WhatTheLogHasStaysPendingUntilItsAnswerComes) {
   expect_accepted(batch(2));
 }
 
-TEST_F(ProducerStatesTest, AProducerWhoseOnlyBatchFailedIsUnknown) {
+TEST_F(ProducerStatesTest, WhatWasSentBehindAFailedFirstBatchIsNotTheBeginning) {
   queue(batch(5));
   EXPECT_EQ(states.size(), 1u);
   states.drop_pending(1);
-  EXPECT_EQ(states.size(), 0u);
-  expect_accepted(batch(17));
+  EXPECT_EQ(states.size(), 0u) << "unknown again";
+  expect_refused(batch(6), ErrorCode::kOutOfOrderSequenceNumber);
+  expect_accepted(batch(0, 1, 1));
+  expect_accepted(batch(5));
+  ProducerStates loaded;
+  loaded.inherit_refused(states);
+  std::swap(states, loaded);
+  expect_refused(batch(6), ErrorCode::kOutOfOrderSequenceNumber);
+  store(batch(5));
+  store(batch(6));
+}
+
+TEST_F(ProducerStatesTest, WhatWasRefusedBeforeItWasQueuedCountsToo) {
+  states.refused(batch(0));
+  states.refused(batch(1));
+  states.refused(records::BatchInfo{});
+  expect_refused(batch(1), ErrorCode::kOutOfOrderSequenceNumber);
+  expect_accepted(batch(0));
+  states.refused(batch(3, 1, 2));
+  expect_refused(batch(4, 1, 2), ErrorCode::kOutOfOrderSequenceNumber);
+  expect_accepted(batch(3, 1, 2));
 }
 
 TEST_F(ProducerStatesTest, QuietProducersAreForgotten) {

@@ -335,6 +335,33 @@ TEST_F(ReplayedLogTest, SeveralWritersAgree) {
   EXPECT_EQ(replayed(true), one->ledger.records);
 }
 
+TEST_F(ReplayedLogTest, StopsWhenItsStorageLostWhatWasApplied) {
+  for (const bool several : {false, true}) {
+    SCOPED_TRACE(several ? "several writers" : "one writer");
+    engine_ = std::make_shared<FakeEngine>();
+    auto w = writer(1, several);
+    ASSERT_TRUE(load(*w).ok());
+    for (const char* record : {"a", "b", "c"}) ASSERT_TRUE(append_and_wait(*w, record).ok());
+    engine_->batches.pop_back();
+    engine_->end = engine_->batches.back().next;
+    EXPECT_EQ(append_and_wait(*w, "d").code(), StatusCode::corrupt) << "what was told to others is not so";
+    EXPECT_FALSE(w->log->failure().ok());
+    EXPECT_THAT(w->reports.back(), HasSubstr("DATA LOSS"));
+    EXPECT_EQ(append_and_wait(*w, "e").code(), StatusCode::corrupt);
+    EXPECT_THAT(replayed(several), ElementsAre("a", "b")) << "nothing was appended behind the hole";
+  }
+}
+
+TEST_F(ReplayedLogTest, ALossIsNoticedByWhoCatchesUp) {
+  auto w = writer(1, true);
+  ASSERT_TRUE(load(*w).ok());
+  for (const char* record : {"a", "b"}) ASSERT_TRUE(append_and_wait(*w, record).ok());
+  engine_->batches.pop_back();
+  engine_->end = engine_->batches.back().next;
+  EXPECT_EQ(run(w->log->catch_up()).code(), StatusCode::corrupt);
+  EXPECT_FALSE(w->log->failure().ok());
+}
+
 TEST_F(ReplayedLogTest, CatchingUpDuringAnAppendAppliesOnce) {
   auto w = writer(1, true);
   ASSERT_TRUE(load(*w).ok());
