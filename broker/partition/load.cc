@@ -318,7 +318,7 @@ Task<Status> Partition::load_state(Loop& loop, PartitionState& state, int64_t st
       if (!batch)
         co_return Status(StatusCode::corrupt, fmt::format("{} at {}", records::batch_error_name(batch.error()), at));
       auto header = records::parse_batch_header(batch->bytes());
-      state.replay(*header, rules());
+      state.replay(*header, rules(), context_.clock.wall_ms());
       at = batch->next_offset();
       replayed += batch->size();
     }

@@ -109,6 +109,7 @@ class Partition : public std::enable_shared_from_this<Partition> {
   static constexpr int64_t kSuspicionPauseMs =
       10'000;  // between two loads because readers found less than there should be
   static constexpr uint64_t kReplayReadBytes = 4 << 20;
+  static constexpr uint64_t kLookThroughBytes = 1 << 20;
   static constexpr size_t kMaxDecompressedBytes = 128 << 20;
   static constexpr size_t kSavedPartBytes = 500 * 1024;
 
@@ -163,6 +164,10 @@ class Partition : public std::enable_shared_from_this<Partition> {
   Task<Status> move_start(int64_t offset, Loop& loop);
   Task<Status> move_start_alone(int64_t offset, Loop& loop);
   Task<tl::expected<std::vector<uint8_t>, Status>> read_batch(int64_t offset, Loop& loop);
+  /// Shows the batches from `from` to `to` until `see` says true.
+  Task<Status> look_through(int64_t from, int64_t to, std::function<bool(const records::BatchView&)> see, Loop& loop);
+  /// The first batch at `from` or behind it whose greatest timestamp is >= `timestamp`; none: the end.
+  Task<tl::expected<int64_t, Status>> next_batch_since(int64_t timestamp, int64_t from, Loop& loop);
   Task<OffsetAnswer> find_timestamp(int64_t timestamp, Loop& loop);
   Task<OffsetAnswer> find_max_timestamp(Loop& loop);
   /// Queues it, or gives the answer at once. `mutex_` is held. `dropped`: repeats whose first try is gone, to be

@@ -137,9 +137,9 @@ std::vector<ProduceDone> ProducerStates::drop_pending(uint64_t generation, int64
   return waiting;
 }
 
-void ProducerStates::replay(const records::BatchHeader& batch) {
+void ProducerStates::replay(const records::BatchHeader& batch, int64_t seen_ms) {
   if (batch.producer_id < 0 || (batch.attributes & records::kControlBit) != 0) return;
-  State& state = state_of(batch.producer_id, batch.max_timestamp);
+  State& state = state_of(batch.producer_id, seen_ms);
   int64_t last_sequence = static_cast<int64_t>(batch.base_sequence) + batch.last_offset_delta;
   if (last_sequence > std::numeric_limits<int32_t>::max())
     last_sequence -= static_cast<int64_t>(std::numeric_limits<int32_t>::max()) + 1;
@@ -147,7 +147,7 @@ void ProducerStates::replay(const records::BatchHeader& batch) {
   remember(state.producer, batch.producer_epoch,
            {batch.base_sequence, static_cast<int32_t>(last_sequence), batch.base_offset,
             batch.base_offset + batch.last_offset_delta, append_time ? batch.max_timestamp : -1},
-           batch.max_timestamp);
+           seen_ms);
 }
 
 void ProducerStates::restore(Producer producer) {

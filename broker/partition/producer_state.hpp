@@ -77,8 +77,8 @@ class ProducerStates {
   /// Takes over what was refused, of the state before a load.
   void inherit_refused(ProducerStates& before) { refused_.swap(before.refused_); }
 
-  /// A batch found in the log (replay).
-  void replay(const records::BatchHeader& batch);
+  /// A batch found in the log (replay), which came at `seen_ms`.
+  void replay(const records::BatchHeader& batch, int64_t seen_ms);
   /// From a snapshot.
   void restore(Producer producer);
   /// Forgets producers that were last seen before `before_ms`.

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What readers ask of a partition.
-#include <algorithm>
-
 #include "partition/partition.hpp"
-#include "records/lookup.hpp"
 
 namespace sluice::partition {
 namespace {
@@ -14,7 +11,6 @@ constexpr int64_t kMaxTimestamp = -3;
 constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
 constexpr int64_t kEarliestPendingUpload = -6;
-constexpr int kMaxBatchesLookedInto = 1'000;
 
 }  // namespace
 
@@ -103,62 +99,6 @@ ErrorCode Partition::suspect_loss(const std::shared_ptr<host::Log>& log, int64_t
   raise_epoch_ = true;
   unload_locked();
   return ErrorCode::kNotLeaderOrFollower;
-}
-
-Task<tl::expected<std::vector<uint8_t>, Status>> Partition::read_batch(int64_t offset, Loop& loop) {
-  std::shared_ptr<host::Log> log;
-  int64_t limit = 0;
-  {
-    std::lock_guard lock(mutex_);
-    log = log_;
-    limit = high_watermark_;
-  }
-  auto read = co_await log->read(offset, limit, 1, loop);
-  if (!read) co_return tl::unexpected(read.error().status);
-  auto bytes = host::gather(*read);
-  if (!bytes) co_return tl::unexpected(bytes.error());
-  co_return std::vector<uint8_t>(bytes->begin(), bytes->end());
-}
-
-Task<OffsetAnswer> Partition::find_timestamp(int64_t timestamp, Loop& loop) {
-  std::shared_ptr<host::Log> log;
-  int64_t start = 0;
-  int64_t end = 0;
-  {
-    std::lock_guard lock(mutex_);
-    log = log_;
-    start = log_start_;
-    end = high_watermark_;
-  }
-  auto found = co_await log->locate(timestamp, loop);
-  if (!found) co_return OffsetAnswer{to_error_code(found.error())};
-  int64_t at = std::max(*found, start);
-  // The batch has a record with that time, unless records before the log start, or gaps, are in the way.
-  for (int looked = 0; at < end && looked < kMaxBatchesLookedInto; ++looked) {
-    auto bytes = co_await read_batch(at, loop);
-    if (!bytes) co_return OffsetAnswer{to_error_code(bytes.error())};
-    auto batch = records::BatchView::parse(*bytes);
-    if (!batch) break;
-    if (batch->max_timestamp() >= timestamp && !batch->is_control()) {
-      auto record = records::find_timestamp(*batch, timestamp, kMaxDecompressedBytes, start);
-      if (!record) co_return OffsetAnswer{ErrorCode::kCorruptMessage};
-      if (record->has_value()) {
-        co_return OffsetAnswer{ErrorCode::kNone, (*record)->offset, (*record)->timestamp, batch->leader_epoch()};
-      }
-    }
-    at = batch->next_offset();
-  }
-  co_return OffsetAnswer{};
-}
-
-Task<OffsetAnswer> Partition::find_max_timestamp(Loop& loop) {
-  int64_t greatest = -1;
-  {
-    std::lock_guard lock(mutex_);
-    for (const auto& segment : state_.segments) greatest = std::max(greatest, segment.max_timestamp);
-  }
-  if (greatest < 0) co_return OffsetAnswer{};
-  co_return co_await find_timestamp(greatest, loop);
 }
 
 Task<OffsetAnswer> Partition::list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop) {

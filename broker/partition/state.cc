@@ -10,7 +10,7 @@
 namespace sluice::partition {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
 constexpr size_t kCrcBytes = 4;
 
 }  // namespace
@@ -21,19 +21,21 @@ void PartitionState::add(const records::BatchHeader& batch, const RetentionRules
   const auto size = static_cast<int64_t>(batch.size());
   if (segments.empty() || segments.back().bytes + size > rules.segment_bytes ||
       now_ms - segments.back().created_ms > rules.segment_ms) {
-    segments.push_back({batch.base_offset, 0, -1, now_ms});
+    segments.push_back({batch.base_offset, 0, -1, now_ms, now_ms});
   }
   segments.back().bytes += size;
+  segments.back().appended_ms = now_ms;
   segments.back().max_timestamp = std::max(segments.back().max_timestamp, batch.max_timestamp);
   end = batch.base_offset + batch.last_offset_delta + 1;
   last_epoch = batch.leader_epoch;
   last_crc = batch.crc;
 }
 
-void PartitionState::replay(const records::BatchHeader& batch, const RetentionRules& rules) {
-  producers.replay(batch);
-  // When the batch came is not recorded; its own time is the best guess.
-  const int64_t at = segments.empty() ? batch.max_timestamp : std::max(batch.max_timestamp, segments.back().created_ms);
+void PartitionState::replay(const records::BatchHeader& batch, const RetentionRules& rules, int64_t now_ms) {
+  // When the batch came is not recorded; its own time is the best guess, and where it has none it came just now.
+  int64_t at = batch.max_timestamp >= 0 ? batch.max_timestamp : now_ms;
+  producers.replay(batch, at);
+  if (!segments.empty()) at = std::max(at, segments.back().appended_ms);
   add(batch, rules, at);
 }
 
@@ -76,8 +78,8 @@ int64_t PartitionState::retention_start(int64_t start, const RetentionRules& rul
   for (size_t i = 0; i < segments.size(); ++i) {
     const VirtualSegment& segment = segments[i];
     const bool last = i + 1 == segments.size();
-    const bool too_old =
-        rules.retention_ms >= 0 && segment.max_timestamp >= 0 && now_ms - segment.max_timestamp > rules.retention_ms;
+    const int64_t newest_ms = segment.max_timestamp >= 0 ? segment.max_timestamp : segment.appended_ms;
+    const bool too_old = rules.retention_ms >= 0 && now_ms - newest_ms > rules.retention_ms;
     // By size whole segments go while what remains still has retention_bytes; the one being written stays.
     const bool too_much = rules.retention_bytes >= 0 && !last && total - segment.bytes >= rules.retention_bytes;
     if (!too_old && !too_much) break;
@@ -105,6 +107,7 @@ std::string encode_state(const PartitionState& state) {
     writer.write_be<int64_t>(s.bytes);
     writer.write_be<int64_t>(s.max_timestamp);
     writer.write_be<int64_t>(s.created_ms);
+    writer.write_be<int64_t>(s.appended_ms);
   }
   const auto producers = state.producers.all();
   writer.write_be<uint32_t>(static_cast<uint32_t>(producers.size()));
@@ -158,6 +161,7 @@ Result<PartitionState> decode_state(std::string_view text) {
     s.bytes = reader.read_be<int64_t>();
     s.max_timestamp = reader.read_be<int64_t>();
     s.created_ms = reader.read_be<int64_t>();
+    s.appended_ms = reader.read_be<int64_t>();
   }
   for (uint32_t left = count(); left > 0 && !reader.failed(); --left) {
     Producer p;

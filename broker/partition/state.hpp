@@ -28,7 +28,8 @@ struct VirtualSegment {
   int64_t base_offset = 0;
   int64_t bytes = 0;
   int64_t max_timestamp = -1;
-  int64_t created_ms = 0;  // wall time of its first batch
+  int64_t created_ms = 0;   // wall time of its first batch
+  int64_t appended_ms = 0;  // of its last batch: its age where records have no timestamps
   bool operator==(const VirtualSegment&) const = default;
 };
 
@@ -49,8 +50,8 @@ struct PartitionState {
 
   /// A batch of the log's end: acknowledged now, or read back.
   void add(const records::BatchHeader& batch, const RetentionRules& rules, int64_t now_ms);
-  /// As add, for batches that are replayed: producers too.
-  void replay(const records::BatchHeader& batch, const RetentionRules& rules);
+  /// As add, for batches that are replayed at `now_ms`: producers too.
+  void replay(const records::BatchHeader& batch, const RetentionRules& rules, int64_t now_ms);
 
   /// Everything before `offset` is gone.
   void cut_before(int64_t offset);
@@ -65,7 +66,7 @@ struct PartitionState {
   int64_t retention_start(int64_t start, const RetentionRules& rules, int64_t now_ms) const;
 };
 
-/// Version 1. CORRUPT for malformed bytes, UNSUPPORTED for a newer version.
+/// Version 2. CORRUPT for malformed bytes, UNSUPPORTED for a newer version.
 std::string encode_state(const PartitionState& state);
 Result<PartitionState> decode_state(std::string_view bytes);
 

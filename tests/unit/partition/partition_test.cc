@@ -11,6 +11,7 @@
 #include <optional>
 #include <random>
 
+#include "base/crc32c.hpp"
 #include "base/thread_loop.hpp"
 #include "host/library.hpp"
 #include "partition/partitions.hpp"
@@ -425,6 +426,42 @@ TEST_F(PartitionTest, ALogThatTheStorageLostIsReplaced) {
   EXPECT_EQ(list(-1).offset, 1);
 }
 
+TEST_F(PartitionTest, TheGreatestTimestampIsOfWhatIsThere) {
+  create();
+  append({kTime + 100});
+  append({kTime + 900, kTime + 50});
+  append({kTime + 300});
+  append({kTime + 200});
+  EXPECT_EQ(list(-3).offset, 1);
+  ASSERT_EQ(delete_records(2).offset, 2);
+  EXPECT_EQ(list(-3).offset, 3) << "of a batch whose greatest one is deleted the others count";
+  EXPECT_EQ(list(-3).timestamp, kTime + 300);
+  EXPECT_EQ(list(kTime + 60).offset, 3);
+  EXPECT_EQ(list(kTime + 250).offset, 3);
+  EXPECT_EQ(list(kTime + 301).offset, -1);
+  append({kTime + 250});
+  EXPECT_EQ(list(-3).offset, 3);
+  restart(false);
+  EXPECT_EQ(list(-3).offset, 3);
+  ASSERT_EQ(delete_records(4).offset, 4);
+  EXPECT_EQ(list(-3).offset, 5);
+  append({kTime + 1'000});
+  EXPECT_EQ(list(-3).offset, 6);
+  ASSERT_EQ(delete_records(-1).offset, 7);
+  EXPECT_EQ(list(-3).offset, -1);
+  EXPECT_EQ(list(-3).error, ErrorCode::kNone);
+}
+
+TEST_F(PartitionTest, TimesAreFoundBehindManyDeletedRecords) {
+  create();
+  append_ok(20, kTime + 10'000);
+  for (int i = 0; i < 1'500; ++i) queue({kTime});
+  append({kTime + 5'000});
+  ASSERT_EQ(delete_records(20).offset, 20);
+  EXPECT_EQ(list(kTime + 1).offset, 1'520);
+  EXPECT_EQ(list(-3).offset, 1'520);
+}
+
 TEST_F(PartitionTest, ProducersAreKnownAgainAfterARestart) {
   create();
   for (int i = 0; i < 7; ++i) ASSERT_EQ(append({kTime}, {7, 2, i}).base_offset, i);
@@ -451,6 +488,40 @@ TEST_F(PartitionTest, OnlyWhatCameAfterTheSnapshotIsReplayed) {
   EXPECT_EQ(append({kTime}, {7, 0, 1}).base_offset, 1);
   EXPECT_EQ(append({kTime}, {8, 0, 0}).base_offset, 2);
   EXPECT_EQ(append({kTime}, {8, 0, 1}).base_offset, 3);
+}
+
+TEST_F(PartitionTest, AStateOfALaterVersionIsRebuilt) {
+  create();
+  context->snapshot_every_bytes = 1;
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_EQ(append({kTime}, {7, 0, i}).base_offset, i);
+    maintain();
+  }
+  // As a later broker would leave them: first one, then both.
+  const auto topic = cluster->state().topic("t");
+  std::string later = encode_state(PartitionState());
+  later.resize(later.size() - 4);
+  later[0] = 99;
+  const uint32_t crc = crc32c(as_bytes(later));
+  later.insert(0, 4, '\0');
+  later.resize(later.size() + 4);
+  store_be<uint32_t>(reinterpret_cast<uint8_t*>(later.data()) + later.size() - 4, crc);
+  for (const char* name : {"state.0", "state.1"}) {
+    auto log =
+        storages->find("memory")->open(cluster::Cluster::describe_log(*topic, 0, topic->partitions[0].extents[0]));
+    ASSERT_TRUE(log);
+    const Status saved = run<Status>([&]() -> Task<Status> {
+      auto acquired = co_await (*log)->acquire(partition()->leader_epoch(), *loop);
+      if (!acquired) co_return acquired.error();
+      co_return co_await (*log)->save(name, later, *loop);
+    });
+    ASSERT_TRUE(saved.ok()) << saved.describe();
+    restart(false);
+    EXPECT_EQ(list(-1).offset, 4);
+    EXPECT_EQ(append({kTime}, {7, 0, 1}).base_offset, 1);
+    EXPECT_EQ(append({kTime}, {7, 0, 5}).error, ErrorCode::kOutOfOrderSequenceNumber);
+  }
+  EXPECT_EQ(append({kTime}, {7, 0, 4}).base_offset, 4);
 }
 
 TEST_F(PartitionTest, QuietProducersExpire) {

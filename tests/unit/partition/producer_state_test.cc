@@ -129,7 +129,7 @@ TEST_F(ProducerStatesTest, AReplayedBatchAcrossTheEndIsKnown) {
   header.base_sequence = kMaxSequence;
   header.last_offset_delta = 2;
   header.base_offset = 40;
-  states.replay(header);
+  states.replay(header, header.max_timestamp);
   expect_duplicate(batch(kMaxSequence, 3), 40);
   expect_accepted(batch(2));
 }
@@ -245,10 +245,10 @@ TEST_F(ProducerStatesTest, ReplayPassesOverControlBatchesAndOthers) {
   records::BatchHeader header;
   header.producer_id = 7;
   header.attributes = records::kControlBit;
-  states.replay(header);
+  states.replay(header, header.max_timestamp);
   header.attributes = 0;
   header.producer_id = records::kNoProducerId;
-  states.replay(header);
+  states.replay(header, header.max_timestamp);
   EXPECT_EQ(states.size(), 0u);
 }
 
@@ -256,11 +256,11 @@ TEST_F(ProducerStatesTest, ReplayTellsAppendTimesOnly) {
   records::BatchHeader header;
   header.producer_id = 7;
   header.max_timestamp = kNow;
-  states.replay(header);
+  states.replay(header, header.max_timestamp);
   EXPECT_EQ(states.check(batch(0)).first.timestamp_ms, -1);
   header.base_sequence = 1;
   header.attributes = records::kLogAppendTimeBit;
-  states.replay(header);
+  states.replay(header, header.max_timestamp);
   EXPECT_EQ(states.check(batch(1)).first.timestamp_ms, kNow);
 }
 

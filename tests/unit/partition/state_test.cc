@@ -31,7 +31,7 @@ PartitionState sample() {
   PartitionState state;
   RetentionRules rules;
   rules.segment_bytes = 250;
-  for (int64_t i = 0; i < 20; ++i) state.replay(header(i * 5, 5, static_cast<int32_t>(i / 4), kNow + i), rules);
+  for (int64_t i = 0; i < 20; ++i) state.replay(header(i * 5, 5, static_cast<int32_t>(i / 4), kNow + i), rules, kNow);
   return state;
 }
 
@@ -118,7 +118,7 @@ TEST(PartitionState, BytesThatOnlyTheChecksumLikesAreNoCrash) {
 TEST(PartitionState, ANewerVersionIsUnsupported) {
   std::string newer = encode_state(sample());
   newer.resize(newer.size() - 4);
-  newer[0] = 2;
+  newer[0] = 3;
   auto decoded = decode_state(with_checksum(newer));
   ASSERT_FALSE(decoded);
   EXPECT_EQ(decoded.error().code(), StatusCode::unsupported);
@@ -180,6 +180,30 @@ TEST(PartitionState, RetentionByTimeDropsWhatIsOlder) {
   EXPECT_EQ(start(100, kNow + 121), 30);
   EXPECT_EQ(start(100, kNow + 131), 40) << "the last one goes too";
   EXPECT_EQ(start(0, kNow + 1), 10);
+}
+
+TEST(PartitionState, RecordsWithoutTimestampsAgeFromWhenTheyCame) {
+  PartitionState state;
+  RetentionRules rules;
+  rules.segment_bytes = 200;
+  rules.retention_ms = 100;
+  state.add(header(0, 1, 0, -1), rules, kNow);
+  state.add(header(1, 1, 0, -1), rules, kNow + 50);
+  state.add(header(2, 1, 0, -1), rules, kNow + 60);
+  EXPECT_EQ(state.retention_start(0, rules, kNow + 150), 0);
+  EXPECT_EQ(state.retention_start(0, rules, kNow + 151), 2);
+  EXPECT_EQ(state.retention_start(0, rules, kNow + 161), 3);
+  // A segment's records with a timestamp speak for those without.
+  state.add(header(3, 1, 0, kNow + 90), rules, kNow + 1'000);
+  EXPECT_EQ(state.retention_start(0, rules, kNow + 191), 4);
+  // Replayed: nobody knows when they came, so that they stay a while longer.
+  PartitionState replayed;
+  for (int64_t i = 0; i < 3; ++i) replayed.replay(header(i, 1, 0, -1), rules, kNow + 500);
+  EXPECT_EQ(replayed.segments.size(), 2u);
+  EXPECT_EQ(replayed.retention_start(0, rules, kNow + 600), 0);
+  EXPECT_EQ(replayed.retention_start(0, rules, kNow + 601), 3);
+  replayed.producers.expire(kNow + 500);
+  EXPECT_EQ(replayed.producers.size(), 3u);
 }
 
 TEST(PartitionState, RetentionNeverMovesTheStartBack) {
