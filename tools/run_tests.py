@@ -15,6 +15,8 @@ JOBS = str(os.cpu_count() or 2)
 LOGS = ROOT / "build" / "test-logs"
 FUZZ_SECONDS = 10
 CRASH_CYCLES = 20
+LONG_FUZZ_SECONDS = 120
+LONG_CRASH_CYCLES = 200
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 
 
@@ -123,12 +125,16 @@ def part_smoke():
     return program(["tests/interop/smoke"], "smoke.log")
 
 
+def part_bad_input():
+    return program(["python3", "-B", "tests/protocol/bad_input.py"], "bad-input.log")
+
+
 def part_interop():
     return program(["tests/interop/run"], "interop.log")
 
 
-def part_crash():
-    return program(["python3", "-B", "tests/fault/crash_test.py", "--cycles", str(CRASH_CYCLES)], "crash.log")
+def part_crash(cycles=CRASH_CYCLES):
+    return program(["python3", "-B", "tests/fault/crash_test.py", "--cycles", str(cycles)], "crash.log")
 
 
 SANITIZER_ENV = {
@@ -145,7 +151,7 @@ def part_asan():
     return result
 
 
-TSAN_TESTS = ["base_test", "host_test", "group_test", "memory_test", "disk_test", "storage_test", "cluster_test", "partition_test"]
+TSAN_TESTS = ["base_test", "host_test", "group_test", "memory_test", "disk_test", "net_test", "storage_test", "cluster_test", "partition_test"]
 
 
 def part_tsan():
@@ -156,15 +162,15 @@ def part_tsan():
     return result
 
 
-def part_fuzz():
+def part_fuzz(seconds=FUZZ_SECONDS):
     result = build("fuzz", ["fuzzers"])
     if result.failed:
         return result
     for fuzzer in sorted((ROOT / "build" / "fuzz" / "bin").glob("*_fuzz")):
         corpus = ROOT / "build" / "fuzz" / "corpus" / fuzzer.name
         corpus.mkdir(parents=True, exist_ok=True)
-        code = run([str(fuzzer), f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048", str(corpus)], f"{fuzzer.name}.log")
-        say(f"  {'PASS' if code == 0 else 'FAIL'} {fuzzer.name} for {FUZZ_SECONDS} s")
+        code = run([str(fuzzer), f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", str(corpus)], f"{fuzzer.name}.log")
+        say(f"  {'PASS' if code == 0 else 'FAIL'} {fuzzer.name} for {seconds} s")
         if code == 0:
             result.passed += 1
         else:
@@ -174,25 +180,28 @@ def part_fuzz():
     return result
 
 
-# Without arguments these run; `--all` adds the rest.
-DEFAULT_PARTS = ["release", "smoke", "interop", "crash"]
-
 PARTS = {
     "release": (part_release, "the release build, unit, protocol, ABI and conformance tests"),
     "smoke": (part_smoke, "the broker and the command line tool, used as in the README"),
+    "bad-input": (part_bad_input, "what malformed and absurd requests get from a live broker"),
     "interop": (part_interop, "real clients against the broker"),
     "crash": (part_crash, f"{CRASH_CYCLES} kills of the broker under load"),
     "asan": (part_asan, "unit and conformance tests under AddressSanitizer and UBSan"),
     "tsan": (part_tsan, "unit tests of what has threads under ThreadSanitizer"),
     "fuzz": (part_fuzz, f"every fuzzer for {FUZZ_SECONDS} s"),
+    "long-fuzz": (lambda: part_fuzz(LONG_FUZZ_SECONDS), f"every fuzzer for {LONG_FUZZ_SECONDS} s"),
+    "long-crash": (lambda: part_crash(LONG_CRASH_CYCLES), f"{LONG_CRASH_CYCLES} kills of the broker under load"),
 }
+# With --all only.
+LONG_PARTS = ["long-fuzz", "long-crash"]
+DEFAULT_PARTS = [name for name in PARTS if name not in LONG_PARTS]
 
 
 def main():
     wanted = sys.argv[1:]
     if wanted == ["--list"]:
         for name, (_, text) in PARTS.items():
-            say(f"{name:8} {text}{'' if name in DEFAULT_PARTS else ' (with --all)'}")
+            say(f"{name:10} {text}{'' if name in DEFAULT_PARTS else ' (with --all)'}")
         return 0
     everything = wanted == ["--all"]
     wanted = list(PARTS) if everything else wanted or DEFAULT_PARTS
@@ -212,7 +221,7 @@ def main():
         total.add(result)
     say("\n=== what ran")
     for name, result, seconds in table:
-        say(f"  {name:8} {result.passed} passed, {result.failed} failed, {result.skipped} skipped, in {seconds:.0f} s")
+        say(f"  {name:10} {result.passed} passed, {result.failed} failed, {result.skipped} skipped, in {seconds:.0f} s")
     for note in total.notes:
         say(f"  {note}")
     if left_out := [name for name in PARTS if name not in wanted]:

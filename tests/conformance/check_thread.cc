@@ -32,8 +32,7 @@ void on_threads(int count, Function&& function) {
 // A log with its model, worked on by one thread at a time.
 class Worked {
  public:
-  Worked(Storage& storage, const Descriptor& descriptor, uint64_t seed)
-      : random_(seed), storage_(storage), log_(storage, descriptor) {
+  Worked(Storage& storage, const Descriptor& descriptor, uint64_t seed) : random_(seed), log_(storage, descriptor) {
     storage.must_create(descriptor);
   }
 
@@ -71,9 +70,11 @@ class Worked {
       case 9:
         locate();
         break;
-      case 10:
-        require(log_.bounds().end == end_, "bounds gave another end");
+      case 10: {
+        const BoundsAnswer answer = log_.bounds();
+        require(answer.end == end_, "bounds gave another end");
         break;
+      }
       default:
         append();
     }
@@ -121,7 +122,6 @@ class Worked {
   }
 
   std::mt19937_64 random_;
-  Storage& storage_;
   Log log_;
   std::vector<Batch> batches_;
   int64_t start_ = 0;

@@ -69,11 +69,11 @@ class Unruly final : public plugin::StorageAdapter {
   return std::make_unique<Unruly>(request);
 }
 
-constexpr plugin::PluginInfo kInfo{.name = "unruly",
-                                   .version = "0.0.7",
-                                   .description = "Misbehaves.",
-                                   .options = kOptions,
-                                   .option_count = std::size(kOptions)};
+[[maybe_unused]] constexpr plugin::PluginInfo kInfo{.name = "unruly",
+                                                    .version = "0.0.7",
+                                                    .description = "Misbehaves.",
+                                                    .options = kOptions,
+                                                    .option_count = std::size(kOptions)};
 
 }  // namespace
 
