@@ -18,11 +18,13 @@ using partition::ProduceOutcome;
 
 constexpr int16_t kFirstZstdVersion = 7;
 
-ErrorCode to_error_code(records::BatchError error) {
+/// What Kafka answers. A batch that reaches beyond the request's end is, for it, no batch; a magic that never was is damage.
+ErrorCode to_error_code(records::BatchError error, Bytes batch) {
   using records::BatchError;
   switch (error) {
+    case BatchError::bad_magic:
+      return batch[records::layout::kMagic] < records::kMagic2 ? ErrorCode::kInvalidRecord : ErrorCode::kCorruptMessage;
     case BatchError::bad_crc:
-    case BatchError::too_short:
     case BatchError::bad_length: return ErrorCode::kCorruptMessage;
     case BatchError::too_large: return ErrorCode::kMessageTooLarge;
     case BatchError::codec_not_allowed: return ErrorCode::kUnsupportedCompressionType;
@@ -38,9 +40,11 @@ std::string_view explain(records::BatchError error) {
   switch (error) {
     case BatchError::bad_crc: return "The record batch fails its checksum.";
     case BatchError::too_large: return "The record batch is larger than max.message.bytes of the topic.";
+    case BatchError::too_short:
     case BatchError::trailing_bytes: return "Produce requests must contain exactly one record batch per partition.";
     case BatchError::bad_magic: return "Only record batches of magic 2 are accepted.";
     case BatchError::timestamp_out_of_range: return "A timestamp is further from the broker's clock than the topic allows.";
+    case BatchError::bad_record: return "The record batch does not hold the records that its header tells of.";
     case BatchError::control_batch_from_client: return "Clients may not write control batches.";
     default: return records::batch_error_name(error);
   }
@@ -81,6 +85,7 @@ void produce_one(const RequestContext& context, const Request& request, const cl
   const cluster::TopicSettings& settings = partition->settings();
   records::BatchRules rules;
   rules.max_batch_bytes = static_cast<size_t>(settings.max_message_bytes);
+  rules.count_records = true;
   rules.allow_zstd = context.version() >= kFirstZstdVersion;
   if (!settings.log_append_time) {
     rules.max_timestamp_before_ms = settings.timestamp_before_max_ms;
@@ -89,7 +94,7 @@ void produce_one(const RequestContext& context, const Request& request, const cl
   auto info = records::validate_batch(batch, rules, broker.clock.wall_ms());
   if (!info) {
     broker.metrics.refused_batches.fetch_add(1, std::memory_order_relaxed);
-    return collected->set(index, refuse(to_error_code(info.error()), std::string(explain(info.error()))));
+    return collected->set(index, refuse(to_error_code(info.error(), batch), std::string(explain(info.error()))));
   }
   if (info->is_transactional) return collected->set(index, refuse(ErrorCode::kInvalidTxnState, "Transactions are not offered."));
 
@@ -153,10 +158,11 @@ Task<Reply> produce(RequestContext context) {
   if (request->acks == 0) {
     // Nobody waits for an answer: an error is told by closing.
     Reply reply;
-    for (const auto& outcome : collected->outcomes) reply.close_connection = reply.close_connection || outcome.error != ErrorCode::kNone;
-    if (reply.close_connection && context.broker->log) {
-      context.broker->log(SLUICE_LOG_WARNING, fmt::format("connection {} from {} closed: an append with acks=0 failed", context.connection->id(),
-                                                          context.connection->peer()));
+    for (const auto& outcome : collected->outcomes) {
+      if (outcome.error == ErrorCode::kNone) continue;
+      if (!reply.close_connection) say(context, fmt::format("closed: an append with acks=0 failed: {}", error_name(outcome.error)));
+      reply.close_connection = true;
+      count_error(context, outcome.error);
     }
     co_return reply;
   }

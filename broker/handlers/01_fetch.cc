@@ -3,6 +3,8 @@
 // the high watermark while there are no transactions. No followers fetch from this broker: replica_id is ignored.
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <unordered_map>
 
 #include "handlers/fetch_sessions.hpp"
 #include "handlers/handlers.hpp"
@@ -21,6 +23,8 @@ using partition::ReadOutcome;
 constexpr int32_t kFinalEpoch = -1;
 constexpr int32_t kInitialEpoch = 0;
 constexpr int8_t kReadCommitted = 1;
+/// Reads of one request under way at the same time: each holds a batch at least, however little was asked for.
+constexpr size_t kMaxReadsAtOnce = 64;
 
 struct Target {
   FetchedPartition asked;
@@ -28,11 +32,15 @@ struct Target {
   ReadOutcome outcome;
 };
 
+/// In order of request. What is named twice counts once, as it was named last.
 std::vector<FetchedPartition> asked_partitions(const Request& request, bool by_id) {
   std::vector<FetchedPartition> result;
+  std::map<std::pair<Uuid, std::string_view>, std::unordered_map<int32_t, size_t>> places;
   for (const auto& topic : request.topics) {
+    auto& of_topic = places[by_id ? std::pair(topic.topic_id, std::string_view()) : std::pair(Uuid{}, std::string_view(topic.topic))];
     for (const auto& partition : topic.partitions) {
-      FetchedPartition& p = result.emplace_back();
+      const auto [at, fresh] = of_topic.try_emplace(partition.partition, result.size());
+      FetchedPartition& p = fresh ? result.emplace_back() : result[at->second];
       if (by_id) {
         p.topic_id = topic.topic_id;
       } else {
@@ -82,7 +90,7 @@ Task<bool> read_all(std::vector<Target>& targets, uint64_t max_bytes, uint64_t& 
     // A stretch of partitions whose limits together stay below what is left; one at least.
     size_t end = next;
     uint64_t planned = 0;
-    while (end < targets.size()) {
+    while (end < targets.size() && end - next < kMaxReadsAtOnce) {
       const auto limit = static_cast<uint64_t>(std::max(targets[end].asked.max_bytes, 0));
       if (end > next && planned + limit > max_bytes - std::min(total, max_bytes)) break;
       planned += limit;
@@ -160,6 +168,8 @@ Response encode_targets(const RequestContext& context, const Request& request, s
   for (auto& target : targets) {
     ReadOutcome& outcome = target.outcome;
     FetchedPartition& asked = target.asked;
+    // As Kafka does: who is refused learns no offsets.
+    if (outcome.error != ErrorCode::kNone) outcome.high_watermark = outcome.last_stable_offset = outcome.log_start = -1;
     const bool changed = !asked.told || outcome.error != ErrorCode::kNone || outcome.bytes > 0 || outcome.diverging ||
                          outcome.high_watermark != asked.told_high_watermark || outcome.log_start != asked.told_log_start;
     had_records.push_back(outcome.bytes > 0);

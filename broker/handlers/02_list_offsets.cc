@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// ListOffsets, versions 1 to 11. Nothing is tiered: the earliest local offset is the earliest, the latest tiered one is -1.
+// ListOffsets, versions 1 to 11. Nothing is tiered: the earliest local offset is the earliest, the latest tiered one and the first
+// that waits to be tiered are -1.
+#include <map>
+
 #include "handlers/gather.hpp"
 #include "handlers/handlers.hpp"
 #include "handlers/topics.hpp"
@@ -15,22 +18,30 @@ using partition::OffsetAnswer;
 constexpr int64_t kMaxTimestamp = -3;
 constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
+constexpr int64_t kEarliestPendingUpload = -6;
 
 /// The first version in which this named position may be asked for.
 int16_t first_version(int64_t timestamp) {
   if (timestamp == kMaxTimestamp) return 7;
   if (timestamp == kEarliestLocal) return 8;
   if (timestamp == kLatestTiered) return 9;
-  return timestamp < kLatestTiered ? 11 : 0;
+  if (timestamp == kEarliestPendingUpload) return 11;
+  return 0;
 }
 
 Task<Response> answer(RequestContext context, Request request) {
   std::vector<Task<OffsetAnswer>> tasks;
+  std::map<std::pair<std::string_view, int32_t>, int> named;
+  for (const auto& topic : request.topics) {
+    for (const auto& wanted : topic.partitions) ++named[{topic.name, wanted.partition_index}];
+  }
   for (const auto& topic : request.topics) {
     const auto found = find_topic(*context.broker, {}, topic.name);
     for (const auto& wanted : topic.partitions) {
       auto partition = context.broker->partitions.find(found, wanted.partition_index);
-      if (!partition) {
+      if (named[{topic.name, wanted.partition_index}] > 1) {
+        tasks.push_back(immediately(OffsetAnswer{ErrorCode::kInvalidRequest}));
+      } else if (!partition) {
         tasks.push_back(immediately(OffsetAnswer{ErrorCode::kUnknownTopicOrPartition}));
       } else if (context.version() < first_version(wanted.timestamp)) {
         tasks.push_back(immediately(OffsetAnswer{ErrorCode::kUnsupportedVersion}));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Metadata, versions 0 to 13. Creates the topics asked for where both the broker and the request allow it. Authorised operations
 // are reported as all, while there are no ACLs.
+#include <set>
+
 #include "handlers/handlers.hpp"
 #include "handlers/topics.hpp"
 #include "protocol/gen/metadata.hpp"
@@ -61,7 +63,10 @@ Task<Response> answer(RequestContext context, Request request) {
     co_return response;
   }
   int created = 0;
+  std::set<std::pair<Uuid, std::string_view>> seen;
   for (const auto& wanted : *request.topics) {
+    // Whoever names a topic twice is told of it once.
+    if (!seen.emplace(wanted.topic_id, wanted.topic_id.is_zero() ? wanted.name.value_or("") : "").second) continue;
     if (!wanted.topic_id.is_zero()) {
       const auto topic = broker.cluster.state().topic(wanted.topic_id);
       if (topic && wanted.name && *wanted.name != topic->name) {

@@ -3,6 +3,7 @@
 // replication factor above 1 is refused, as it is by one Kafka broker; assignments can name this broker only.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "handlers/configs.hpp"
@@ -17,6 +18,21 @@ namespace {
 using Request = protocol::CreateTopicsRequest;
 using Response = protocol::CreateTopicsResponse;
 using cluster::ClusterError;
+
+/// Partitions that one request may create; as in Kafka, which refuses all of a request that wants more.
+constexpr int64_t kMaxPartitionsPerRequest = 10'000;
+
+int64_t partitions_wanted(const Request& request, int32_t default_partitions) {
+  int64_t total = 0;
+  for (const auto& topic : request.topics) {
+    if (!topic.assignments.empty()) {
+      total += static_cast<int64_t>(topic.assignments.size());
+    } else {
+      total += topic.num_partitions == -1 ? default_partitions : std::max(topic.num_partitions, 0);
+    }
+  }
+  return total;
+}
 
 tl::expected<cluster::NewTopic, ClusterError> check(const RequestContext& context, const Request::Topic& topic, bool validate_only) {
   auto refuse = [](ErrorCode code, std::string text) { return tl::unexpected(ClusterError{code, std::move(text)}); };
@@ -59,7 +75,9 @@ tl::expected<cluster::NewTopic, ClusterError> check(const RequestContext& contex
   return result;
 }
 
-Task<cluster::ClusterResult<cluster::TopicPtr>> create(RequestContext context, const Request::Topic& topic, bool duplicate, bool validate_only) {
+Task<cluster::ClusterResult<cluster::TopicPtr>> create(RequestContext context, const Request::Topic& topic, bool too_many, bool duplicate,
+                                                       bool validate_only) {
+  if (too_many) co_return tl::unexpected(ClusterError{ErrorCode::kPolicyViolation, "Excessively large number of partitions per request."});
   if (duplicate) co_return tl::unexpected(ClusterError{ErrorCode::kInvalidRequest, "Duplicate topic name in the request."});
   auto wanted = check(context, topic, validate_only);
   if (!wanted) co_return tl::unexpected(wanted.error());
@@ -69,9 +87,10 @@ Task<cluster::ClusterResult<cluster::TopicPtr>> create(RequestContext context, c
 Task<Response> answer(RequestContext context, Request request) {
   std::map<std::string_view, int> names;
   for (const auto& topic : request.topics) ++names[topic.name];
+  const bool too_many = partitions_wanted(request, context.broker->cluster.options().default_partitions) > kMaxPartitionsPerRequest;
   std::vector<Task<cluster::ClusterResult<cluster::TopicPtr>>> tasks;
   for (const auto& topic : request.topics) {
-    tasks.push_back(create(context, topic, names[topic.name] > 1, request.validate_only));
+    tasks.push_back(create(context, topic, too_many, names[topic.name] > 1, request.validate_only));
   }
   const auto results = co_await gather(std::move(tasks), *context.loop);
   Response response;

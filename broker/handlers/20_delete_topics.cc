@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DeleteTopics, versions 1 to 6, by name or by id.
+#include <map>
+
 #include "handlers/handlers.hpp"
 #include "handlers/topics.hpp"
 #include "protocol/gen/delete_topics.hpp"
@@ -10,7 +12,7 @@ namespace {
 using Request = protocol::DeleteTopicsRequest;
 using Response = protocol::DeleteTopicsResponse;
 
-Task<Response::Topic> remove(RequestContext context, std::optional<std::string> name, Uuid id) {
+Task<Response::Topic> remove(RequestContext context, std::optional<std::string> name, Uuid id, bool named_twice) {
   Response::Topic result;
   if (name) result.name = *name;
   result.topic_id = id;
@@ -24,6 +26,10 @@ Task<Response::Topic> remove(RequestContext context, std::optional<std::string> 
   }
   if (!name && id.is_zero()) {
     refuse(ErrorCode::kInvalidRequest, "Neither topic name nor id were specified.");
+    co_return result;
+  }
+  if (named_twice) {
+    refuse(ErrorCode::kInvalidRequest, name ? "Duplicate topic name." : "Duplicate topic id.");
     co_return result;
   }
   if (!context.broker->options.delete_topic_enable) {
@@ -45,14 +51,28 @@ Task<Response::Topic> remove(RequestContext context, std::optional<std::string> 
 
 Task<Response> answer(RequestContext context, Request request) {
   Response response;
+  // By whatever name it goes, a topic may be mentioned once.
+  std::map<Uuid, int> mentions;
+  auto mention = [&](const Uuid& id, std::string_view name) {
+    if (const auto topic = find_topic(*context.broker, id, name)) ++mentions[topic->id];
+  };
+  for (const auto& topic : request.topics) mention(topic.topic_id, topic.name.value_or(""));
+  for (const auto name : request.topic_names) mention({}, name);
+  auto named_twice = [&](const Uuid& id, std::string_view name) {
+    const auto topic = find_topic(*context.broker, id, name);
+    return topic && mentions[topic->id] > 1;
+  };
   if (context.version() >= 6) {
     for (const auto& topic : request.topics) {
       std::optional<std::string> name;
       if (topic.name) name = std::string(*topic.name);
-      response.topics.push_back(co_await remove(context, std::move(name), topic.topic_id));
+      const bool twice = named_twice(topic.topic_id, topic.name.value_or(""));
+      response.topics.push_back(co_await remove(context, std::move(name), topic.topic_id, twice));
     }
   } else {
-    for (const auto name : request.topic_names) response.topics.push_back(co_await remove(context, std::string(name), Uuid{}));
+    for (const auto name : request.topic_names) {
+      response.topics.push_back(co_await remove(context, std::string(name), Uuid{}, named_twice({}, name)));
+    }
   }
   co_return response;
 }

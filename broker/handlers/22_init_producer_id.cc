@@ -8,8 +8,13 @@ namespace {
 
 Task<protocol::InitProducerIdResponse> answer(RequestContext context, protocol::InitProducerIdRequest request) {
   protocol::InitProducerIdResponse response;
+  response.producer_epoch = -1;
   if (request.transactional_id) {
     response.error_code = request.transactional_id->empty() ? ErrorCode::kInvalidRequest : ErrorCode::kTransactionalIdAuthorizationFailed;
+    co_return response;
+  }
+  if ((request.producer_id == -1) != (request.producer_epoch == -1)) {
+    response.error_code = ErrorCode::kInvalidRequest;  // KIP-360: both or none
     co_return response;
   }
   // Without a transactional id nobody remembers who had which id: a producer that asks again gets a new one (as in Kafka).

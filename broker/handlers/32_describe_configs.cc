@@ -2,6 +2,7 @@
 // DescribeConfigs, versions 1 to 4, of topics and of this broker. Other resources have no settings here and are refused.
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "handlers/configs.hpp"
 #include "handlers/handlers.hpp"
@@ -68,7 +69,12 @@ void describe_broker(const RequestContext& context, const Request& request, cons
   const Broker& broker = *context.broker;
   int32_t id = -1;
   const auto name = resource.resource_name;
-  std::from_chars(name.data(), name.data() + name.size(), id);
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
+  if (!name.empty() && (error != std::errc() || end != name.data() + name.size())) {
+    result.error_code = ErrorCode::kInvalidRequest;
+    result.error_message = "Broker id must be an integer, but it is: " + std::string(name);
+    return;
+  }
   if (!name.empty() && id != broker.cluster.broker_id()) {
     result.error_code = ErrorCode::kInvalidRequest;
     result.error_message = "Unexpected broker id, expected " + std::to_string(broker.cluster.broker_id()) + ", but received " + std::string(name);
@@ -95,7 +101,10 @@ void describe_broker(const RequestContext& context, const Request& request, cons
 
 Task<Response> answer(RequestContext context, Request request) {
   Response response;
+  std::set<std::pair<int8_t, std::string_view>> seen;
   for (const auto& resource : request.resources) {
+    // Whoever names a resource twice is told of it once: the answer is hundreds of times larger than the question.
+    if (!seen.emplace(resource.resource_type, resource.resource_name).second) continue;
     auto& result = response.results.emplace_back();
     result.resource_type = resource.resource_type;
     result.resource_name = std::string(resource.resource_name);

@@ -25,6 +25,14 @@ Task<Response> answer(RequestContext context, Request request) {
     for (const auto& topic : request.topics) names.emplace(topic.name);
   }
   int32_t first_partition = 0;
+  if (request.cursor && request.cursor->partition_index < 0) {
+    for (const auto& name : names) {
+      auto& out = response.topics.emplace_back();
+      out.name = name;
+      out.error_code = ErrorCode::kInvalidRequest;
+    }
+    co_return response;
+  }
   if (request.cursor) {
     names.erase(names.begin(), names.lower_bound(request.cursor->topic_name));
     if (!names.empty() && *names.begin() == request.cursor->topic_name) first_partition = std::max(request.cursor->partition_index, 0);

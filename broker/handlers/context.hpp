@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/log_limiter.hpp"
 #include "base/loop.hpp"
 #include "base/task.hpp"
 #include "cluster/cluster.hpp"
@@ -59,10 +60,12 @@ struct BrokerSetting {
 };
 
 struct HandlerMetrics {
+  static constexpr size_t kApis = 96;
+  static constexpr size_t kErrorCodes = 144;
   struct PerApi {
-    std::atomic<uint64_t> requests{0}, errors{0}, nanoseconds{0};
+    std::atomic<uint64_t> requests{0}, nanoseconds{0};
+    std::atomic<uint64_t> errors[kErrorCodes] = {};  // told in answers, by code + 1: the lowest code is -1
   };
-  static constexpr size_t kApis = 128;
   PerApi apis[kApis];  // by key
   std::atomic<uint64_t> malformed{0}, unsupported_versions{0}, refused_batches{0};
 };
@@ -79,6 +82,8 @@ struct Broker {
   HandlerMetrics metrics;
   /// A line for the operator: level as in the storage ABI. Any thread.
   std::function<void(int level, const std::string& text)> log;
+  /// For lines that clients cause.
+  LogLimiter log_limiter{};
 };
 
 /// One request. Passed by value into coroutines: cheap pointers and views into `frame`.
@@ -112,12 +117,26 @@ std::span<const Handler> all_handlers();
 /// line, except ApiVersions, which answers any version with its ranges. The connection's loop.
 Task<Reply> dispatch(RequestContext context);
 
-/// Encodes a response for `context`. What cannot be encoded closes the connection.
+/// A warning about the sender of a request, "connection 7 from 10.0.0.1:4567 <what>", at a limited rate.
+void say(const RequestContext& context, std::string_view what);
+
+/// Counts an error that a request met with.
+inline void count_error(const RequestContext& context, ErrorCode code, uint64_t times = 1) {
+  auto& api = context.broker->metrics.apis[static_cast<size_t>(context.request.api->key)];
+  api.errors[static_cast<size_t>(static_cast<int16_t>(code) + 1)].fetch_add(times, std::memory_order_relaxed);
+}
+
+/// Counts errors that `context` is answered with. Those that speak of a bad request rather than of the state of things are also
+/// told in one line, at a limited rate.
+void note_errors(const RequestContext& context, std::span<const protocol::ErrorCount> errors);
+
+/// Encodes a response for `context`, its errors counted. What cannot be encoded closes the connection.
 template <class M>
 Reply encode(const RequestContext& context, const M& response) {
   auto output = protocol::encode_response(response, context.version(), context.request.correlation_id);
   Reply reply;
   if (output) {
+    if (!output->errors().empty()) note_errors(context, output->errors());
     reply.output = std::move(*output);
   } else {
     if (context.broker->log) context.broker->log(3, "response not encodable: " + output.error().describe());

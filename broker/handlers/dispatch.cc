@@ -42,12 +42,69 @@ std::span<const Handler> all_handlers() {
   return kHandlers;
 }
 
+namespace {
+
+/// Does this error say that the request was bad? The others are part of normal life, or the broker's own trouble.
+bool is_bad_input(ErrorCode error) {
+  switch (error) {
+    case ErrorCode::kCorruptMessage:
+    case ErrorCode::kInvalidFetchSize:
+    case ErrorCode::kMessageTooLarge:
+    case ErrorCode::kOffsetMetadataTooLarge:
+    case ErrorCode::kInvalidTopicException:
+    case ErrorCode::kRecordListTooLarge:
+    case ErrorCode::kInvalidRequiredAcks:
+    case ErrorCode::kInconsistentGroupProtocol:
+    case ErrorCode::kInvalidGroupId:
+    case ErrorCode::kInvalidSessionTimeout:
+    case ErrorCode::kInvalidCommitOffsetSize:
+    case ErrorCode::kInvalidTimestamp:
+    case ErrorCode::kUnsupportedVersion:
+    case ErrorCode::kInvalidPartitions:
+    case ErrorCode::kInvalidReplicationFactor:
+    case ErrorCode::kInvalidReplicaAssignment:
+    case ErrorCode::kInvalidConfig:
+    case ErrorCode::kInvalidRequest:
+    case ErrorCode::kPolicyViolation:
+    case ErrorCode::kOutOfOrderSequenceNumber:
+    case ErrorCode::kInvalidProducerEpoch:
+    case ErrorCode::kInvalidTxnState:
+    case ErrorCode::kTransactionalIdAuthorizationFailed:
+    case ErrorCode::kUnsupportedCompressionType:
+    case ErrorCode::kInvalidRecord:
+    case ErrorCode::kMismatchedEndpointType:
+    case ErrorCode::kUnsupportedEndpointType: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+void say(const RequestContext& context, std::string_view what) {
+  Broker& broker = *context.broker;
+  if (!broker.log) return;
+  auto line = broker.log_limiter.pass(fmt::format("connection {} from {} {}", context.connection->id(), context.connection->peer(), what),
+                                      broker.clock.monotonic_ms());
+  if (line) broker.log(SLUICE_LOG_WARNING, *line);
+}
+
+void note_errors(const RequestContext& context, std::span<const protocol::ErrorCount> errors) {
+  const protocol::ApiInfo& api = *context.request.api;
+  std::string told;
+  for (const auto& [code, count] : errors) {
+    count_error(context, code, count);
+    // A client that is newer than the broker learns by UNSUPPORTED_VERSION what to speak.
+    if (!is_bad_input(code) || api.key == protocol::ApiKey::kApiVersions) continue;
+    told += told.empty() ? "" : ", ";
+    told += error_name(code);
+    if (count > 1) told += fmt::format(" ({} times)", count);
+  }
+  if (!told.empty()) say(context, fmt::format("was refused {} v{}: {}", api.name, context.version(), told));
+}
+
 Reply malformed(const RequestContext& context, const Status& status) {
   context.broker->metrics.malformed.fetch_add(1, std::memory_order_relaxed);
-  if (context.broker->log) {
-    context.broker->log(SLUICE_LOG_WARNING, fmt::format("connection {} from {} closed: {}", context.connection->id(), context.connection->peer(),
-                                                        status.describe()));
-  }
+  say(context, fmt::format("closed: {}", status.describe()));
   Reply reply;
   reply.close_connection = true;
   return reply;
@@ -64,7 +121,7 @@ Task<Reply> dispatch(RequestContext context) {
   if (found == handlers.end() || found->key != api.key) {
     co_return malformed(context, Status(StatusCode::unsupported, fmt::format("{} is not served", api.name)));
   }
-  auto& metrics = broker.metrics.apis[static_cast<size_t>(api.key) % HandlerMetrics::kApis];
+  auto& metrics = broker.metrics.apis[static_cast<size_t>(api.key)];
   metrics.requests.fetch_add(1, std::memory_order_relaxed);
   if (!api.serves(context.version())) {
     broker.metrics.unsupported_versions.fetch_add(1, std::memory_order_relaxed);

@@ -2,8 +2,54 @@
 #include "handlers/fetch_sessions.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <tuple>
 
 namespace sluice::handlers {
+
+namespace {
+
+/// Where a session's partitions are. A few changes are found by looking along them; for many a table is made first, so that a
+/// request's work stays in proportion to its size.
+class Places {
+ public:
+  Places(const std::vector<FetchedPartition>& partitions, size_t changes) : partitions_(partitions) {
+    if (changes < kMinTableChanges) return;
+    table_.emplace();
+    table_->reserve(partitions.size() + changes);
+    for (size_t i = 0; i < partitions.size(); ++i) table_->emplace(key(partitions[i]), i);
+  }
+  /// partitions.size() if it is not there.
+  size_t find(const FetchedPartition& wanted) const {
+    if (table_) {
+      const auto found = table_->find(key(wanted));
+      return found == table_->end() ? partitions_.size() : found->second;
+    }
+    const auto found = std::find_if(partitions_.begin(), partitions_.end(), [&](const auto& p) { return p.same_partition(wanted); });
+    return static_cast<size_t>(found - partitions_.begin());
+  }
+  /// The last one is new.
+  void added() {
+    if (table_) table_->emplace(key(partitions_.back()), partitions_.size() - 1);
+  }
+
+ private:
+  static constexpr size_t kMinTableChanges = 16;
+  using Key = std::tuple<Uuid, std::string, int32_t>;
+  struct Hash {
+    size_t operator()(const Key& key) const noexcept {
+      const auto& [id, topic, partition] = key;
+      const size_t of_topic = std::hash<Uuid>{}(id) ^ std::hash<std::string>{}(topic);
+      return of_topic * 31 + static_cast<size_t>(static_cast<uint32_t>(partition)) * 0x9e3779b97f4a7c15U;
+    }
+  };
+  static Key key(const FetchedPartition& p) { return {p.topic_id, p.topic, p.partition}; }
+
+  const std::vector<FetchedPartition>& partitions_;
+  std::optional<std::unordered_map<Key, size_t, Hash>> table_;
+};
+
+}  // namespace
 
 int32_t FetchSessions::create(bool by_id, std::vector<FetchedPartition> partitions, int64_t now_ms) {
   if (partitions.empty() || partitions.size() > kMaxPartitionsPerSession) return 0;
@@ -49,20 +95,28 @@ ErrorCode FetchSessions::update(int32_t id, int32_t epoch, bool by_id, std::vect
   FetchSession& session = *found->second;
   if (session.next_epoch != epoch) return ErrorCode::kInvalidFetchSessionEpoch;
   if (session.by_id != by_id) return ErrorCode::kFetchSessionTopicIdError;
+  Places places(session.partitions, changed.size() + forgotten.size());
   for (auto& partition : changed) {
-    auto known = std::find_if(session.partitions.begin(), session.partitions.end(),
-                              [&](const FetchedPartition& p) { return p.same_partition(partition); });
-    if (known == session.partitions.end()) {
-      if (session.partitions.size() < kMaxPartitionsPerSession) session.partitions.push_back(std::move(partition));
+    const size_t place = places.find(partition);
+    if (place == session.partitions.size()) {
+      if (place == kMaxPartitionsPerSession) continue;
+      session.partitions.push_back(std::move(partition));
+      places.added();
       continue;
     }
-    partition.told = known->told;
-    partition.told_high_watermark = known->told_high_watermark;
-    partition.told_log_start = known->told_log_start;
-    *known = std::move(partition);
+    FetchedPartition& known = session.partitions[place];
+    partition.told = known.told;
+    partition.told_high_watermark = known.told_high_watermark;
+    partition.told_log_start = known.told_log_start;
+    known = std::move(partition);
   }
+  std::vector<bool> gone(session.partitions.size());
   for (const auto& partition : forgotten) {
-    std::erase_if(session.partitions, [&](const FetchedPartition& p) { return p.same_partition(partition); });
+    if (const size_t place = places.find(partition); place < gone.size()) gone[place] = true;
+  }
+  if (!forgotten.empty()) {
+    size_t index = 0;
+    std::erase_if(session.partitions, [&](const FetchedPartition&) { return gone[index++]; });
   }
   if (session.partitions.empty()) {
     sessions_.erase(found);

@@ -15,6 +15,7 @@ void ResponseQueue::finish(uint64_t place, Response response) {
   if (slot.done) return;
   slot.response = std::move(response);
   slot.done = true;
+  will_close_ = will_close_ || slot.response.close_connection;
   store_be<int32_t>(slot.prefix.data(), static_cast<int32_t>(slot.response.segments.size()));
   queued_bytes_ += slot.size();
   --in_flight_;

@@ -51,6 +51,8 @@ class ResponseQueue {
 
   /// A response that closes the connection has been written; nothing more will be shown.
   bool closing() const { return closing_; }
+  /// Such a response has come, whether or not it is its turn: what is asked after it will not be answered.
+  bool will_close() const { return will_close_; }
   /// Drops everything; later finish() does nothing.
   void drop();
 
@@ -85,6 +87,7 @@ class ResponseQueue {
   size_t in_flight_ = 0;
   uint64_t queued_bytes_ = 0;
   bool closing_ = false;
+  bool will_close_ = false;
 };
 
 }  // namespace sluice::net

@@ -150,6 +150,11 @@ Session::Taken Session::take_in(Bytes& input) {
   corked_ = true;
   Taken taken = Taken::all;
   for (bool go_on = true; go_on && !draining_;) {
+    if (responses_.will_close()) {
+      // Nothing is begun whose answer would never be sent.
+      taken = Taken::bad;
+      break;
+    }
     if (!has_capacity()) {
       taken = Taken::need_capacity;
       break;
@@ -332,6 +337,7 @@ void Session::complain(const std::string& why) {
 void Session::drain() {
   if (draining_) return;
   const auto self = shared_from_this();
+  if (responses_.will_close()) count(shared_->metrics.closed_by_dispatch);
   draining_ = true;
   draining_since_ms_ = loop_.now_ms();
   ::shutdown(fd_, SHUT_RD);  // wakes a reader that waits for input

@@ -83,10 +83,7 @@ void Session::flush() {
       return;
     }
   }
-  if (responses_.closing() && !draining_) {
-    count(shared_->metrics.closed_by_dispatch);
-    return drain();
-  }
+  if (responses_.closing() && !draining_) return drain();
   if (pausing_ && has_capacity()) wake_reader();
   end_if_done();
 }

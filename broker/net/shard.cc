@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/address_v6.hpp>
-#include <chrono>
 #include <cstring>
 
+#include "base/clock.hpp"
 #include "net/session.hpp"
 #include "net/shared.hpp"
 
@@ -104,22 +104,7 @@ void Shard::abort_all() {
 
 void Shared::log(LogLevel level, const std::string& text) {
   if (!log_function_) return;
-  uint64_t dropped = 0;
-  {
-    const std::lock_guard lock(log_mutex_);
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    const int64_t second = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-    if (second != log_second_) {
-      log_second_ = second;
-      log_lines_ = 0;
-    }
-    if (++log_lines_ > kMaxLogLinesPerSecond) {
-      ++log_lines_dropped_;
-      return;
-    }
-    dropped = std::exchange(log_lines_dropped_, 0);
-  }
-  log_function_(level, dropped == 0 ? text : fmt::format("{} (and {} lines like it)", text, dropped));
+  if (const auto line = log_limiter_.pass(text, system_clock().monotonic_ms())) log_function_(level, *line);
 }
 
 Shared::Admission Shared::admit(const std::string& host) {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log_limiter.hpp"
 #include "net/asio_loop.hpp"
 #include "net/cold_reads.hpp"
 #include "net/frame.hpp"
@@ -80,12 +81,8 @@ struct Shared : std::enable_shared_from_this<Shared> {
   std::atomic<uint64_t> next_connection_id{1};
 
  private:
-  static constexpr int kMaxLogLinesPerSecond = 10;
   const LogFunction log_function_;
-  std::mutex log_mutex_;
-  int64_t log_second_ = 0;          // guarded by log_mutex_
-  int log_lines_ = 0;               // guarded by log_mutex_
-  uint64_t log_lines_dropped_ = 0;  // guarded by log_mutex_
+  LogLimiter log_limiter_;
 
   std::mutex hosts_mutex_;
   std::condition_variable left_;

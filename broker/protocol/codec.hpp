@@ -39,11 +39,11 @@ Result<M> decode(std::span<const std::byte> body, int16_t version) {
 }
 
 /// As decode(), but bytes after the message are passed over, as Kafka's brokers do: librdkafka 2.16 sends one in
-/// Metadata v13.
+/// Metadata v13. For requests: takes kMaxRequestDecodeBytes of memory at most.
 template <class M>
 Result<M> decode_front(std::span<const std::byte> body, int16_t version) {
   if (Status status = check_version<M>(version); !status.ok()) return fail(std::move(status));
-  Reader reader(body);
+  Reader reader(body, kMaxRequestDecodeBytes);
   Result<M> message(tl::in_place);
   if (!message->read(reader, version)) return fail(reader.error().to_status(M::kName, version));
   return message;

@@ -6,6 +6,7 @@
 // Views handed out point into the buffer. One thread at a time.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -27,6 +28,9 @@ namespace sluice::protocol {
 /// stay far below: the smallest useful array elements grow about fivefold when decoded.
 inline constexpr size_t kDecodeAllowanceBytes = 1 << 20;
 inline constexpr size_t kMaxDecodeGrowth = 16;
+/// The most for a request, whatever its size: some 300,000 partitions. Answers are several times larger than what asks
+/// for them.
+inline constexpr size_t kMaxRequestDecodeBytes = 16 << 20;
 
 enum class DecodeFault : uint8_t {
   kNone,
@@ -56,11 +60,11 @@ struct DecodeError {
 
 class Reader {
  public:
-  explicit Reader(std::span<const std::byte> buffer)
+  explicit Reader(std::span<const std::byte> buffer, size_t max_memory_bytes = SIZE_MAX)
       : begin_(buffer.data()),
         at_(buffer.data()),
         end_(buffer.data() + buffer.size()),
-        memory_left_bytes_(kDecodeAllowanceBytes + kMaxDecodeGrowth * buffer.size()) {}
+        memory_left_bytes_(std::min(kDecodeAllowanceBytes + kMaxDecodeGrowth * buffer.size(), max_memory_bytes)) {}
 
   size_t offset_bytes() const { return static_cast<size_t>(at_ - begin_); }
   size_t remaining_bytes() const { return static_cast<size_t>(end_ - at_); }

@@ -118,6 +118,16 @@ void Writer::records(const RecordsOut& value, bool flexible, bool nullable) {
   if (borrowed && value.keep_alive) keep_alive_.push_back(value.keep_alive);
 }
 
+void Writer::note_error(ErrorCode code) {
+  for (ErrorCount& known : errors_) {
+    if (known.code == code) {
+      ++known.count;
+      return;
+    }
+  }
+  errors_.push_back({code, 1});
+}
+
 size_t Writer::begin_tag(uint32_t number) {
   varuint(number);
   return used_bytes_;
@@ -156,6 +166,7 @@ Result<Output> Writer::finish(bool frame) && {
   if (at != used_bytes_) output.segments_.emplace_back(buffer_.get() + at, used_bytes_ - at);
   output.owned_ = std::move(buffer_);
   output.keep_alive_ = std::move(keep_alive_);
+  output.errors_ = std::move(errors_);
   return output;
 }
 

@@ -37,6 +37,12 @@ struct Segment : std::span<const std::byte> {
   uint64_t file_length = 0;
 };
 
+/// How often an error code occurs in a message.
+struct ErrorCount {
+  ErrorCode code = ErrorCode::kNone;
+  uint32_t count = 0;
+};
+
 /// An encoded message: spans to be written one after the other, with all that keeps them valid. Moves, does not copy.
 class Output {
  public:
@@ -51,12 +57,15 @@ class Output {
   size_t size_bytes() const { return size_bytes_; }
   /// One contiguous copy of the memory segments, for tests and small messages.
   std::vector<std::byte> to_vector() const;
+  /// The error codes in the message other than NONE, in order of their first occurrence.
+  std::span<const ErrorCount> errors() const { return errors_; }
 
  private:
   friend class Writer;
   std::unique_ptr<std::byte[]> owned_;
   std::vector<Segment> segments_;
   std::vector<std::shared_ptr<const void>> keep_alive_;
+  std::vector<ErrorCount> errors_;
   size_t size_bytes_ = 0;
 };
 
@@ -69,7 +78,10 @@ class Writer {
   void write(int16_t value) { big_endian(static_cast<uint16_t>(value)); }
   void write(int32_t value) { big_endian(static_cast<uint32_t>(value)); }
   void write(int64_t value) { big_endian(static_cast<uint64_t>(value)); }
-  void write(ErrorCode value) { big_endian(static_cast<uint16_t>(value)); }
+  void write(ErrorCode value) {
+    if (value != ErrorCode::kNone) note_error(value);
+    big_endian(static_cast<uint16_t>(value));
+  }
   void write(const Uuid& value) { append(value.bytes.data(), value.bytes.size()); }
   void varuint(uint32_t value);
 
@@ -166,6 +178,7 @@ class Writer {
   }
   void grow(size_t need_bytes);
   void lend(const Segment& segment, size_t size_bytes);
+  void note_error(ErrorCode code);
   void null_text(bool flexible);
   /// A length or count as this version writes it; -1 is null.
   void length(int64_t value, bool flexible);
@@ -177,6 +190,7 @@ class Writer {
   std::vector<Lent> lent_;
   std::vector<std::shared_ptr<const void>> keep_alive_;
   size_t lent_bytes_ = 0;
+  std::vector<ErrorCount> errors_;
   Status status_;
 };
 

@@ -66,6 +66,17 @@ Check check_timestamps(const BatchView& batch, const BatchRules& rules, int64_t 
   return {};
 }
 
+Check check_records_fill(const BatchView& batch) {
+  ByteReader reader(batch.records_section());
+  for (int32_t left = batch.records_count(); left > 0; --left) {
+    const int32_t size = reader.read_varint();
+    if (size < 0 || reader.failed()) return tl::unexpected(BatchError::bad_record);
+    reader.read_bytes(static_cast<size_t>(size));
+  }
+  if (reader.failed() || reader.left() != 0) return tl::unexpected(BatchError::bad_record);
+  return {};
+}
+
 Check check_records_parse(const BatchView& batch) {
   RecordIterator records(batch.records_section(), batch);
   RecordView record;
@@ -95,6 +106,9 @@ BatchResult<BatchInfo> validate_batch(Bytes bytes, const BatchRules& rules, int6
   if (const Check check = check_counts(batch, rules); !check) return tl::unexpected(check.error());
   if (const Check check = check_producer(batch); !check) return tl::unexpected(check.error());
   if (const Check check = check_timestamps(batch, rules, now_ms); !check) return tl::unexpected(check.error());
+  if (rules.count_records && batch.codec() == Codec::none) {
+    if (const Check check = check_records_fill(batch); !check) return tl::unexpected(check.error());
+  }
   if (rules.parse_records && batch.codec() == Codec::none) {
     if (const Check check = check_records_parse(batch); !check) return tl::unexpected(check.error());
   }

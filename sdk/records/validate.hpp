@@ -28,6 +28,8 @@ struct BatchRules {
   /// Ignored for topics that stamp the time of appending: leave them at their defaults there.
   int64_t max_timestamp_before_ms = std::numeric_limits<int64_t>::max();
   int64_t max_timestamp_after_ms = std::numeric_limits<int64_t>::max();
+  /// Also see, in an uncompressed batch, that as many records as it says fill it exactly: a look at the length of each.
+  bool count_records = false;
   /// Also parse every record of an uncompressed batch. For compressed ones, and for rules on records, see
   /// check_records().
   bool parse_records = false;

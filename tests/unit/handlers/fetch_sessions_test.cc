@@ -53,6 +53,33 @@ TEST_F(FetchSessionsTest, EpochsRiseByOne) {
   EXPECT_EQ(indexes(all), (std::vector<int32_t>{0, 1}));
 }
 
+TEST_F(FetchSessionsTest, ManyChangesAtOnceAreAsManyOneByOne) {
+  const int32_t id = sessions.create(false, parts(50), kNow);
+  std::vector<FetchedPartition> changed;
+  for (int32_t i = 40; i < 60; ++i) changed.push_back(part(i, 7));
+  changed.push_back(part(55, 9));
+  std::vector<FetchedPartition> forgotten;
+  for (int32_t i = 0; i < 30; ++i) forgotten.push_back(part(i));
+  forgotten.push_back(part(58));
+  forgotten.push_back(part(58));
+  forgotten.push_back(part(1'000));
+  ASSERT_EQ(update(id, 1, changed, forgotten), ErrorCode::kNone);
+  ASSERT_EQ(all.size(), 29U);
+  int32_t next = 30;
+  for (const auto& p : all) {
+    if (next == 58) ++next;
+    EXPECT_EQ(p.partition, next++);
+    EXPECT_EQ(p.fetch_offset, p.partition == 55 ? 9 : p.partition >= 40 ? 7 : 0);
+  }
+}
+
+TEST_F(FetchSessionsTest, AHundredThousandChangesTakeNoLongerThanTheyMust) {
+  const int32_t id = sessions.create(false, parts(100'000), kNow);
+  ASSERT_EQ(update(id, 1, parts(100'000), {}), ErrorCode::kNone);  // 10^10 comparisons would not end before the test's deadline
+  ASSERT_EQ(update(id, 2, {}, parts(99'999)), ErrorCode::kNone);
+  EXPECT_EQ(all.size(), 1U);
+}
+
 TEST_F(FetchSessionsTest, TheEpochWrapsToOne) {
   EXPECT_EQ(FetchSessions::next_epoch(1), 2);
   EXPECT_EQ(FetchSessions::next_epoch(std::numeric_limits<int32_t>::max() - 1), std::numeric_limits<int32_t>::max());

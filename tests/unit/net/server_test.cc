@@ -97,6 +97,7 @@ TEST_F(ServerTest, NoneIsPassedAndCloseIsTheLast) {
   EXPECT_TRUE(client.at_end());
   EXPECT_TRUE(all_closed());
   EXPECT_EQ(metrics().closed_by_dispatch, 1u);
+  EXPECT_EQ(metrics().requests, 4u) << "what comes late is not begun";
 }
 
 TEST_F(ServerTest, BadSizesCloseTheConnectionWithOneLineAndACounter) {

@@ -2,11 +2,13 @@
 // How much memory decoding takes, by counting what this program allocates.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
 #include "message_cases.hpp"
 #include "protocol/codec.hpp"
+#include "protocol/gen/describe_groups.hpp"
 #include "protocol/gen/fetch.hpp"
 #include "protocol/gen/metadata.hpp"
 #include "wire.hpp"
@@ -53,6 +55,18 @@ TEST(Memory, S12_SizesAreCheckedBeforeMemoryIsTaken) {
       }
     }
   }
+}
+
+TEST(Memory, ARequestTakesNoMoreThanItMayHoweverLargeItIs) {
+  // Empty names, a byte each on the wire, and a view of sixteen in memory.
+  constexpr size_t kNames = 8 << 20;
+  Wire frame(kNames + 10, std::byte{1});
+  const Wire count = wire({0x81, 0x80, 0x80, 0x04});  // kNames, plus one
+  std::copy(count.begin(), count.end(), frame.begin());
+  bool decoded = true;
+  const size_t taken = allocated_by([&] { decoded = decode_front<DescribeGroupsRequest>(frame, 5).has_value(); });
+  EXPECT_FALSE(decoded);
+  EXPECT_LE(taken, kMaxRequestDecodeBytes + (64 << 10));
 }
 
 TEST(Memory, DecodingTakesAtMostItsBudget) {

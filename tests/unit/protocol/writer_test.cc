@@ -28,6 +28,21 @@ TEST(Writer, WritesBothForms) {
                                              0, 1, 0xff, 0xff, 2, 0,   1,   0xff, 0xff, 0xff, 0xff, 0xac, 2}));
 }
 
+TEST(Writer, ErrorsAreCountedAsTheyAreWritten) {
+  Writer writer;
+  for (const ErrorCode code : {ErrorCode::kNone, ErrorCode::kInvalidConfig, ErrorCode::kUnknownServerError,
+                               ErrorCode::kInvalidConfig, ErrorCode::kNone}) {
+    writer.write(code);
+  }
+  const auto output = std::move(writer).finish(true);
+  ASSERT_TRUE(output.has_value());
+  ASSERT_EQ(output->errors().size(), 2U);
+  EXPECT_EQ(output->errors()[0].code, ErrorCode::kInvalidConfig);
+  EXPECT_EQ(output->errors()[0].count, 2U);
+  EXPECT_EQ(output->errors()[1].code, ErrorCode::kUnknownServerError);
+  EXPECT_EQ(output->errors()[1].count, 1U);
+}
+
 TEST(Writer, NullIsEmptyWhereTheVersionHasNoNull) {
   Writer writer;
   writer.text(std::optional<std::string>(), false, false);

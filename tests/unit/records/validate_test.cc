@@ -144,6 +144,24 @@ TEST(ValidateBatch, brokers_may_write_what_clients_may_not) {
   EXPECT_FALSE(validate_batch(empty, {}, kNow));
 }
 
+TEST(ValidateBatch, counting_the_records_finds_more_and_fewer_than_said) {
+  const BatchRules rules{.count_records = true};
+  EXPECT_TRUE(validate_batch(client_batch(), rules, kNow));
+  for (const int32_t by : {-1, +1}) {
+    Buffer batch = client_batch();
+    const int32_t count = load_be<int32_t>(batch.data() + layout::kRecordsCount) + by;
+    store_be(batch.data() + layout::kRecordsCount, count);
+    store_be(batch.data() + layout::kLastOffsetDelta, count - 1);
+    seal(batch);
+    EXPECT_TRUE(validate_batch(batch, {}, kNow)) << by;
+    EXPECT_EQ(validate_batch(batch, rules, kNow).error(), BatchError::bad_record) << by;
+  }
+  Buffer batch = client_batch();
+  batch.data()[kBatchHeaderBytes] += 2;  // the first record's length, by one
+  seal(batch);
+  EXPECT_EQ(validate_batch(batch, rules, kNow).error(), BatchError::bad_record);
+}
+
 TEST(ValidateBatch, parsing_the_records_finds_what_the_header_hides) {
   Buffer batch = client_batch();
   batch.data()[kBatchHeaderBytes] += 2;  // the first record's length, by one
