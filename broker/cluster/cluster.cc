@@ -184,15 +184,18 @@ Task<void> Cluster::maintain() {
 
 Task<void> Cluster::undo_late_creations() {
   for (const auto& storage : storages_.all()) {
-    if (!storage->started() || storage->condition().kind != SLUICE_KIND_LOG || listed_.contains(storage->name()))
-      continue;
+    if (!storage->started() || storage->condition().kind != SLUICE_KIND_LOG) continue;
+    const int64_t now = options_.clock->monotonic_ms();
+    const auto due = list_due_ms_.find(storage->name());
+    const bool first = due == list_due_ms_.end();
+    if (!first && now < due->second) continue;
     auto logs = co_await storage->list_logs(loop_);
     if (!logs) {
       note(SLUICE_LOG_WARNING,
            fmt::format("storage \"{}\": its logs cannot be listed: {}", storage->name(), logs.error().describe()));
       continue;
     }
-    listed_.insert(storage->name());
+    list_due_ms_[storage->name()] = now + kListLogsEveryMs;
     size_t unknown = 0;
     for (const auto& entry : *logs) {
       if (entry.foreign || entry.id == metadata_log_id(cluster_id_) || state_.is_known_log(entry.id)) continue;
@@ -202,8 +205,8 @@ Task<void> Cluster::undo_late_creations() {
         descriptor.topic = entry.topic;
         descriptor.partition = entry.partition;
         Status status = co_await storage->delete_log(descriptor, loop_);
-        if (!status.ok()) listed_.erase(storage->name());
-      } else if (++unknown <= kMaxListedUnknownLogs) {
+        if (!status.ok()) list_due_ms_[storage->name()] = now;
+      } else if (first && ++unknown <= kMaxListedUnknownLogs) {
         note(SLUICE_LOG_WARNING,
              fmt::format("storage \"{}\" holds a log that metadata does not know: {}-{} (it is left alone)",
                          storage->name(), entry.topic, entry.partition));

@@ -59,6 +59,9 @@ class Cluster {
   static constexpr int kMaxStorageCallsInFlight = 64;
   static constexpr int kMaxProposals = 10;
   static constexpr size_t kMaxListedUnknownLogs = 10;
+  /// The logs of each storage are listed at start and every so often, for a creation may land long after it was given
+  /// up.
+  static constexpr int64_t kListLogsEveryMs = 600'000;
 
   /// All outlive it.
   Cluster(storage::Storages& storages, Loop& loop, ClusterOptions options);
@@ -144,7 +147,7 @@ class Cluster {
   uint64_t next_command_ = 1;
   std::unordered_map<uint64_t, CommandResult> decisions_;  // of proposals under way
   std::unordered_set<Uuid> busy_;                          // topics whose logs are being made or deleted
-  std::unordered_set<std::string> listed_;                 // storages whose logs were compared with metadata
+  std::unordered_map<std::string, int64_t> list_due_ms_;   // by storage, monotonic; absent: not listed yet
   std::unordered_map<Uuid, int32_t> opened_;  // state logs and the leader epoch they were last opened under
   bool maintaining_ = false;
   int64_t next_producer_id_ = 0;

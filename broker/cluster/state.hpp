@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cluster as the metadata log says it is: a deterministic state machine. Applied by one thread (the metadata log's loop),
-// read by all.
+// The cluster as the metadata log says it is: a deterministic state machine. Applied by one thread (the metadata log's
+// loop), read by all.
 #pragma once
 
 #include <deque>
@@ -28,8 +28,8 @@ class ClusterState final : public storage::StateMachine {
   /// Deleted logs are remembered, so that a late creation is undone when a listing shows it; the newest so many.
   static constexpr size_t kMaxDeletedLogs = 65'536;
 
-  /// `decided` is called for every command with its result, `changed` for every topic that a command changed (before and after;
-  /// either may be nullptr). Both on the applying thread, without locks held.
+  /// `decided` is called for every command with its result, `changed` for every topic that a command changed (before
+  /// and after; either may be nullptr). Both on the applying thread, without locks held.
   std::function<void(const CommandId&, const CommandResult&)> decided;
   std::function<void(const TopicPtr& before, const TopicPtr& after)> changed;
 
@@ -64,8 +64,8 @@ class ClusterState final : public storage::StateMachine {
   std::map<int32_t, BrokerInfo> brokers_;
   int64_t next_producer_id_ = 0;
   std::deque<std::pair<std::string, host::LogId>> deleted_logs_;
-  std::unordered_map<Uuid, uint32_t> deleted_ids_;  // of deleted_logs_
-  std::unordered_map<Uuid, Uuid> logs_;             // log id -> topic
+  std::unordered_map<Uuid, uint32_t> deleted_ids_;      // of deleted_logs_
+  std::unordered_map<Uuid, Uuid> logs_;                 // log id -> topic
   std::vector<std::pair<TopicPtr, TopicPtr>> changes_;  // of the command being applied
 };
 

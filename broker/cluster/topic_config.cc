@@ -31,32 +31,41 @@ constexpr std::array kSettings = {
                  "Only \"producer\" is offered: batches are stored as their producers compressed them."},
     TopicSetting{"compression.zstd.level", ConfigType::int32, "3", "compression.zstd.level", false, "", -131'072, 22,
                  "Accepted for compatibility: batches are stored as their producers compressed them."},
-    TopicSetting{"delete.retention.ms", ConfigType::int64, "86400000", "log.cleaner.delete.retention.ms", false, "", 0, kMax64, kNoCompaction},
-    TopicSetting{"file.delete.delay.ms", ConfigType::int64, "60000", "log.segment.delete.delay.ms", false, "", 0, kMax64, kStorageDecides},
-    TopicSetting{"flush.messages", ConfigType::int64, "9223372036854775807", "log.flush.interval.messages", false, "", 1, kMax64,
+    TopicSetting{"delete.retention.ms", ConfigType::int64, "86400000", "log.cleaner.delete.retention.ms", false, "", 0,
+                 kMax64, kNoCompaction},
+    TopicSetting{"file.delete.delay.ms", ConfigType::int64, "60000", "log.segment.delete.delay.ms", false, "", 0,
+                 kMax64, kStorageDecides},
+    TopicSetting{"flush.messages", ConfigType::int64, "9223372036854775807", "log.flush.interval.messages", false, "",
+                 1, kMax64, kStorageDecides},
+    TopicSetting{"flush.ms", ConfigType::int64, "9223372036854775807", "log.flush.interval.ms", false, "", 0, kMax64,
                  kStorageDecides},
-    TopicSetting{"flush.ms", ConfigType::int64, "9223372036854775807", "log.flush.interval.ms", false, "", 0, kMax64, kStorageDecides},
     TopicSetting{"follower.replication.throttled.replicas", ConfigType::list, "", "", false, "", 0, 0, kNoReplicas},
-    TopicSetting{"index.interval.bytes", ConfigType::int32, "4096", "log.index.interval.bytes", false, "", 0, kMax32, kStorageDecides},
+    TopicSetting{"index.interval.bytes", ConfigType::int32, "4096", "log.index.interval.bytes", false, "", 0, kMax32,
+                 kStorageDecides},
     TopicSetting{"leader.replication.throttled.replicas", ConfigType::list, "", "", false, "", 0, 0, kNoReplicas},
     TopicSetting{"local.retention.bytes", ConfigType::int64, "-2", "log.local.retention.bytes", false, "", -2, kMax64,
                  "Accepted for compatibility: there is no remote storage."},
     TopicSetting{"local.retention.ms", ConfigType::int64, "-2", "log.local.retention.ms", false, "", -2, kMax64,
                  "Accepted for compatibility: there is no remote storage."},
-    TopicSetting{"max.compaction.lag.ms", ConfigType::int64, "9223372036854775807", "log.cleaner.max.compaction.lag.ms", false, "", 1,
-                 kMax64, kNoCompaction},
+    TopicSetting{"max.compaction.lag.ms", ConfigType::int64, "9223372036854775807", "log.cleaner.max.compaction.lag.ms",
+                 false, "", 1, kMax64, kNoCompaction},
     TopicSetting{"max.message.bytes", ConfigType::int32, "1048588", "message.max.bytes", true, "", 0, kMax32,
                  "The largest record batch, in bytes as sent."},
-    TopicSetting{"message.timestamp.after.max.ms", ConfigType::int64, "3600000", "log.message.timestamp.after.max.ms", true, "", 0, kMax64,
-                 "How far in the future a record's timestamp may be."},
-    TopicSetting{"message.timestamp.before.max.ms", ConfigType::int64, "9223372036854775807", "log.message.timestamp.before.max.ms", true,
-                 "", 0, kMax64, "How far in the past a record's timestamp may be."},
-    TopicSetting{"message.timestamp.type", ConfigType::string, "CreateTime", "log.message.timestamp.type", true, "CreateTime|LogAppendTime",
-                 0, 0, "Whose clock records carry: the producer's or the broker's."},
-    TopicSetting{"min.cleanable.dirty.ratio", ConfigType::floating, "0.5", "log.cleaner.min.cleanable.ratio", false, "", 0, 1, kNoCompaction},
-    TopicSetting{"min.compaction.lag.ms", ConfigType::int64, "0", "log.cleaner.min.compaction.lag.ms", false, "", 0, kMax64, kNoCompaction},
-    TopicSetting{"min.insync.replicas", ConfigType::int32, "1", "min.insync.replicas", false, "", 1, kMax32, kNoReplicas},
-    TopicSetting{"preallocate", ConfigType::boolean, "false", "log.preallocate", false, "true|false", 0, 0, kStorageDecides},
+    TopicSetting{"message.timestamp.after.max.ms", ConfigType::int64, "3600000", "log.message.timestamp.after.max.ms",
+                 true, "", 0, kMax64, "How far in the future a record's timestamp may be."},
+    TopicSetting{"message.timestamp.before.max.ms", ConfigType::int64, "9223372036854775807",
+                 "log.message.timestamp.before.max.ms", true, "", 0, kMax64,
+                 "How far in the past a record's timestamp may be."},
+    TopicSetting{"message.timestamp.type", ConfigType::string, "CreateTime", "log.message.timestamp.type", true,
+                 "CreateTime|LogAppendTime", 0, 0, "Whose clock records carry: the producer's or the broker's."},
+    TopicSetting{"min.cleanable.dirty.ratio", ConfigType::floating, "0.5", "log.cleaner.min.cleanable.ratio", false, "",
+                 0, 1, kNoCompaction},
+    TopicSetting{"min.compaction.lag.ms", ConfigType::int64, "0", "log.cleaner.min.compaction.lag.ms", false, "", 0,
+                 kMax64, kNoCompaction},
+    TopicSetting{"min.insync.replicas", ConfigType::int32, "1", "min.insync.replicas", false, "", 1, kMax32,
+                 kNoReplicas},
+    TopicSetting{"preallocate", ConfigType::boolean, "false", "log.preallocate", false, "true|false", 0, 0,
+                 kStorageDecides},
     TopicSetting{"remote.log.copy.disable", ConfigType::boolean, "false", "", false, "true|false", 0, 0,
                  "Accepted for compatibility: there is no remote storage."},
     TopicSetting{"remote.log.delete.on.disable", ConfigType::boolean, "false", "", false, "true|false", 0, 0,
@@ -69,12 +78,14 @@ constexpr std::array kSettings = {
                  "The age beyond which whole old segments are dropped; -1: never."},
     TopicSetting{"segment.bytes", ConfigType::int32, "1073741824", "log.segment.bytes", true, "", 14, kMax32,
                  "The unit of retention, in bytes."},
-    TopicSetting{"segment.index.bytes", ConfigType::int32, "10485760", "log.index.size.max.bytes", false, "", 4, kMax32, kStorageDecides},
+    TopicSetting{"segment.index.bytes", ConfigType::int32, "10485760", "log.index.size.max.bytes", false, "", 4, kMax32,
+                 kStorageDecides},
     TopicSetting{"segment.jitter.ms", ConfigType::int64, "0", "log.roll.jitter.ms", false, "", 0, kMax64,
                  "Accepted for compatibility: segments of different partitions are not rolled together anyway."},
-    TopicSetting{"segment.ms", ConfigType::int64, "604800000", "log.roll.ms", true, "", 1, kMax64, "The unit of retention, in time."},
-    TopicSetting{"unclean.leader.election.enable", ConfigType::boolean, "false", "unclean.leader.election.enable", false, "true|false", 0, 0,
-                 kNoReplicas},
+    TopicSetting{"segment.ms", ConfigType::int64, "604800000", "log.roll.ms", true, "", 1, kMax64,
+                 "The unit of retention, in time."},
+    TopicSetting{"unclean.leader.election.enable", ConfigType::boolean, "false", "unclean.leader.election.enable",
+                 false, "true|false", 0, 0, kNoReplicas},
 };
 
 std::optional<int64_t> parse_int(std::string_view text) {
@@ -100,10 +111,13 @@ Status invalid(std::string_view name, std::string_view value, std::string_view w
 
 }  // namespace
 
-std::span<const TopicSetting> topic_settings() { return kSettings; }
+std::span<const TopicSetting> topic_settings() {
+  return kSettings;
+}
 
 const TopicSetting* find_topic_setting(std::string_view name) {
-  auto found = std::lower_bound(kSettings.begin(), kSettings.end(), name, [](const auto& s, auto n) { return s.name < n; });
+  auto found =
+      std::lower_bound(kSettings.begin(), kSettings.end(), name, [](const auto& s, auto n) { return s.name < n; });
   return found != kSettings.end() && found->name == name ? &*found : nullptr;
 }
 
@@ -133,11 +147,13 @@ Status check_topic_setting(std::string_view name, std::string_view value) {
       }
       return Status();
     }
-    default: return Status();
+    default:
+      return Status();
   }
 }
 
-std::pair<std::string, ConfigSource> effective_setting(const TopicSetting& setting, const Configs& topic, const Configs& broker_defaults) {
+std::pair<std::string, ConfigSource> effective_setting(const TopicSetting& setting, const Configs& topic,
+                                                       const Configs& broker_defaults) {
   if (auto found = topic.find(setting.name); found != topic.end()) return {found->second, ConfigSource::topic};
   if (!setting.broker_name.empty()) {
     if (auto found = broker_defaults.find(setting.broker_name); found != broker_defaults.end()) {
@@ -148,8 +164,12 @@ std::pair<std::string, ConfigSource> effective_setting(const TopicSetting& setti
 }
 
 TopicSettings parse_topic_settings(const Configs& topic, const Configs& broker_defaults) {
-  auto text = [&](std::string_view name) { return effective_setting(*find_topic_setting(name), topic, broker_defaults).first; };
-  auto number = [&](std::string_view name) { return parse_int(text(name)).value_or(parse_int(find_topic_setting(name)->default_value).value_or(0)); };
+  auto text = [&](std::string_view name) {
+    return effective_setting(*find_topic_setting(name), topic, broker_defaults).first;
+  };
+  auto number = [&](std::string_view name) {
+    return parse_int(text(name)).value_or(parse_int(find_topic_setting(name)->default_value).value_or(0));
+  };
   TopicSettings s;
   s.max_message_bytes = static_cast<int32_t>(number("max.message.bytes"));
   s.log_append_time = text("message.timestamp.type") == "LogAppendTime";
@@ -168,18 +188,20 @@ Status check_topic_name(std::string_view name) {
     return Status(StatusCode::invalid, fmt::format("Topic name is invalid: '{}' is not allowed", name));
   }
   if (name.size() > kLongestTopicName) {
-    return Status(StatusCode::invalid, fmt::format("Topic name is invalid: the length of '{}' is longer than the max allowed length {}",
-                                                   name.substr(0, kLongestTopicName), kLongestTopicName));
+    return Status(StatusCode::invalid,
+                  fmt::format("Topic name is invalid: the length of '{}' is longer than the max allowed length {}",
+                              name.substr(0, kLongestTopicName), kLongestTopicName));
   }
   const bool legal = std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
   });
   if (!legal) {
-    return Status(StatusCode::invalid,
-                  fmt::format("Topic name is invalid: '{}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'", name));
+    return Status(StatusCode::invalid, fmt::format("Topic name is invalid: '{}' contains one or more characters other "
+                                                   "than ASCII alphanumerics, '.', '_' and '-'",
+                                                   name));
   }
   return Status();
 }
-
 
 }  // namespace sluice::cluster

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The settings of topics: Kafka's names, types and defaults; which of them Sluice honours, which it accepts for
-// compatibility because its storages decide them, and which values it refuses, with the reason. One table serves creation,
-// DescribeConfigs and the documentation. Pure functions.
+// compatibility because its storages decide them, and which values it refuses, with the reason. One table serves
+// creation, DescribeConfigs and the documentation. Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,26 @@
 
 namespace sluice::cluster {
 
-enum class ConfigType : int8_t { boolean = 1, string = 2, int32 = 3, int16 = 4, int64 = 5, floating = 6, list = 7, class_name = 8, password = 9 };
+enum class ConfigType : int8_t {
+  boolean = 1,
+  string = 2,
+  int32 = 3,
+  int16 = 4,
+  int64 = 5,
+  floating = 6,
+  list = 7,
+  class_name = 8,
+  password = 9
+};
 
 /// The protocol's numbers for where a value comes from.
-enum class ConfigSource : int8_t { topic = 1, dynamic_broker = 2, dynamic_default_broker = 3, static_broker = 4, defaults = 5 };
+enum class ConfigSource : int8_t {
+  topic = 1,
+  dynamic_broker = 2,
+  dynamic_default_broker = 3,
+  static_broker = 4,
+  defaults = 5
+};
 
 struct TopicSetting {
   std::string_view name;
@@ -54,7 +70,8 @@ struct TopicSettings {
 TopicSettings parse_topic_settings(const Configs& topic, const Configs& broker_defaults);
 
 /// The value in force of one setting, and where it comes from.
-std::pair<std::string, ConfigSource> effective_setting(const TopicSetting& setting, const Configs& topic, const Configs& broker_defaults);
+std::pair<std::string, ConfigSource> effective_setting(const TopicSetting& setting, const Configs& topic,
+                                                       const Configs& broker_defaults);
 
 /// Kafka's rules for topic names: 1 to 249 of [a-zA-Z0-9._-], not "." or "..". INVALID with the reason.
 Status check_topic_name(std::string_view name);

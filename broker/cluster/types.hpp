@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What metadata says: topics, their partitions, and the extents that hold them. Values; those shared between threads are
-// immutable and replaced as a whole.
+// What metadata says: topics, their partitions, and the extents that hold them. Values; those shared between threads
+// are immutable and replaced as a whole.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ using Configs = std::map<std::string, std::string, std::less<>>;
 struct TopicInfo {
   Uuid id;
   std::string name;
-  Configs configs;   // those that were set; others have their defaults
+  Configs configs;  // those that were set; others have their defaults
   bool internal = false;
   bool deleting = false;
   uint64_t version = 0;          // rises with every change of partitions
