@@ -55,10 +55,9 @@ void DurableState::apply(const GroupDeletedRecord& record, std::string_view) {
 }
 
 void DurableState::apply(OffsetsRecord& record, std::string_view) {
-  GroupOffsets& offsets = groups_[record.group_id].offsets;
   for (OffsetsRecord::Topic& topic : record.topics) {
-    if (topic.partitions.empty()) continue;
-    PartitionOffsets& partitions = offsets[topic.topic];
+    if (topic.partitions.empty()) continue;  // makes no group either: a snapshot would not tell of it
+    PartitionOffsets& partitions = groups_[record.group_id].offsets[topic.topic];
     for (OffsetsRecord::Partition& partition : topic.partitions) {
       if (partitions.insert_or_assign(partition.partition, std::move(partition.value)).second) ++offset_count_;
     }

@@ -3,6 +3,7 @@
 // coordinator, snapshots of partitions, units, subscriptions. Storage can hand back anything, so nothing of it is
 // believed. Besides memory errors it looks for broken promises: what was read can be written and reads the same, and a
 // refused record changes nothing.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -15,7 +16,7 @@
 #include "group/records.hpp"
 #include "group/subscription.hpp"
 #include "partition/state.hpp"
-#include "records/layout.hpp"
+#include "records/batch.hpp"
 #include "storage/unit.hpp"
 
 namespace sluice {

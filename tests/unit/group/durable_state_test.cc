@@ -47,6 +47,12 @@ TEST_F(DurableStateTest, OffsetsWithoutAnIdServeAnyAndGoWithTheFirstDeletion) {
   EXPECT_EQ(state.find("g"), nullptr) << "nothing of the group is left";
 }
 
+TEST_F(DurableStateTest, OffsetsOfNothingMakeNoGroup) {
+  apply(OffsetsRecord{"g", {{{"orders", topic_id(1)}, {}}}});
+  EXPECT_EQ(state.find("g"), nullptr) << "a snapshot would not tell of it";
+  EXPECT_TRUE(state.snapshot(1 << 20).empty());
+}
+
 TEST_F(DurableStateTest, DeletingAGroupTakesItsOffsets) {
   apply(offsets("g", "orders", topic_id(1), 0, 10));
   apply(GroupRecord{"g", 1, "consumer", std::nullopt, std::nullopt, 0, {}});
