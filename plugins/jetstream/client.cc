@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jetstream/client.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <random>
+
+#include "jetstream/connect.hpp"
+#include "jetstream/reply.hpp"
+
+namespace sluice::jetstream {
+namespace {
+
+constexpr int kSendBufferBytes = 4 << 20;
+
+std::string reply_subject(const std::string& inbox, uint64_t id) {
+  return fmt::format("{}.{}", inbox, id);
+}
+
+}  // namespace
+
+Status unanswered_write(const Reply& reply) {
+  switch (reply.kind) {
+    case Reply::Kind::not_sent:
+      return Status(StatusCode::unavailable, reply.why);
+    case Reply::Kind::denied:
+      return Status(StatusCode::denied, reply.why);
+    case Reply::Kind::too_large:
+      return Status(StatusCode::too_large, reply.why);
+    case Reply::Kind::abandoned:
+      return Status(StatusCode::not_found, reply.why, kStreamNotFound);
+    default:
+      return Status(StatusCode::unknown, reply.why);
+  }
+}
+
+Status unanswered_read(const Reply& reply) {
+  Status status = unanswered_write(reply);
+  return status.code() == StatusCode::unknown ? Status(StatusCode::unavailable, status.text()) : status;
+}
+
+// cnats' view of the loop. What it calls on another thread than the loop's (its timer, which sends pings) only wakes
+// it.
+struct Client::Hooks {
+  static natsStatus attach(void** data, void* loop, natsConnection*, natsSock socket) {
+    auto* attaching = static_cast<std::pair<EventLoop*, int>*>(loop);
+    attaching->second = socket;
+    *data = attaching->first;
+    return NATS_OK;
+  }
+  static natsStatus read(void*, bool) { return NATS_OK; }
+  static natsStatus write(void* data, bool add) {
+    auto* loop = static_cast<EventLoop*>(data);
+    if (add && loop != nullptr && !loop->is_current()) loop->wake();
+    return NATS_OK;
+  }
+  static natsStatus detach(void* data) {
+    auto* loop = static_cast<EventLoop*>(data);
+    if (loop != nullptr && !loop->is_current()) loop->wake();
+    return NATS_OK;
+  }
+  // The loop asks for the last error itself; without this cnats would print it.
+  static void error(natsConnection*, natsSubscription*, natsStatus, void*) {}
+};
+
+Client::Client(EventLoop& loop, const Settings& settings, Log log)
+    : loop_(loop), settings_(settings), log_(std::move(log)), urls_(settings.servers) {}
+
+Client::~Client() {
+  close();
+}
+
+ServerInfo Client::server() const {
+  const std::lock_guard lock(mutex_);
+  return server_;
+}
+
+// ---- Connecting
+// -----------------------------------------------------------------------------------------------------------
+
+Result<Client::Attached> Client::connect() {
+  std::vector<std::string> urls;
+  {
+    const std::lock_guard lock(mutex_);
+    urls = urls_;
+  }
+  auto options = make_options(settings_, urls);
+  if (!options) return fail(options.error());
+  auto attaching = std::make_unique<std::pair<EventLoop*, int>>(&loop_, -1);
+  natsOptions_SetEventLoop(options->get(), attaching.get(), &Hooks::attach, &Hooks::read, &Hooks::write,
+                           &Hooks::detach);
+  natsOptions_SetErrorHandler(options->get(), &Hooks::error, nullptr);
+  Attached made;
+  natsStatus status = natsConnection_Connect(&made.connection, options->get());
+  if (status != NATS_OK) return fail(connect_status(status));
+  made.fd = attaching->second;
+  setsockopt(made.fd, SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof kSendBufferBytes);
+  natsInbox* inbox = nullptr;
+  status = natsInbox_Create(&inbox);
+  if (status == NATS_OK) {
+    made.inbox = inbox;
+    natsInbox_Destroy(inbox);
+    status = natsConnection_SubscribeSync(&made.replies, made.connection, (made.inbox + ".*").c_str());
+  }
+  if (status == NATS_OK) status = natsSubscription_SetPendingLimits(made.replies, -1, -1);
+  if (status != NATS_OK) {
+    natsSubscription_Destroy(made.replies);
+    natsConnection_Destroy(made.connection);
+    return fail(connect_status(status));
+  }
+  max_payload_.store(static_cast<uint64_t>(natsConnection_GetMaxPayload(made.connection)));
+
+  // Other servers of the cluster, for the day when this one is gone.
+  char** found = nullptr;
+  int count = 0;
+  char connected[512] = "";
+  natsConnection_GetConnectedUrl(made.connection, connected, sizeof connected);
+  ServerInfo server = ask_server(connected, settings_.connect_timeout_ms);
+  const std::lock_guard lock(mutex_);
+  server_ = std::move(server);
+  if (natsConnection_GetDiscoveredServers(made.connection, &found, &count) == NATS_OK) {
+    urls_ = settings_.servers;
+    for (int i = 0; i < count; ++i) {
+      if (std::find(urls_.begin(), urls_.end(), found[i]) == urls_.end()) urls_.emplace_back(found[i]);
+      free(found[i]);
+    }
+    free(found);
+  }
+  return made;
+}
+
+Status Client::open(int64_t deadline_ns) {
+  if (monotonic_ns() >= deadline_ns) return Status(StatusCode::unavailable, "the deadline is over");
+  auto made = connect();
+  if (!made) return made.error();
+  uint64_t epoch = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    running_ = true;
+    wanted_ = false;
+    epoch = ++last_epoch_;
+  }
+  loop_.post([this, made = std::move(*made), epoch]() mutable {
+    first_epoch_ = epoch;
+    adopt(std::move(made), epoch);
+  });
+  connector_ = std::thread([this] { reconnect_forever(); });
+  return {};
+}
+
+void Client::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!running_) return;
+    running_ = false;
+  }
+  changed_.notify_all();
+  connector_.join();
+  std::mutex mutex;
+  std::condition_variable done;
+  bool closed = false;
+  loop_.post([&] {
+    drop("the storage is stopped");
+    const std::lock_guard lock(mutex);
+    closed = true;
+    done.notify_one();
+  });
+  std::unique_lock lock(mutex);
+  done.wait(lock, [&] { return closed; });
+}
+
+// On a thread of its own: connecting blocks.
+void Client::reconnect_forever() {
+  std::minstd_rand random(std::random_device{}());
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return wanted_ || !running_; });
+    int64_t pause_ms = kShortestPauseMs;
+    while (wanted_ && running_) {
+      lock.unlock();
+      auto made = connect();
+      lock.lock();
+      if (made) {
+        wanted_ = false;
+        const uint64_t epoch = ++last_epoch_;
+        log_(2, fmt::format("connected again, to {} {}", server_.name, server_.version));
+        loop_.post([this, made = std::move(*made), epoch]() mutable { adopt(std::move(made), epoch); });
+        break;
+      }
+      const int64_t jitter_ms = static_cast<int64_t>(random() % static_cast<uint64_t>(pause_ms));
+      changed_.wait_for(lock, std::chrono::milliseconds(pause_ms / 2 + jitter_ms / 2), [&] { return !running_; });
+      pause_ms = std::min(2 * pause_ms, kLongestPauseMs);
+    }
+    if (!running_) return;
+  }
+}
+
+void Client::adopt(Attached made, uint64_t epoch) {
+  connection_ = made.connection;
+  replies_ = made.replies;
+  fd_ = made.fd;
+  inbox_ = std::move(made.inbox);
+  epoch_ = epoch;
+  last_error_.clear();
+  denied_.clear();
+  loop_.attach(this, made.fd);
+}
+
+void Client::drop(const std::string& why) {
+  if (connection_ != nullptr) {
+    take_replies();
+    loop_.detach();
+    natsSubscription_Destroy(std::exchange(replies_, nullptr));
+    // Closing a connection that is up would flush it, which waits for an answer that only this thread reads.
+    if (!natsConnection_IsClosed(connection_)) {
+      shutdown(fd_, SHUT_RDWR);
+      natsConnection_ProcessReadEvent(connection_);
+    }
+    natsConnection_Destroy(std::exchange(connection_, nullptr));
+  }
+  // What is told now may ask again at once, and hears that there is no connection.
+  std::vector<uint64_t> ids;
+  for (const auto& [id, waiting] : waiting_) ids.push_back(id);
+  std::sort(ids.begin(), ids.end());
+  for (const uint64_t id : ids) finish(id, {Reply::Kind::lost, {}, why});
+}
+
+// ---- Requests
+// -------------------------------------------------------------------------------------------------------------
+
+void Client::send(const Outgoing& outgoing, Slot& slot) {
+  if (connection_ == nullptr) return slot.answered({Reply::Kind::not_sent, {}, "not connected"});
+  if (outgoing.deadline_ns <= monotonic_ns()) {
+    return slot.answered({Reply::Kind::not_sent, {}, "the deadline was over before it was sent"});
+  }
+  const uint64_t id = ++last_request_;
+  natsMsg* message = nullptr;
+  natsStatus status =
+      natsMsg_Create(&message, outgoing.subject.c_str(), reply_subject(inbox_, id).c_str(),
+                     reinterpret_cast<const char*>(outgoing.payload.data()), static_cast<int>(outgoing.payload.size()));
+  for (const auto& [name, value] : outgoing.headers) {
+    if (status == NATS_OK) status = natsMsgHeader_Set(message, name, value.c_str());
+  }
+  if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, message);
+  natsMsg_Destroy(message);
+  if (status == NATS_MAX_PAYLOAD) {
+    return slot.answered({Reply::Kind::too_large, {}, "the message is larger than the server's max_payload"});
+  }
+  if (status != NATS_OK) {
+    return slot.answered({Reply::Kind::not_sent, {}, fmt::format("not sent: {}", natsStatus_GetText(status))});
+  }
+  waiting_.emplace(id, Waiting{&slot, outgoing.deadline_ns, outgoing.subject});
+  deadlines_.emplace(outgoing.deadline_ns, id);
+}
+
+void Client::finish(uint64_t id, Reply reply) {
+  const auto found = waiting_.find(id);
+  if (found == waiting_.end()) return;  // an answer that came too late
+  Slot* slot = found->second.slot;
+  deadlines_.erase({found->second.deadline_ns, id});
+  waiting_.erase(found);
+  slot->answered(std::move(reply));
+}
+
+void Client::abandon(const std::string& prefix) {
+  std::vector<uint64_t> ids;
+  for (const auto& [id, waiting] : waiting_) {
+    if (waiting.subject.starts_with(prefix)) ids.push_back(id);
+  }
+  for (const uint64_t id : ids) finish(id, {Reply::Kind::abandoned, {}, "the stream is deleted"});
+}
+
+// The server says by an error of the connection, not of the request, that a subject is forbidden.
+void Client::look_for_denials() {
+  const char* text = nullptr;
+  if (natsConnection_GetLastError(connection_, &text) != NATS_NOT_PERMITTED || text == nullptr) return;
+  if (text == last_error_) return;
+  last_error_ = text;
+  log_(2, last_error_);
+  const auto subject = denied_subject(last_error_);
+  if (!subject) return;
+  denied_.insert(*subject);
+  std::vector<uint64_t> ids;
+  for (const auto& [id, waiting] : waiting_) {
+    if (waiting.subject == *subject) ids.push_back(id);
+  }
+  for (const uint64_t id : ids) finish(id, {Reply::Kind::denied, {}, last_error_});
+}
+
+void Client::expire(int64_t now_ns) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_ns) {
+    const uint64_t id = deadlines_.begin()->second;
+    if (denied_.contains(waiting_.at(id).subject)) {
+      finish(id, {Reply::Kind::denied, {}, last_error_});
+    } else {
+      finish(id, {Reply::Kind::overdue, {}, "the server did not answer in time"});
+    }
+  }
+}
+
+void Client::take_replies() {
+  for (;;) {
+    natsMsg* raw = nullptr;
+    if (replies_ == nullptr || natsSubscription_NextMsg(&raw, replies_, 0) != NATS_OK) return;
+    const Message message(raw);
+    const std::string_view subject = natsMsg_GetSubject(raw);
+    if (subject.size() <= inbox_.size() + 1) continue;
+    uint64_t id = 0;
+    std::from_chars(subject.data() + inbox_.size() + 1, subject.data() + subject.size(), id);
+    finish(id, {Reply::Kind::answered, message, {}});
+  }
+}
+
+void Client::readable() {
+  natsConnection_ProcessReadEvent(connection_);
+  take_replies();
+  if (connection_ != nullptr) look_for_denials();
+}
+
+int64_t Client::before_wait() {
+  expire(monotonic_ns());
+  if (connection_ != nullptr && !natsConnection_IsClosed(connection_) && natsConnection_Buffered(connection_) > 0) {
+    natsConnection_ProcessWriteEvent(connection_);
+    if (!natsConnection_IsClosed(connection_)) loop_.want_write(natsConnection_Buffered(connection_) > 0);
+  } else {
+    loop_.want_write(false);
+  }
+  if (connection_ != nullptr && natsConnection_IsClosed(connection_)) {
+    const char* text = nullptr;
+    natsConnection_GetLastError(connection_, &text);
+    const std::string why = fmt::format("the connection broke{}{}", text != nullptr && *text != '\0' ? ": " : "",
+                                        text != nullptr ? text : "");
+    log_(2, why);
+    drop(why);
+    {
+      const std::lock_guard lock(mutex_);
+      wanted_ = true;
+    }
+    changed_.notify_all();
+  }
+  return deadlines_.empty() ? kNoDeadlineNs : deadlines_.begin()->first;
+}
+
+}  // namespace sluice::jetstream

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// The connection to the servers, and requests over it.
+//
+// cnats runs on our event loop: it has no thread per connection, publishing only fills its buffer, and the loop writes.
+// Its own reconnecting is off, because what it would keep in its buffers could land late; a lost connection is given
+// up, all that was on its way is told so, and a new one is made, on a thread of its own, with growing pauses. Each
+// connection has a number, its epoch, which never falls.
+//
+// Loop thread, but for open() and close().
+#pragma once
+
+#include <nats/nats.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/status.hpp"
+#include "jetstream/event_loop.hpp"
+#include "jetstream/message.hpp"
+#include "jetstream/settings.hpp"
+
+namespace sluice::jetstream {
+
+/// What goes out. Everything it refers to stays until the reply.
+struct Outgoing {
+  std::string subject;
+  std::vector<std::pair<const char*, std::string>> headers;
+  Bytes payload;
+  int64_t deadline_ns = kNoDeadlineNs;
+};
+
+struct Reply {
+  enum class Kind : uint8_t {
+    answered,   // `message` is the answer
+    not_sent,   // no connection, or overdue before it went out: nothing happened
+    lost,       // the connection broke after it went out
+    overdue,    // no answer in time
+    denied,     // the server forbids the subject: nothing happened
+    too_large,  // above the server's max_payload: nothing happened
+    abandoned,  // what it was meant for is deleted: if it took effect, that is gone
+  };
+  Kind kind = Kind::not_sent;
+  Message message;
+  std::string why;
+
+  bool answered() const { return kind == Kind::answered; }
+};
+
+/// What an unanswered request means where it may have taken effect, and where it could only read.
+Status unanswered_write(const Reply& reply);
+Status unanswered_read(const Reply& reply);
+
+/// A server, as it presents itself before anything is agreed on.
+struct ServerInfo {
+  std::string version;  // "2.9.10", or empty when it could not be asked
+  std::string name;
+  std::string cluster;
+};
+
+class Client final : public Source {
+ public:
+  using Log = std::function<void(int32_t level, const std::string& text)>;
+
+  /// Longest pause between attempts to connect again.
+  static constexpr int64_t kLongestPauseMs = 500;
+  static constexpr int64_t kShortestPauseMs = 20;
+
+  Client(EventLoop& loop, const Settings& settings, Log log);
+  ~Client() override;
+
+  /// Connects. DENIED, INVALID or UNAVAILABLE with the native message. Lifecycle thread.
+  Status open(int64_t deadline_ns);
+  /// Ends every request as lost, and the connection. Lifecycle thread; not from the loop.
+  void close();
+
+  /// The number of the connection that is up; 0: none is.
+  uint64_t epoch() const { return connection_ != nullptr ? epoch_ : 0; }
+  /// The number that the first connection since open() has.
+  uint64_t first_epoch() const { return first_epoch_; }
+  /// Bytes of one message, headers and all; of the last connection. Any thread.
+  uint64_t max_payload() const { return max_payload_.load(); }
+  /// Of the last connection. Any thread.
+  ServerInfo server() const;
+
+  class Slot {
+   public:
+    virtual void answered(Reply reply) = 0;
+
+   protected:
+    ~Slot() = default;
+  };
+  /// Sends and has `slot` told exactly once, maybe before this returns.
+  void send(const Outgoing& outgoing, Slot& slot);
+  /// Ends the requests to subjects that begin so.
+  void abandon(const std::string& prefix);
+
+  /// `Reply reply = co_await client.request(outgoing)`; `outgoing` outlives it.
+  class Request;
+  Request request(const Outgoing& outgoing);
+  /// Several at once; the replies in their order.
+  class Requests;
+  Requests requests(const std::vector<Outgoing>& outgoing);
+
+  int64_t before_wait() override;
+  void readable() override;
+
+ private:
+  struct Waiting {
+    Slot* slot;
+    int64_t deadline_ns;
+    std::string subject;
+  };
+  struct Attached {
+    natsConnection* connection = nullptr;
+    natsSubscription* replies = nullptr;
+    int fd = -1;
+    std::string inbox;
+  };
+  struct Hooks;
+
+  Result<Attached> connect();
+  void adopt(Attached made, uint64_t epoch);
+  void drop(const std::string& why);
+  void take_replies();
+  void finish(uint64_t id, Reply reply);
+  void expire(int64_t now_ns);
+  void look_for_denials();
+  void reconnect_forever();
+
+  EventLoop& loop_;
+  const Settings& settings_;
+  const Log log_;
+
+  // The loop's thread.
+  natsConnection* connection_ = nullptr;
+  natsSubscription* replies_ = nullptr;
+  int fd_ = -1;
+  std::string inbox_;
+  uint64_t epoch_ = 0;
+  uint64_t first_epoch_ = 0;
+  uint64_t last_request_ = 0;
+  std::unordered_map<uint64_t, Waiting> waiting_;
+  std::set<std::pair<int64_t, uint64_t>> deadlines_;
+  std::string last_error_;        // of this connection
+  std::set<std::string> denied_;  // subjects that the server forbade on this connection
+
+  std::atomic<uint64_t> max_payload_{0};
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool running_ = false;           // guarded by mutex_
+  bool wanted_ = false;            // guarded by mutex_: a new connection is
+  uint64_t last_epoch_ = 0;        // guarded by mutex_
+  std::vector<std::string> urls_;  // guarded by mutex_: configured, and those that servers told of
+  ServerInfo server_;              // guarded by mutex_
+  std::thread connector_;
+};
+
+class Client::Request final : public Slot {
+ public:
+  Request(Client& client, const Outgoing& outgoing) : client_(client), outgoing_(outgoing) {}
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<> waiter) {
+    client_.send(outgoing_, *this);
+    if (done_) return false;
+    waiter_ = waiter;
+    return true;
+  }
+  Reply await_resume() { return std::move(reply_); }
+  void answered(Reply reply) override {
+    reply_ = std::move(reply);
+    done_ = true;
+    if (waiter_) waiter_.resume();
+  }
+
+ private:
+  Client& client_;
+  const Outgoing& outgoing_;
+  std::coroutine_handle<> waiter_;
+  Reply reply_;
+  bool done_ = false;
+};
+
+class Client::Requests final {
+ public:
+  Requests(Client& client, const std::vector<Outgoing>& outgoing) : client_(client), outgoing_(outgoing) {}
+  bool await_ready() const noexcept { return outgoing_.empty(); }
+  bool await_suspend(std::coroutine_handle<> waiter) {
+    slots_.resize(outgoing_.size());
+    left_ = outgoing_.size() + 1;  // one for this function, so that nothing resumes before it is over
+    for (size_t i = 0; i < outgoing_.size(); ++i) {
+      slots_[i].all = this;
+      client_.send(outgoing_[i], slots_[i]);
+    }
+    waiter_ = waiter;
+    return --left_ != 0;
+  }
+  std::vector<Reply> await_resume() {
+    std::vector<Reply> replies;
+    replies.reserve(slots_.size());
+    for (One& slot : slots_) replies.push_back(std::move(slot.reply));
+    return replies;
+  }
+
+ private:
+  struct One final : Slot {
+    Requests* all = nullptr;
+    Reply reply;
+    void answered(Reply given) override {
+      reply = std::move(given);
+      if (--all->left_ == 0) all->waiter_.resume();
+    }
+  };
+  Client& client_;
+  const std::vector<Outgoing>& outgoing_;
+  std::vector<One> slots_;
+  size_t left_ = 0;
+  std::coroutine_handle<> waiter_;
+};
+
+inline Client::Request Client::request(const Outgoing& outgoing) {
+  return Request(*this, outgoing);
+}
+inline Client::Requests Client::requests(const std::vector<Outgoing>& outgoing) {
+  return Requests(*this, outgoing);
+}
+
+}  // namespace sluice::jetstream

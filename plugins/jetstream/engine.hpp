@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the storage and its logs share: the loop, the connection, and the count of calls that are under way, so that
+// stop knows when all are answered.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "base/task.hpp"
+#include "jetstream/client.hpp"
+#include "jetstream/connect.hpp"
+#include "jetstream/event_loop.hpp"
+#include "jetstream/settings.hpp"
+#include "plugin/adapter.hpp"
+
+namespace sluice::jetstream {
+
+class Engine {
+ public:
+  Engine(plugin::Host made_host, Settings made_settings)
+      : host(std::move(made_host)),
+        settings(std::move(made_settings)),
+        client(loop, settings, [this](int32_t level, const std::string& text) { host.log(level, text); }) {}
+
+  const plugin::Host host;
+  const Settings settings;
+
+ private:
+  const Library library_;
+
+ public:
+  EventLoop loop;
+  Client client;
+
+  /// Calls are taken from now on. Lifecycle thread.
+  void begin() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+  }
+  /// ... and no longer.
+  void end() {
+    const std::lock_guard lock(mutex_);
+    open_ = false;
+  }
+  bool taking() {
+    const std::lock_guard lock(mutex_);
+    return open_;
+  }
+  /// Whether all calls that were taken are answered, waiting for it until then. Lifecycle thread.
+  bool idle_by(int64_t deadline_ns) {
+    std::unique_lock lock(mutex_);
+    const auto until = std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns));
+    return changed_.wait_until(lock, until, [this] { return under_way_ == 0; });
+  }
+  size_t under_way() {
+    const std::lock_guard lock(mutex_);
+    return under_way_;
+  }
+
+  /// Answers `call` with what the coroutine that `make` starts on the loop returns. Any thread.
+  template <class Make>
+  Status run(plugin::Call& call, Make make) {
+    if (!enter()) return Status(StatusCode::unavailable, "the storage is not started");
+    loop.post([this, pending = call.defer(), make = std::move(make)]() mutable {
+      start(make(), [this, pending = std::move(pending)](Status status) mutable {
+        pending.complete(status);
+        leave();
+      });
+    });
+    return plugin::pending();
+  }
+
+  /// Runs the coroutine on the loop without a call that it answers; stop waits for it too. Loop thread.
+  template <class Make>
+  void run_aside(Make make) {
+    {
+      const std::lock_guard lock(mutex_);
+      ++under_way_;
+    }
+    start(make(), [this] { leave(); });
+  }
+
+  /// Runs the coroutine on the loop and waits for it: every one ends by its own deadline. Lifecycle thread.
+  template <class Make>
+  Status run_and_wait(Make make) {
+    std::mutex mutex;
+    std::condition_variable done;
+    bool ended = false;
+    Status result;
+    loop.post([&] {
+      start(make(), [&](Status status) {
+        const std::lock_guard lock(mutex);
+        result = std::move(status);
+        ended = true;
+        done.notify_one();
+      });
+    });
+    std::unique_lock lock(mutex);
+    done.wait(lock, [&] { return ended; });
+    return result;
+  }
+
+ private:
+  bool enter() {
+    const std::lock_guard lock(mutex_);
+    if (!open_) return false;
+    ++under_way_;
+    return true;
+  }
+  void leave() {
+    const std::lock_guard lock(mutex_);
+    if (--under_way_ == 0) changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;     // guarded by mutex_
+  size_t under_way_ = 0;  // guarded by mutex_
+};
+
+}  // namespace sluice::jetstream

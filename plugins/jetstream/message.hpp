@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// A message of cnats with an owner. Reading headers parses them in place once: one thread at a time until then.
+#pragma once
+
+#include <nats/nats.h>
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "base/bytes.hpp"
+#include "jetstream/entry.hpp"
+
+namespace sluice::jetstream {
+
+class Message {
+ public:
+  Message() = default;
+  explicit Message(natsMsg* message) : message_(message, &natsMsg_Destroy) {}
+
+  explicit operator bool() const { return message_ != nullptr; }
+  Bytes payload() const {
+    return {reinterpret_cast<const uint8_t*>(natsMsg_GetData(message_.get())),
+            static_cast<size_t>(natsMsg_GetDataLength(message_.get()))};
+  }
+  /// Empty when absent.
+  std::string_view header(const char* name) const {
+    const char* value = nullptr;
+    return natsMsgHeader_Get(message_.get(), name, &value) == NATS_OK && value != nullptr ? value : std::string_view();
+  }
+  /// Nobody listens on the subject that was published to: nothing was stored anywhere.
+  bool no_responders() const { return natsMsg_IsNoResponders(message_.get()); }
+  /// What keeps the payload alive.
+  std::shared_ptr<const void> owner() const { return message_; }
+
+ private:
+  std::shared_ptr<natsMsg> message_;
+};
+
+}  // namespace sluice::jetstream

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The storage as the host sees it, and its handles on logs. Calls are handed to the loop; see log.hpp for what happens
+// there.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "jetstream/engine.hpp"
+#include "jetstream/log.hpp"
+#include "plugin/adapter.hpp"
+
+namespace sluice::jetstream {
+
+/// The oldest server that answers direct reads.
+constexpr int kLowestMajor = 2;
+constexpr int kLowestMinor = 9;
+
+class Storage final : public plugin::StorageAdapter {
+ public:
+  Storage(plugin::Host host, Settings settings);
+  ~Storage() override;
+
+  Status start(int64_t deadline_ns, plugin::Condition& condition) override;
+  Status stop(int64_t deadline_ns) override;
+  Status health(int64_t deadline_ns, plugin::Condition& condition) override;
+  Status bind(int64_t deadline_ns, bool replace, Uuid& cluster_id) override;
+  Status create_log(plugin::Call& call, const sluice_log_descriptor& descriptor) override;
+  Status delete_log(plugin::Call& call, const sluice_log_descriptor& descriptor) override;
+  Status list_logs(plugin::Call& call, sluice_log_list& list) override;
+  Result<std::unique_ptr<plugin::LogAdapter>> open(const sluice_log_descriptor& descriptor) override;
+
+ private:
+  struct Listed {
+    Uuid id;
+    std::string topic;
+    int32_t partition;
+  };
+  /// All handles and calls of one log share it.
+  std::shared_ptr<Log> log(const Uuid& id);
+  Task<Result<nlohmann::json>> ask(std::string what, std::string body, int64_t deadline_ns);
+  Task<Status> inspect(int64_t deadline_ns, plugin::Condition& condition);
+  Task<Status> bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadline_ns);
+  Task<Result<std::vector<Listed>>> listed(int64_t deadline_ns);
+  Task<Status> list_on_loop(sluice_log_list& list, int64_t deadline_ns);
+  void describe(const StreamInfo& root, plugin::Condition& condition) const;
+
+  const std::unique_ptr<Engine> engine_;
+  std::mutex mutex_;
+  std::unordered_map<Uuid, std::weak_ptr<Log>> logs_;  // guarded by mutex_
+  size_t prune_at_ = 64;                               // guarded by mutex_
+};
+
+class Handle final : public plugin::LogAdapter {
+ public:
+  Handle(Engine& engine, std::shared_ptr<Log> log, bool several_writers)
+      : engine_(engine), log_(std::move(log)), several_writers_(several_writers) {}
+  ~Handle() override;
+
+  Status append(plugin::Call& call, const sluice_append& request, sluice_append_result& result) override;
+  Status read(plugin::Call& call, const sluice_read& request, sluice_read_result& result) override;
+  Status bounds(plugin::Call& call, sluice_bounds& result) override;
+  Status locate(plugin::Call& call, int64_t timestamp, sluice_locate_result& result) override;
+  Status trim(plugin::Call& call, uint64_t token, int64_t offset) override;
+  Status fence(plugin::Call& call, uint64_t token, sluice_fence_result& result) override;
+  Status save(plugin::Call& call, const sluice_save& request) override;
+  Status load(plugin::Call& call, const sluice_load& request, sluice_load_result& result) override;
+  Status watch(plugin::Call& call, int64_t offset) override;
+
+ private:
+  Engine& engine_;
+  const std::shared_ptr<Log> log_;
+  const bool several_writers_;
+};
+
+}  // namespace sluice::jetstream
