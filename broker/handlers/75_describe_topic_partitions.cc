@@ -40,7 +40,7 @@ Task<Response> answer(RequestContext context, Request request) {
   int32_t left = std::clamp(request.response_partition_limit, 1, kMaxPartitionsPerPage);
   for (const auto& name : names) {
     if (left == 0) {
-      response.next_cursor.emplace();
+      response.next_cursor = Response::NextCursor{};
       response.next_cursor->topic_name = name;
       break;
     }
@@ -68,7 +68,7 @@ Task<Response> answer(RequestContext context, Request request) {
     }
     first_partition = 0;
     if (i < topic->ready_partitions) {
-      response.next_cursor.emplace();
+      response.next_cursor = Response::NextCursor{};
       response.next_cursor->topic_name = name;
       response.next_cursor->partition_index = i;
       break;

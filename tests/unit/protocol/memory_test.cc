@@ -17,15 +17,16 @@ namespace {
 thread_local size_t allocated_bytes = 0;
 }
 
-void* operator new(size_t size) {
+// Not inlined: the compiler, seeing malloc on one side alone, would take these for a mismatch.
+[[gnu::noinline]] void* operator new(size_t size) {
   allocated_bytes += size;
   if (void* memory = std::malloc(size)) return memory;
   std::abort();
 }
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
   std::free(memory);
 }
-void operator delete(void* memory, size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept {
   std::free(memory);
 }
 
