@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// Appends: who may, what is sent, and what the replies mean.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/task.hpp"
+#include "redis/classify.hpp"
+#include "redis/log.hpp"
+
+namespace sluice::redis {
+namespace {
+
+using plugin::set;
+
+constexpr int kMaxLooks = 4;
+
+void tell(sluice_append_result& result, int64_t end, uint64_t token) {
+  set(result, &sluice_append_result::end, end);
+  set(result, &sluice_append_result::token, token);
+}
+
+// What a unit must say when the server forgot how: it may be there or not.
+Status unknown(std::string text) {
+  return Status(StatusCode::unknown, std::move(text));
+}
+
+Task<void> note_later(std::shared_ptr<Engine> engine, uint16_t slot, Command command) {
+  const int64_t deadline_ns = now_ns() + engine->common.settings.silence_ms * kNsPerMs;
+  const Answer answer = co_await engine->servers.call(slot, Lane::write, command, deadline_ns);
+  static_cast<void>(answer);  // a stretch that is not noted is looked through
+}
+
+}  // namespace
+
+Task<Status> Log::append(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
+  if (request.bytes > engine_->largest_unit) {
+    co_return Status(StatusCode::too_large,
+                     fmt::format("a unit of {} bytes; {} are taken at most", request.bytes, engine_->largest_unit));
+  }
+  co_await gate_.enter();
+  Status status;
+  if (several()) {
+    status = co_await append_exactly(request, result, deadline_ns);
+  } else {
+    status = co_await append_alone(request, result, deadline_ns);
+  }
+  gate_.leave();
+  co_return status;
+}
+
+Task<Status> Log::append_alone(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
+  Status status = co_await admit(request, result, deadline_ns);
+  if (!status.ok()) co_return status;
+  co_return co_await send_unit(request, result, deadline_ns);
+}
+
+/// OK if the unit may go out: then nothing is waited for until it does.
+Task<Status> Log::admit(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
+  for (int i = 0; i < kMaxLooks; ++i) {
+    Link* link = engine_->servers.link(keys_.slot, Lane::write);
+    if (link == nullptr || !link->up()) {
+      co_return link != nullptr ? link->why() : Status(StatusCode::unavailable, "the storage is stopped");
+    }
+    const uint64_t generation = link->generation();
+    if (must_be_fenced(generation)) {
+      co_return Status(StatusCode::unavailable, "the connection is a new one: the log must be fenced first");
+    }
+    const bool as_known = known_ && request.token == known_->token && request.at == known_->end;
+    if (as_known && (is_writer() || i > 0)) {
+      writes_on_ = generation;
+      co_return Status();
+    }
+    Status status = co_await look(deadline_ns);
+    if (!status.ok()) co_return status;
+    if (request.token != known_->token || request.at != known_->end) {
+      tell(result, known_->end, known_->token);
+      if (request.token != known_->token) {
+        co_return Status(StatusCode::fenced, fmt::format("the token in force is {}", token_text(known_->token)));
+      }
+      co_return Status(StatusCode::conflict, fmt::format("the log ends at {}", known_->end));
+    }
+  }
+  co_return Status(StatusCode::unavailable, "the log is fenced again and again");
+}
+
+Task<Status> Log::send_unit(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
+  const std::string stream = keys_.stream(request.token);
+  const bool several_batches = request.batch_count > 1;
+  Command command;
+  if (several_batches) command.begin(1).add("MULTI");
+  int64_t end = request.at;
+  for (uint32_t i = 0; i < request.batch_count; ++i) {
+    add_batch(command, stream, request.batches[i], end);
+    end = request.batches[i].last_offset + 1;
+  }
+  if (several_batches) command.begin(1).add("EXEC");
+
+  const Answer answer = co_await call(Lane::write, command, deadline_ns, Follow::no);
+  Status status = answered(answer, true);
+  if (status.code() == StatusCode::unknown) doubt_ = true;
+  if (!status.ok()) co_return status;
+  const Landing landing = landing_of(answer, request.batch_count, 0, 0);
+  if (landing.applied < request.batch_count) {
+    status = co_await explain(request, result, landing, deadline_ns);
+    co_return status;
+  }
+  landed(request);
+  if (known_ && known_->token == request.token) {
+    known_->end = std::max(known_->end, end);
+    owns_ = true;
+    note(request);
+  }
+  tell(result, end, request.token);
+  co_return Status();
+}
+
+/// The replies to `before` commands, the XADDs and `behind` commands in MULTI and EXEC; or to one XADD alone.
+Log::Landing Log::landing_of(const Answer& answer, size_t batches, size_t before, size_t behind) {
+  Landing landing;
+  const auto count = [&](ReplyView reply) {
+    if (reply.is_error()) {
+      landing.id_refused = is_id_refused(reply.text());
+      if (!landing.refusal) landing.refusal = status_of(reply.text());
+    } else if (reply.is_nil()) {
+      ++landing.absent;
+    } else {
+      ++landing.applied;
+    }
+  };
+  if (batches == 1 && before + behind == 0) {
+    count(answer[0]);
+    return landing;
+  }
+  const ReplyView exec = answer[answer.replies.size() - 1];
+  if (!exec.is_array()) {
+    // EXECABORT only says that something was refused before: what and why was said there.
+    for (size_t i = 0; i + 1 < answer.replies.size() && !landing.refusal; ++i) {
+      if (answer[i].is_error()) landing.refusal = status_of(answer[i].text());
+    }
+    if (!landing.refusal) landing.refusal = status_of(exec.is_error() ? exec.text() : "EXEC without an answer");
+    return landing;
+  }
+  for (size_t i = 0; i < batches; ++i) count(exec[before + i]);
+  return landing;
+}
+
+/// What is said of a unit that has not landed as a whole.
+Task<Status> Log::explain(const sluice_append& request, sluice_append_result& result, const Landing& landing,
+                          int64_t deadline_ns) {
+  if (landing.applied > 0) {
+    doubt_ = true;
+    co_return unknown(fmt::format("{} of {} batches were taken: somebody else writes to {}", landing.applied,
+                                  request.batch_count, keys_.base));
+  }
+  if (landing.absent == 0 && !landing.id_refused) {
+    // Moved elsewhere: the log must be fenced there before it goes on.
+    if (landing.refusal->code() == StatusCode::unavailable) doubt_ = true;
+    co_return *landing.refusal;
+  }
+  // No stream of this name, or one with a later end: the answer says which token and end there are.
+  owns_ = false;
+  Status status = co_await look(deadline_ns);
+  if (status.code() == StatusCode::not_found || status.code() == StatusCode::corrupt) co_return status;
+  if (!status.ok()) co_return Status(StatusCode::unavailable, status.text());
+  tell(result, known_->end, known_->token);
+  if (known_->token != request.token) {
+    co_return Status(StatusCode::fenced, fmt::format("the token in force is {}", token_text(known_->token)));
+  }
+  doubt_ = true;
+  if (known_->end != request.at) {
+    co_return Status(StatusCode::conflict, fmt::format("the log ends at {}: somebody else wrote to it", known_->end));
+  }
+  co_return Status(StatusCode::unavailable, "the stream was not there, and is again");
+}
+
+/// Several processes append with the same token: a transaction opens the stream to XADD only if it ends at `at`.
+Task<Status> Log::append_exactly(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
+  if (request.token != 0) co_return Status(StatusCode::invalid, "several write this log, all with the token 0");
+  const std::string stream = keys_.stream(0);
+  const std::string open = keys_.open();
+  const std::string& name = engine_->common.scripts[static_cast<size_t>(Script::door)];
+  Command command;
+  command.begin(1).add("MULTI");
+  command.begin(8).add("EVALSHA").add(name).add("3").add(keys_.base).add(stream).add(open);
+  command.add("open").add(last_id_at(request.at));
+  int64_t end = request.at;
+  for (uint32_t i = 0; i < request.batch_count; ++i) {
+    add_batch(command, open, request.batches[i], end);
+    end = request.batches[i].last_offset + 1;
+  }
+  command.begin(7).add("EVALSHA").add(name).add("3").add(keys_.base).add(stream).add(open).add("shut");
+  command.begin(1).add("EXEC");
+
+  const Answer answer = co_await call(Lane::write, command, deadline_ns);
+  const Status status = answered(answer, true);
+  if (!status.ok()) co_return status;
+  const ReplyView exec = answer[answer.replies.size() - 1];
+  const Landing landing = landing_of(answer, request.batch_count, 1, 1);
+  if (!exec.is_array()) co_return *landing.refusal;
+  const Status opened = said(exec[0]);
+  if (!opened.ok()) co_return opened;
+  if (exec[0][0].text() == "SHUT") {
+    const auto id = parse_entry_id(exec[0][1].text());
+    const auto found = id ? end_at(*id) : std::nullopt;
+    if (!found) {
+      co_return Status(
+          StatusCode::corrupt,
+          fmt::format("the last entry of {} has the id {}: somebody else writes there", stream, exec[0][1].text()));
+    }
+    tell(result, *found, 0);
+    co_return Status(StatusCode::conflict, fmt::format("the log ends at {}", *found));
+  }
+  if (landing.applied == request.batch_count) {
+    landed(request);
+    tell(result, end, 0);
+    co_return Status();
+  }
+  if (landing.applied > 0) co_return unknown("the unit was taken in part");
+  co_return landing.refusal ? *landing.refusal : gone();
+}
+
+/// Keeps in mind how large entries are.
+void Log::landed(const sluice_append& request) {
+  uint64_t largest = 0;
+  for (uint32_t i = 0; i < request.batch_count; ++i) largest = std::max(largest, request.batches[i].size);
+  saw(request.bytes, request.batch_count, largest);
+}
+
+/// Now and then the greatest timestamp of what was appended since the last time goes into the sorted set.
+void Log::note(const sluice_append& request) {
+  // Somebody else may have appended, or a unit that was thought lost is there: of that nothing is known.
+  if (noting_.batches == 0 || noting_.end != request.at) noting_ = Noting{.first = request.at};
+  noting_.end = request.batches[request.batch_count - 1].last_offset + 1;
+  noting_.bytes += request.bytes;
+  noting_.batches += request.batch_count;
+  for (uint32_t i = 0; i < request.batch_count; ++i) {
+    noting_.newest = std::max(noting_.newest, request.batches[i].max_timestamp);
+  }
+  if (noting_.bytes < kStretchBytes && noting_.batches < kStretchBatches) return;
+  const Stretch stretch{noting_.first, noting_.end - 1, noting_.newest};
+  Command command = script(Script::note, {keys_.base, keys_.times()}, 2);
+  command.add(token_text(request.token)).add(stretch.text());
+  noting_ = {};
+  start(note_later(engine_, keys_.slot, std::move(command)));
+}
+
+}  // namespace sluice::redis

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads, and the search for a timestamp. XRANGE counts entries and not bytes, so how many are asked for follows from
+// how large they have been lately.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "redis/classify.hpp"
+#include "redis/log.hpp"
+
+namespace sluice::redis {
+namespace {
+
+using plugin::set;
+
+constexpr int kMaxRetries = 4;         // of a read, while the log is fenced or trimmed
+constexpr int kMaxRanges = 16;         // XRANGEs of one read
+constexpr size_t kMaxStretches = 512;  // asked for at once
+/// Smaller entries are copied together: a slice each would cost more.
+constexpr uint64_t kLentBytes = 8192;
+
+// Gathers what a read lends: entries as they lie in replies, or copies of them.
+class Gathered {
+ public:
+  explicit Gathered(uint64_t max_bytes) : max_bytes_(max_bytes) {}
+
+  bool fits(uint64_t size) const { return bytes_ == 0 || (size <= max_bytes_ && bytes_ <= max_bytes_ - size); }
+  bool enough() const { return bytes_ > 0 && (bytes_ >= max_bytes_ / 2 || bytes_ >= kMaxReadBytes); }
+  bool empty() const { return bytes_ == 0; }
+  uint64_t bytes() const { return bytes_; }
+
+  void add(Bytes batch) {
+    bytes_ += batch.size();
+    taken_.push_back(batch);
+  }
+
+  /// The reply that what was added since the last time lies in.
+  void keep(Reply reply) {
+    if (taken_.empty()) return;
+    if (taken_bytes() / taken_.size() < kLentBytes) {
+      auto copy = std::make_shared<Buffer>();
+      copy->reserve(taken_bytes());
+      for (const Bytes batch : taken_) copy->append(batch);
+      lease_->add_memory(copy->view(), copy);
+      lease_->add_pinned(copy->capacity());
+    } else {
+      const std::shared_ptr<redisReply> owner(std::move(reply));
+      uint64_t pinned = 0;
+      for (size_t i = 0; i < owner->elements; ++i) pinned += ReplyView(owner.get())[i][1][3].text().size();
+      for (const Bytes batch : taken_) lease_->add_memory(batch, owner);
+      lease_->add_pinned(pinned);
+    }
+    taken_.clear();
+  }
+
+  std::unique_ptr<plugin::Lease> lease() { return std::move(lease_); }
+
+ private:
+  uint64_t taken_bytes() const {
+    uint64_t sum = 0;
+    for (const Bytes batch : taken_) sum += batch.size();
+    return sum;
+  }
+
+  const uint64_t max_bytes_;
+  uint64_t bytes_ = 0;
+  std::vector<Bytes> taken_;
+  std::unique_ptr<plugin::Lease> lease_ = std::make_unique<plugin::Lease>();
+};
+
+// Behind an entry, whoever wrote it.
+int64_t behind(const EntryId& id) {
+  return id.high >= static_cast<uint64_t>(INT64_MAX) ? INT64_MAX : static_cast<int64_t>(id.high) + 1;
+}
+
+}  // namespace
+
+/// How many entries should be asked for to get `bytes`.
+int64_t Log::entries_for(uint64_t bytes) const {
+  const uint64_t wanted = bytes / std::max<uint64_t>(usual_bytes_, 1) + 1;
+  const uint64_t safe = std::max<uint64_t>(kMaxReadBytes / std::max<uint64_t>(largest_bytes_, 1), 1);
+  return static_cast<int64_t>(std::min({wanted, safe, static_cast<uint64_t>(kMaxReadEntries)}));
+}
+
+void Log::saw(uint64_t bytes, size_t entries, uint64_t largest) {
+  if (entries == 0) return;
+  usual_bytes_ = std::max<uint64_t>((usual_bytes_ + bytes / entries) / 2, 1);
+  largest_bytes_ = std::max(largest, largest_bytes_ / 2);
+}
+
+/// Entries from the batch that holds `from`, wholly below `limit`.
+Task<Result<Reply>> Log::range(uint64_t token, int64_t from, int64_t limit, int64_t count, int64_t deadline_ns) {
+  Command command;
+  command.begin(6).add("XRANGE").add(keys_.stream(token)).add(from);
+  command.add(limit == INT64_MAX ? std::string("+") : entry_id(limit - 1)).add("COUNT").add(count);
+  Answer answer = co_await call(Lane::read, command, deadline_ns);
+  if (!answer.replied()) co_return fail(answer.why);
+  if (answer[0].is_error()) co_return fail(status_of(answer[0].text()));
+  Reply reply = std::move(answer.replies[0]);
+  uint64_t bytes = 0;
+  uint64_t largest = 0;
+  const ReplyView entries(reply);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const uint64_t size = entries[i][1][3].text().size();
+    bytes += size;
+    largest = std::max(largest, size);
+  }
+  saw(bytes, entries.size(), largest);
+  co_return reply;
+}
+
+Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, int64_t deadline_ns) {
+  bool known_now = false;  // what is known was asked for in this call
+  for (int retry = 0; retry < kMaxRetries; ++retry) {
+    if (!is_writer() && !known_now) {
+      const Status status = co_await look(deadline_ns);
+      if (!status.ok()) co_return status;
+      known_now = true;
+    }
+    const bool inside = request.offset >= known_->start && request.offset < known_->end;
+    if ((!inside || request.limit <= request.offset) && !known_now) {
+      const Result<bool> same = co_await confirm(deadline_ns);
+      if (!same) co_return same.error();
+      known_now = *same;
+      continue;
+    }
+    const int64_t start = std::min(known_->start, known_->end);
+    const uint64_t token = known_->token;
+    set(result, &sluice_read_result::start, start);
+    set(result, &sluice_read_result::end, known_->end);
+    set(result, &sluice_read_result::next, request.offset);
+    if (request.offset < start || request.offset > known_->end) {
+      co_return Status(StatusCode::out_of_range, fmt::format("the log goes from {} to {}", start, known_->end));
+    }
+    if (request.offset == known_->end || request.limit <= request.offset) co_return Status();
+
+    Gathered gathered(request.max_bytes);
+    int64_t next = request.offset;
+    Status damage;
+    bool over = false;
+    for (int ranges = 0; ranges < kMaxRanges && !over && !gathered.enough(); ++ranges) {
+      const uint64_t wanted = std::min(request.max_bytes, kMaxReadBytes) - gathered.bytes();  // not enough() yet
+      const int64_t count = entries_for(wanted);
+      Result<Reply> reply = co_await range(token, next, request.limit, count, deadline_ns);
+      if (!reply && gathered.empty()) co_return reply.error();
+      if (!reply) break;
+      const ReplyView entries(*reply);
+      over = entries.size() < static_cast<size_t>(count);
+      for (size_t i = 0; i < entries.size(); ++i) {
+        const auto batch = parse_batch(entries[i]);
+        const auto id = entry_id_of(entries[i]);
+        if (!batch || batch->previous_end > next) {
+          over = true;
+          if (!gathered.empty()) break;
+          const int64_t to = batch ? batch->previous_end : id ? behind(*id) : next;
+          damage = Status(StatusCode::corrupt,
+                          batch ? fmt::format("{}: batches from {} to {} were removed", keys_.base, next, to)
+                                : fmt::format("{}: the entry {} is not one of ours", keys_.base, entries[i][0].text()));
+          next = to;
+          break;
+        }
+        if (!gathered.fits(batch->bytes.size())) {
+          over = true;
+          break;
+        }
+        gathered.add(batch->bytes);
+        next = batch->last + 1;
+      }
+      gathered.keep(std::move(*reply));
+    }
+    if (gathered.empty()) {
+      // Nothing there, or a hole: unless the log was fenced or trimmed meanwhile, that is so.
+      const Result<bool> same = co_await confirm(deadline_ns);
+      if (!same) co_return same.error();
+      if (!*same || known_->token != token || known_->start > request.offset) {
+        known_now = false;
+        continue;
+      }
+      if (!damage.ok()) {
+        set(result, &sluice_read_result::next, next);
+        co_return damage;
+      }
+      if (request.limit >= known_->end && request.offset < known_->end) {
+        set(result, &sluice_read_result::next, known_->end);
+        co_return Status(StatusCode::corrupt,
+                         fmt::format("{}: batches from {} to {} were removed", keys_.base, next, known_->end));
+      }
+      co_return Status();
+    }
+    set(result, &sluice_read_result::next, next);
+    set(result, &sluice_read_result::end, std::max(next, known_ ? known_->end : next));
+    plugin::Lease::lend(gathered.lease(), result);
+    co_return Status();
+  }
+  co_return Status(StatusCode::unavailable, "the log is fenced again and again");
+}
+
+/// The first batch in [from, to) whose greatest timestamp is at or above `timestamp`.
+Task<Result<Log::Found>> Log::scan(uint64_t token, int64_t from, int64_t to, int64_t timestamp, int64_t deadline_ns) {
+  while (from < to) {
+    const int64_t count = entries_for(kStretchBytes);
+    const Result<Reply> reply = co_await range(token, from, to, count, deadline_ns);
+    if (!reply) co_return fail(reply.error());
+    const ReplyView entries(*reply);
+    for (size_t i = 0; i < entries.size(); ++i) {
+      const auto batch = parse_batch(entries[i]);
+      const auto id = entry_id_of(entries[i]);
+      if (batch && batch->newest >= timestamp) co_return Found{true, batch->base};
+      if (id) from = behind(*id);
+    }
+    if (entries.size() < static_cast<size_t>(count)) break;
+  }
+  co_return Found{};
+}
+
+Task<Status> Log::locate(int64_t timestamp, sluice_locate_result& result, int64_t deadline_ns) {
+  bool same_token = false;
+  if (is_writer()) {
+    const Result<bool> same = co_await confirm(deadline_ns);
+    if (!same) co_return same.error();
+    same_token = *same;
+  }
+  if (!same_token) {
+    const Status status = co_await look(deadline_ns);
+    if (!status.ok()) co_return status;
+  }
+  const uint64_t token = known_->token;
+  const int64_t end = known_->end;
+  int64_t at = std::min(known_->start, end);
+  Found found;
+  // Stretches in order, and what lies between them. Without the sorted set, or with part of it, more is looked through.
+  for (bool more = true; more && !found.found;) {
+    Command command;
+    command.begin(7).add("ZRANGEBYLEX").add(keys_.times()).add(fmt::format("[{:016x}", at)).add("+");
+    command.add("LIMIT").add("0").add(static_cast<int64_t>(kMaxStretches));
+    const Answer answer = co_await call(Lane::read, command, deadline_ns);
+    if (!answer.replied()) co_return answer.why;
+    if (answer[0].is_error()) co_return status_of(answer[0].text());
+    const int64_t before = at;
+    for (size_t i = 0; i < answer[0].size() && !found.found; ++i) {
+      const auto stretch = Stretch::parse(answer[0][i].text());
+      if (!stretch || stretch->last < at || stretch->last >= end) continue;
+      const int64_t to = stretch->newest >= timestamp ? stretch->last + 1 : stretch->first;
+      const Result<Found> scanned = co_await scan(token, at, to, timestamp, deadline_ns);
+      if (!scanned) co_return scanned.error();
+      found = *scanned;
+      at = stretch->last + 1;
+    }
+    more = answer[0].size() == kMaxStretches && at > before;
+  }
+  if (!found.found) {
+    const Result<Found> scanned = co_await scan(token, at, end, timestamp, deadline_ns);
+    if (!scanned) co_return scanned.error();
+    found = *scanned;
+  }
+  set(result, &sluice_locate_result::offset, found.found ? found.offset : end);
+  set(result, &sluice_locate_result::end, end);
+  co_return Status();
+}
+
+}  // namespace sluice::redis

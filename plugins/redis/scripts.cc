@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "redis/scripts.hpp"
+
+#include <string_view>
+
+namespace sluice::redis {
+namespace {
+
+// The last generated id of a stream without a look at its entries, which XINFO STREAM would copy: a group that nobody
+// reads from is set to it, and asked where it is. Both are allowed when memory is spent.
+constexpr std::string_view kLastId = R"(
+local function last_id(stream)
+  if redis.pcall('XGROUP', 'SETID', stream, 'end', '$').err then redis.call('XGROUP', 'CREATE', stream, 'end', '$') end
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local fields = {}
+    for i = 1, #group, 2 do fields[group[i]] = group[i + 1] end
+    if fields['name'] == 'end' then return fields['last-delivered-id'] end
+  end
+end
+)";
+
+// Numbers as texts of 19 digits: a Lua number loses what is above 2^53.
+constexpr std::string_view kPadded = R"(
+local function padded(digits) return string.rep('0', 19 - #digits) .. digits end
+)";
+
+constexpr std::string_view kCreate = R"(
+local fields = {}
+for i = 2, #ARGV, 2 do fields[#fields + 1] = ARGV[i] end
+local there = redis.call('HMGET', KEYS[1], unpack(fields))
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  for i, name in ipairs(fields) do
+    local wanted = ARGV[2 * i + 1]
+    if name == 'partitions' then
+      if tonumber(wanted) > tonumber(there[i]) then redis.call('HSET', KEYS[1], name, wanted) end
+    elseif there[i] ~= wanted then
+      return {'EXISTS', name}
+    end
+  end
+  return {'OK'}
+end
+redis.call('XGROUP', 'CREATE', KEYS[2], 'end', '$', 'MKSTREAM')
+if ARGV[1] ~= '0-0' then redis.call('XSETID', KEYS[2], ARGV[1]) end
+local set = {}
+for i = 2, #ARGV do set[#set + 1] = ARGV[i] end
+redis.call('HSET', KEYS[1], 'token', '0000000000000000', 'start', string.match(ARGV[3], '%d+'), unpack(set))
+return {'OK'}
+)";
+
+constexpr std::string_view kRemove = R"(
+local token = redis.call('HGET', KEYS[1], 'token')
+if token then redis.call('UNLINK', KEYS[1] .. ':' .. token) end
+redis.call('UNLINK', KEYS[1], KEYS[1] .. ':values', KEYS[1] .. ':times')
+return {'OK'}
+)";
+
+constexpr std::string_view kFence = R"(
+local there = redis.call('HMGET', KEYS[1], 'token', 'start')
+local token = there[1]
+if not token then return {'NOT_FOUND'} end
+if ARGV[1] < token then return {'FENCED', token} end
+local stream = KEYS[1] .. ':' .. token
+if redis.call('EXISTS', stream) == 0 then return {'GONE'} end
+local raised = ARGV[1] > token
+if raised then
+  redis.call('RENAME', stream, KEYS[2])
+  redis.call('HSET', KEYS[1], 'token', ARGV[1])
+end
+return {'OK', ARGV[1], there[2], last_id(KEYS[2]), raised and 'raised' or 'repeated'}
+)";
+
+constexpr std::string_view kTrim = R"(
+local there = redis.call('HMGET', KEYS[1], 'token', 'start')
+if not there[1] then return {'NOT_FOUND'} end
+if ARGV[1] ~= there[1] then return {'FENCED', there[1]} end
+if ARGV[2] <= padded(there[2]) then return {'OK', there[2]} end
+local stream = KEYS[1] .. ':' .. there[1]
+if redis.call('EXISTS', stream) == 0 then return {'GONE'} end
+local last = last_id(stream)
+if last == '0-0' or ARGV[3] > padded(string.match(last, '%d+')) then return {'PAST', last} end
+local start = string.gsub(ARGV[2], '^0+(%d)', '%1')
+redis.call('HSET', KEYS[1], 'start', start)
+return {'OK', start}
+)";
+
+constexpr std::string_view kSave = R"(
+local there = redis.call('HMGET', KEYS[1], 'token', 'saved')
+if not there[1] then return {'NOT_FOUND'} end
+if ARGV[1] ~= there[1] then return {'FENCED', there[1]} end
+local saved = ARGV[1] .. ':' .. ARGV[2]
+if there[2] and there[2] >= saved then return {'OLD'} end
+if ARGV[4] == '' then
+  redis.call('HDEL', KEYS[2], ARGV[3])
+else
+  redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+end
+redis.call('HSET', KEYS[1], 'saved', saved)
+return {'OK'}
+)";
+
+constexpr std::string_view kNote = R"(
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'FENCED'} end
+redis.call('ZADD', KEYS[2], 0, ARGV[2])
+return {'OK'}
+)";
+
+// Between "open" and "shut" the stream lies where XADD NOMKSTREAM finds it only if the log ended where it should.
+constexpr std::string_view kDoor = R"(
+if ARGV[1] == 'open' then
+  if redis.call('EXISTS', KEYS[1]) == 0 then return {'NOT_FOUND'} end
+  if redis.call('EXISTS', KEYS[2]) == 0 then return {'GONE'} end
+  local last = last_id(KEYS[2])
+  if last ~= ARGV[2] then return {'SHUT', last} end
+  redis.call('RENAME', KEYS[2], KEYS[3])
+  return {'OK', last}
+end
+if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('RENAME', KEYS[3], KEYS[2]) end
+return {'OK'}
+)";
+
+}  // namespace
+
+std::string script_text(Script script) {
+  const auto with = [](auto... parts) { return (std::string() + ... + std::string(parts)); };
+  switch (script) {
+    case Script::create:
+      return with(kCreate);
+    case Script::remove:
+      return with(kRemove);
+    case Script::fence:
+      return with(kLastId, kFence);
+    case Script::trim:
+      return with(kLastId, kPadded, kTrim);
+    case Script::save:
+      return with(kSave);
+    case Script::note:
+      return with(kNote);
+    case Script::door:
+      return with(kLastId, kDoor);
+  }
+  return {};
+}
+
+}  // namespace sluice::redis

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scripts: where something has to be decided beside the log's hash, and never with a batch as an argument. Each
+// takes the hash's key as its first; other keys of the log begin with it.
+//
+// Answers are arrays of texts whose first says what happened: OK, NOT_FOUND, FENCED (token), EXISTS, GONE (the hash is
+// there and its stream is not), PAST and SHUT (the last generated id).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+
+namespace sluice::redis {
+
+enum class Script : size_t {
+  create,  // KEYS hash, stream of token 0; ARGV last id, then names and values of fields: OK, EXISTS
+  remove,  // KEYS hash: OK
+  fence,   // KEYS hash, stream of the token; ARGV token: OK token start last_id raised|repeated, FENCED token, ...
+  trim,    // KEYS hash; ARGV token, offset, offset - 1, padded to 19 digits: OK start, PAST last_id, FENCED token, ...
+  save,  // KEYS hash, values; ARGV token, stamp, name, value or "": OK, FENCED token, NOT_FOUND, OLD (a later one came)
+  note,  // KEYS hash, times; ARGV token, member: OK, else nothing was done
+  door,  // KEYS hash, stream, open; ARGV "open", last id | "shut": OK last_id, SHUT last_id, NOT_FOUND, GONE
+};
+inline constexpr size_t kScripts = 7;
+
+std::string script_text(Script script);
+
+/// The names that the server gave them; the same on every server.
+using ScriptNames = std::array<std::string, kScripts>;
+
+}  // namespace sluice::redis
