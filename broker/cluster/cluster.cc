@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace sluice::cluster {
 namespace {
@@ -345,8 +346,18 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
     if (Status setting = check_topic_setting(name, value); !setting.ok())
       co_return refuse(ErrorCode::kInvalidConfig, setting.text());
   }
-  const std::string& storage_name = wanted.internal ? storages_.internal_storage() : storages_.route(wanted.name);
+  const auto named = wanted.configs.find(kStorageSetting);
+  const bool is_named = named != wanted.configs.end();
+  const std::string& storage_name = wanted.internal ? storages_.internal_storage()
+                                    : is_named      ? named->second
+                                                    : storages_.route(wanted.name);
   auto storage = storages_.find(storage_name);
+  if (!storage && is_named) {
+    std::vector<std::string> known;
+    for (const auto& each : storages_.all()) known.push_back(each->name());
+    co_return refuse(ErrorCode::kInvalidConfig, fmt::format("Invalid value {} for configuration {}: There is no such storage; there are: {}",
+                                                            storage_name, kStorageSetting, fmt::join(known, ", ")));
+  }
   if (!storage) {
     co_return refuse(
         ErrorCode::kKafkaStorageError,
@@ -354,6 +365,15 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   }
   if (!storage->started()) {
     co_return refuse(ErrorCode::kRequestTimedOut, fmt::format("Storage \"{}\" is not available.", storage_name));
+  }
+  const uint64_t largest_unit = storage->condition().largest_unit;
+  if (const auto largest = wanted.configs.find("max.message.bytes"); largest != wanted.configs.end() && largest_unit != 0) {
+    // Checked above to be a number.
+    if (std::strtoull(largest->second.c_str(), nullptr, 10) > largest_unit) {
+      co_return refuse(ErrorCode::kInvalidConfig,
+                       fmt::format("Invalid value {} for configuration max.message.bytes: Storage \"{}\" takes at most {} bytes at once",
+                                   largest->second, storage_name, largest_unit));
+    }
   }
   TopicInfo topic;
   topic.id = random_uuid(options_.random);

@@ -84,6 +84,10 @@ constexpr std::array kSettings = {
                  "Accepted for compatibility: segments of different partitions are not rolled together anyway."},
     TopicSetting{"segment.ms", ConfigType::int64, "604800000", "log.roll.ms", true, "", 1, kMax64,
                  "The unit of retention, in time."},
+    TopicSetting{kStorageSetting, ConfigType::string, "", "", true, "", 0, 0,
+                 "The storage that the topic lives in, by its name in plugins.json; set at creation, else the routes there decide."},
+    TopicSetting{kCapabilitiesSetting, ConfigType::list, "", "", true, "", 0, 0,
+                 "What the topic's storage promises now. Shown only."},
     TopicSetting{"unclean.leader.election.enable", ConfigType::boolean, "false", "unclean.leader.election.enable",
                  false, "true|false", 0, 0, kNoReplicas},
 };
@@ -124,6 +128,7 @@ const TopicSetting* find_topic_setting(std::string_view name) {
 Status check_topic_setting(std::string_view name, std::string_view value) {
   const TopicSetting* setting = find_topic_setting(name);
   if (setting == nullptr) return Status(StatusCode::invalid, fmt::format("Unknown topic config name: {}", name));
+  if (name == kCapabilitiesSetting) return invalid(name, value, "The storage decides what it promises; this is only shown");
   if (!setting->choices.empty()) {
     return is_choice(setting->choices, value) ? Status() : invalid(name, value, setting->help);
   }

@@ -27,6 +27,10 @@ enum class ConfigType : int8_t {
   password = 9
 };
 
+/// Which storage a topic lives in, and what that promises: settings of Sluice's own.
+inline constexpr std::string_view kStorageSetting = "sluice.storage";
+inline constexpr std::string_view kCapabilitiesSetting = "sluice.storage.capabilities";
+
 /// The protocol's numbers for where a value comes from.
 enum class ConfigSource : int8_t {
   topic = 1,

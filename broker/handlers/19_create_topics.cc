@@ -108,11 +108,12 @@ Task<Response> answer(RequestContext context, Request request) {
     out.num_partitions = static_cast<int32_t>(topic.partitions.size());
     out.replication_factor = 1;
     out.configs.emplace();
-    for (auto& shown : shown_settings(*context.broker, topic.configs)) {
+    for (auto& shown : shown_settings(*context.broker, topic)) {
       auto& config = out.configs->emplace_back();
       config.name = std::string(shown.setting->name);
       config.value = std::move(shown.value);
       config.config_source = static_cast<int8_t>(shown.source);
+      config.read_only = shown.read_only;
     }
   }
   co_return response;

@@ -35,11 +35,12 @@ void describe_topic(const RequestContext& context, const Request& request, const
     result.error_code = ErrorCode::kUnknownTopicOrPartition;
     return;
   }
-  for (auto& shown : shown_settings(broker, topic->configs)) {
+  for (auto& shown : shown_settings(broker, *topic)) {
     if (!wanted(resource, shown.setting->name)) continue;
     auto& config = result.configs.emplace_back();
     config.name = std::string(shown.setting->name);
     config.config_source = static_cast<int8_t>(shown.source);
+    config.read_only = shown.read_only;
     config.config_type = static_cast<int8_t>(shown.setting->type);
     if (request.include_documentation) config.documentation = std::string(shown.setting->help);
     if (request.include_synonyms) {

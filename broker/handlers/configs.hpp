@@ -13,16 +13,14 @@ struct ShownSetting {
   const cluster::TopicSetting* setting;
   std::string value;
   cluster::ConfigSource source;
+  bool read_only = false;
 };
 
+/// What a storage promises now, by the names of the storage ABI: "durable,no_rollback". Empty for one that is not
+/// loaded.
+std::string capabilities_text(const Broker& broker, std::string_view storage);
+
 /// Every setting of a topic, in order of names, with the value in force.
-inline std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::Configs& topic) {
-  std::vector<ShownSetting> result;
-  for (const auto& setting : cluster::topic_settings()) {
-    auto [value, source] = cluster::effective_setting(setting, topic, broker.cluster.broker_configs());
-    result.push_back({&setting, std::move(value), source});
-  }
-  return result;
-}
+std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic);
 
 }  // namespace sluice::handlers

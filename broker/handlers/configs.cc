@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handlers/configs.hpp"
+
+#include <array>
+
+#include "sluice/storage_abi.h"
+
+namespace sluice::handlers {
+namespace {
+
+constexpr std::array<std::pair<uint64_t, std::string_view>, 5> kCapabilities = {{
+    {SLUICE_CAP_DURABLE, "durable"},
+    {SLUICE_CAP_POWER_SAFE, "power_safe"},
+    {SLUICE_CAP_NO_ROLLBACK, "no_rollback"},
+    {SLUICE_CAP_SHARED, "shared"},
+    {SLUICE_CAP_ATOMIC, "atomic"},
+}};
+
+/// Where the topic's new records go.
+std::string_view storage_of(const cluster::TopicInfo& topic) {
+  return topic.partitions.empty() ? std::string_view()
+                                  : std::string_view(topic.partitions.front().extents.back().storage);
+}
+
+}  // namespace
+
+std::string capabilities_text(const Broker& broker, std::string_view storage) {
+  const auto found = broker.cluster.storages().find(storage);
+  if (!found) return {};
+  const uint64_t held = found->condition().capabilities;
+  std::string text;
+  for (const auto& [bit, name] : kCapabilities) {
+    if ((held & bit) == 0) continue;
+    if (!text.empty()) text += ',';
+    text += name;
+  }
+  return text;
+}
+
+std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic) {
+  std::vector<ShownSetting> result;
+  for (const auto& setting : cluster::topic_settings()) {
+    auto [value, source] = cluster::effective_setting(setting, topic.configs, broker.cluster.broker_configs());
+    bool read_only = false;
+    if (setting.name == cluster::kStorageSetting) {
+      value = storage_of(topic);
+    } else if (setting.name == cluster::kCapabilitiesSetting) {
+      value = capabilities_text(broker, storage_of(topic));
+      read_only = true;
+    }
+    result.push_back({&setting, std::move(value), source, read_only});
+  }
+  return result;
+}
+
+}  // namespace sluice::handlers
