@@ -100,7 +100,7 @@ bool Log::is_loaded() const {
 
 bool Log::is_forgettable() const {
   std::lock_guard lock(mutex_);
-  return phase_ == Phase::absent && !turning_;
+  return phase_ == Phase::absent && !turning_ && removal_synced_;
 }
 
 bool Log::has_unfinished_recovery() const {
@@ -221,24 +221,21 @@ Status Log::remove(plugin::Call& call) {
 }
 
 Status Log::remove_now() {
-  if (phase_ == Phase::absent) return {};
+  if (phase_ == Phase::absent) return sync_removal();
   std::lock_guard no_sync(sync_mutex_);  // one that is under way would miss its files
   Files& files = engine_.files;
   const std::string from = directory();
   const std::string to = fmt::format("{}/{}-{}", engine_.gone_directory(), hex(id_.bytes), engine_.unique++);
-  int result = files.rename(from, to);
-  if (result == 0) {
-    if (phase_ != Phase::loaded || always_syncs()) result = files.sync_directory(engine_.logs_directory());
-    if (result < 0)
-      return Status(StatusCode::unknown, io_error(result, "sync", engine_.logs_directory()).text(), -result);
-  } else if (result == -ENOSPC && phase_ == Phase::loaded) {
+  const int result = files.rename(from, to);
+  const bool to_be_synced = result == 0 && (phase_ != Phase::loaded || always_syncs());
+  if (result == -ENOSPC && phase_ == Phase::loaded) {
     // Not even a directory entry can be made: a mark in a place that is there already, then what it stands for.
     LogState gone = state_;
     gone.deleted = true;
     gone.values.clear();
     if (Status marked = change_state(std::move(gone), true); !marked) return marked;
     remove_tree(files, from);
-  } else {
+  } else if (result < 0) {
     return io_error(result, "remove", from);
   }
   std::vector<SharedSegment> segments;  // destroyed without the lock
@@ -247,14 +244,28 @@ Status Log::remove_now() {
     phase_ = Phase::absent;
     segments.swap(segments_);
     directory_name_.clear();
+    removal_synced_ = !to_be_synced;
   }
-  if (result == 0) {
+  const Status synced = sync_removal();
+  if (result == 0 && synced.ok()) {  // else the next start removes them
     engine_.outstanding.begin();
     engine_.io.post([&engine = engine_, to] {
       remove_tree(engine.files, to);
       engine.outstanding.end();
     });
   }
+  return synced;
+}
+
+/// A log that is gone may come back with a loss of power until this is OK.
+Status Log::sync_removal() {
+  if (removal_synced_) return {};
+  const int result = engine_.files.sync_directory(engine_.logs_directory());
+  if (result < 0) {
+    return Status(StatusCode::unknown, io_error(result, "sync", engine_.logs_directory()).text(), -result);
+  }
+  std::lock_guard lock(mutex_);
+  removal_synced_ = true;
   return {};
 }
 

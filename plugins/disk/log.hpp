@@ -110,6 +110,7 @@ class Log : public std::enable_shared_from_this<Log> {
   Status create_now(const plugin::LogDescriptor& descriptor);
   Status make_directory(const plugin::LogDescriptor& descriptor);
   Status remove_now();
+  Status sync_removal();
   Status missing() const;  // why a call on a log that is not loaded fails
   std::string directory() const { return engine_.logs_directory() + "/" + directory_name_; }
 
@@ -149,8 +150,12 @@ class Log : public std::enable_shared_from_this<Log> {
   Result<SharedFile> prepare(const SharedSegment& segment, bool may_wait);
   /// A batch at or behind the offset `from` with a timestamp that is high enough; -1: none in this segment.
   Result<int64_t> first_at_time(const SharedSegment& segment, int64_t from, int64_t timestamp, bool may_wait);
-  /// A file was gone: since the log is, or since it was trimmed, or else by somebody else's hand.
-  Status explain_absence(const Status& status, int64_t offset);
+  // Beside the queue a file may be gone because the log is, or because it was trimmed; then the call is made again as a
+  // job, where neither can be under way.
+  void submit_read(Answer answer, const sluice_read& request, sluice_read_result& result);
+  void submit_locate(Answer answer, int64_t timestamp, sluice_locate_result& result);
+  /// Of a job: NOT_FOUND means the log; a file that is gone was taken away by somebody else's hand.
+  Status explain_absence(const Status& status) const;
   Status not_loaded() const;
 
   // Token, start, values (log_state.cc). Jobs.
@@ -185,6 +190,7 @@ class Log : public std::enable_shared_from_this<Log> {
   int64_t max_timestamp_ = kNoTimestamp;
   bool changed_ = false;  // since it was loaded, so that close() has something to do
   bool state_synced_ = true;
+  bool removal_synced_ = true;
   Status unfinished_;               // recovery could not clear away what it should have (read-only, no access)
   Status failed_;                   // a sync failed: nothing is appended until a fence has repaired it
   std::mutex sync_mutex_;           // one sync at a time: a failure is told to one caller only, by the kernel

@@ -168,7 +168,11 @@ Status Log::sync() {
     if (!failed_.ok()) return failed_;
     for (auto segment = segments_.rbegin(); segment != segments_.rend(); ++segment) {
       if (!(*segment)->examined) break;  // what is known by name alone was synced
-      if (!(*segment)->is_synced()) items.push_back({*segment, (*segment)->written, !(*segment)->named});
+      if (!(*segment)->is_synced()) {
+        items.push_back({*segment, (*segment)->written, !(*segment)->named});
+      } else if (segment != segments_.rbegin()) {
+        break;  // a sync takes all that is not synced: what came before one that grows no more was synced with it
+      }
     }
     if (!state_synced_) log_path = directory() + "/" + std::string(kLogFileName);
     state_sequence = state_.sequence;

@@ -36,15 +36,21 @@ Status Log::read(plugin::Call& call, const sluice_read& request, sluice_read_res
     Status status = try_read(request, result, false);
     if (status.code() != StatusCode::pending) return status;
     beside([this, answer = Answer(engine_, call), &request, &result]() mutable {
-      answer(try_read(request, result, true));
+      Status found = try_read(request, result, true);
+      if (found.code() != StatusCode::not_found) return answer(found);
+      submit_read(std::move(answer), request, result);
     });
     return plugin::pending();
   }
   if (Status absent = not_loaded(); !absent) return absent;
-  submit({Pool::io, [this, answer = Answer(engine_, call), &request, &result]() mutable {
-            answer(phase_ == Phase::loaded ? try_read(request, result, true) : missing());
-          }});
+  submit_read(Answer(engine_, call), request, result);
   return plugin::pending();
+}
+
+void Log::submit_read(Answer answer, const sluice_read& request, sluice_read_result& result) {
+  submit({Pool::io, [this, answer = std::move(answer), &request, &result]() mutable {
+            answer(explain_absence(try_read(request, result, true)));
+          }});
 }
 
 Status Log::try_read(const sluice_read& request, sluice_read_result& result, bool may_wait) {
@@ -66,7 +72,17 @@ Status Log::try_read(const sluice_read& request, sluice_read_result& result, boo
   if (request.offset >= limit) return {};
 
   const auto first = find(request.offset, may_wait);
-  if (!first) return explain_absence(first.error(), request.offset);
+  {
+    // What was trimmed or removed since the look at the start is not what was found.
+    std::lock_guard lock(mutex_);
+    if (phase_ != Phase::loaded) return missing();
+    if (request.offset < start_) {
+      set(result, &sluice_read_result::start, start_);
+      set(result, &sluice_read_result::end, end_);
+      return Status(StatusCode::out_of_range, fmt::format("offset {} is below {}", request.offset, start_));
+    }
+  }
+  if (!first) return first.error();
   if (first->damaged_next >= 0) {
     engine_.counters.damaged_batches += 1;
     set(result, &sluice_read_result::next, first->damaged_next);
@@ -87,7 +103,7 @@ Status Log::try_read(const sluice_read& request, sluice_read_result& result, boo
     max_bytes = std::min(max_bytes, kCheckedReadBytes);
   }
   const auto part = stretch(*first, limit, max_bytes, may_wait);
-  if (!part) return explain_absence(part.error(), request.offset);
+  if (!part) return part.error();
   return trusted ? lend(*first, part->to, part->next, result) : lend_checked(*first, part->to, part->next, result);
 }
 
@@ -244,11 +260,9 @@ Status Log::lend_checked(const Place& first, uint64_t to, int64_t next, sluice_r
   return {};
 }
 
-Status Log::explain_absence(const Status& status, int64_t offset) {
+Status Log::explain_absence(const Status& status) const {
   if (status.code() != StatusCode::not_found) return status;
-  std::lock_guard lock(mutex_);
   if (phase_ != Phase::loaded) return missing();
-  if (offset < start_) return Status(StatusCode::out_of_range, fmt::format("offset {} is below {}", offset, start_));
   return Status(StatusCode::corrupt, status.text(), status.native_code());
 }
 
@@ -291,15 +305,21 @@ Status Log::locate(plugin::Call& call, int64_t timestamp, sluice_locate_result& 
     Status status = try_locate(timestamp, result, false);
     if (status.code() != StatusCode::pending) return status;
     beside([this, answer = Answer(engine_, call), timestamp, &result]() mutable {
-      answer(try_locate(timestamp, result, true));
+      Status found = try_locate(timestamp, result, true);
+      if (found.code() != StatusCode::not_found) return answer(found);
+      submit_locate(std::move(answer), timestamp, result);
     });
     return plugin::pending();
   }
   if (Status absent = not_loaded(); !absent) return absent;
-  submit({Pool::io, [this, answer = Answer(engine_, call), timestamp, &result]() mutable {
-            answer(phase_ == Phase::loaded ? try_locate(timestamp, result, true) : missing());
-          }});
+  submit_locate(Answer(engine_, call), timestamp, result);
   return plugin::pending();
+}
+
+void Log::submit_locate(Answer answer, int64_t timestamp, sluice_locate_result& result) {
+  submit({Pool::io, [this, answer = std::move(answer), timestamp, &result]() mutable {
+            answer(explain_absence(try_locate(timestamp, result, true)));
+          }});
 }
 
 Status Log::try_locate(int64_t timestamp, sluice_locate_result& result, bool may_wait) {
@@ -322,7 +342,7 @@ Status Log::try_locate(int64_t timestamp, sluice_locate_result& result, bool may
   size_t low = 0, high = segments.size() - 1;
   while (low < high) {
     const size_t middle = low + (high - low) / 2;
-    if (const auto ready = prepare(segments[middle + 1], may_wait); !ready) return explain_absence(ready.error(), end);
+    if (const auto ready = prepare(segments[middle + 1], may_wait); !ready) return ready.error();
     bool reached;
     {
       std::lock_guard lock(mutex_);
@@ -332,7 +352,7 @@ Status Log::try_locate(int64_t timestamp, sluice_locate_result& result, bool may
   }
   for (; low < segments.size(); ++low) {
     const auto found = first_at_time(segments[low], start, timestamp, may_wait);
-    if (!found) return explain_absence(found.error(), end);
+    if (!found) return found.error();
     if (*found < 0) continue;
     set(result, &sluice_locate_result::offset, *found);
     return {};

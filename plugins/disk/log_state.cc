@@ -116,7 +116,7 @@ Result<int64_t> Log::trimmed_start(int64_t offset) {
   if (offset >= end_) return end_;
   if (offset <= start_) return start_;
   const auto place = find(offset, true);
-  if (!place) return fail(explain_absence(place.error(), offset));
+  if (!place) return fail(explain_absence(place.error()));
   if (place->damaged_next >= 0) return std::max(start_, place->segment->base_offset());
   return place->segment ? std::min(offset, place->batch.base_offset) : offset;
 }

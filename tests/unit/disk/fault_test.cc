@@ -210,6 +210,16 @@ TEST_F(SyncFaultTest, EveryAnswerComesAfterASync) {
   EXPECT_GE(files_.syncs - before, 10);
 }
 
+TEST_F(SyncFaultTest, ARemovalIsAcknowledgedOnceItIsDurable) {
+  files_.sync_error = EIO;
+  EXPECT_EQ(remove(*log_).code(), StatusCode::unknown);
+  EXPECT_EQ(remove(*log_).code(), StatusCode::unknown) << "it is gone, and may come back";
+  files_.sync_error = 0;
+  EXPECT_TRUE(remove(*log_).ok());
+  restart();
+  EXPECT_TRUE(world_->list().empty());
+}
+
 TEST_F(FaultTest, ASyncUnitCoversAllBeforeIt) {
   for (int64_t at = 30; at < 40; ++at) ASSERT_TRUE(put(at).ok());
   files_.sync_error = EIO;

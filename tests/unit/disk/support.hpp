@@ -361,6 +361,9 @@ class FaultyFiles : public Files {
     ++syncs;
     return sync_error != 0 ? -sync_error : Files::sync_data(fd);
   }
+  int sync_directory(const std::string& path) override {
+    return sync_error != 0 ? -sync_error : Files::sync_directory(path);
+  }
   int make_directory(const std::string& path) override {
     if (metadata_error != 0) return -metadata_error;
     return write_error == EROFS ? -EROFS : Files::make_directory(path);
