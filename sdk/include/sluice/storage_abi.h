@@ -462,7 +462,9 @@ typedef struct sluice_plugin {
 #define SLUICE_PLUGIN_EXPORT
 #endif
 
-/* Each adapter defines: SLUICE_PLUGIN_EXPORT const sluice_plugin sluice_plugin_entry = {...}; */
+/* Each adapter defines, in C:    SLUICE_PLUGIN_EXPORT const sluice_plugin sluice_plugin_entry = {...};
+ * and in C++:         extern "C" SLUICE_PLUGIN_EXPORT const sluice_plugin sluice_plugin_entry = {...};
+ * (without `extern "C"` on the definition itself g++ warns that it ignores the visibility). */
 extern SLUICE_PLUGIN_EXPORT const sluice_plugin sluice_plugin_entry;
 
 #ifdef __cplusplus
