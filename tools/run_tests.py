@@ -144,10 +144,14 @@ SANITIZER_ENV = {
 }
 
 
-def part_asan():
+# Tests that talk with servers of other projects: in the release part, and under sanitizers with --all.
+SERVER_TESTS = "redis|jetstream"
+
+
+def part_asan(servers=False):
     result = build("asan")
     if not result.failed:
-        result.add(ctest("asan", "-L", "unit|conformance", env=SANITIZER_ENV))
+        result.add(ctest("asan", "-L", "unit|conformance", "-R" if servers else "-E", SERVER_TESTS, env=SANITIZER_ENV))
     return result
 
 
@@ -189,11 +193,12 @@ PARTS = {
     "asan": (part_asan, "unit and conformance tests under AddressSanitizer and UBSan"),
     "tsan": (part_tsan, "unit tests of what has threads under ThreadSanitizer"),
     "fuzz": (part_fuzz, f"every fuzzer for {FUZZ_SECONDS} s"),
+    "asan-servers": (lambda: part_asan(servers=True), "the adapters of other engines under AddressSanitizer and UBSan"),
     "long-fuzz": (lambda: part_fuzz(LONG_FUZZ_SECONDS), f"every fuzzer for {LONG_FUZZ_SECONDS} s"),
     "long-crash": (lambda: part_crash(LONG_CRASH_CYCLES), f"{LONG_CRASH_CYCLES} kills of the broker under load"),
 }
 # With --all only.
-LONG_PARTS = ["long-fuzz", "long-crash"]
+LONG_PARTS = ["asan-servers", "long-fuzz", "long-crash"]
 DEFAULT_PARTS = [name for name in PARTS if name not in LONG_PARTS]
 
 
@@ -201,7 +206,7 @@ def main():
     wanted = sys.argv[1:]
     if wanted == ["--list"]:
         for name, (_, text) in PARTS.items():
-            say(f"{name:10} {text}{'' if name in DEFAULT_PARTS else ' (with --all)'}")
+            say(f"{name:12} {text}{'' if name in DEFAULT_PARTS else ' (with --all)'}")
         return 0
     everything = wanted == ["--all"]
     wanted = list(PARTS) if everything else wanted or DEFAULT_PARTS
@@ -221,7 +226,7 @@ def main():
         total.add(result)
     say("\n=== what ran")
     for name, result, seconds in table:
-        say(f"  {name:10} {result.passed} passed, {result.failed} failed, {result.skipped} skipped, in {seconds:.0f} s")
+        say(f"  {name:12} {result.passed} passed, {result.failed} failed, {result.skipped} skipped, in {seconds:.0f} s")
     for note in total.notes:
         say(f"  {note}")
     if left_out := [name for name in PARTS if name not in wanted]:
