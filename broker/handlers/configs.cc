@@ -2,6 +2,7 @@
 #include "handlers/configs.hpp"
 
 #include <array>
+#include <cstdlib>
 
 #include "sluice/storage_abi.h"
 
@@ -20,6 +21,14 @@ constexpr std::array<std::pair<uint64_t, std::string_view>, 5> kCapabilities = {
 std::string_view storage_of(const cluster::TopicInfo& topic) {
   return topic.partitions.empty() ? std::string_view()
                                   : std::string_view(topic.partitions.front().extents.back().storage);
+}
+
+/// No batch is larger than what the storage takes at once, whatever the setting says.
+std::string capped(std::string bytes, const Broker& broker, std::string_view storage) {
+  const auto found = broker.cluster.storages().find(storage);
+  const uint64_t largest = found ? found->condition().largest_unit : 0;
+  if (largest == 0 || std::strtoull(bytes.c_str(), nullptr, 10) <= largest) return bytes;
+  return std::to_string(largest);
 }
 
 }  // namespace
@@ -47,6 +56,8 @@ std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::To
     } else if (setting.name == cluster::kCapabilitiesSetting) {
       value = capabilities_text(broker, storage_of(topic));
       read_only = true;
+    } else if (setting.name == "max.message.bytes") {
+      value = capped(std::move(value), broker, storage_of(topic));
     }
     result.push_back({&setting, std::move(value), source, read_only});
   }
