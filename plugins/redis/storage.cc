@@ -32,8 +32,8 @@ Status Calls::run(plugin::Call& call, Make make) {
   }
   reactor_->post([this, pending = call.defer(), make = std::move(make)]() mutable {
     Task<Status> task = make();
-    // `make` holds on to the log.
     start(std::move(task), [this, make = std::move(make), pending = std::move(pending)](Status status) mutable {
+      static_cast<void>(make);  // holds on to the log
       pending.complete(status);
       ended();
     });
