@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "admin/server.hpp"
+#include "app/background.hpp"
 #include "app/dispatcher.hpp"
 #include "app/metrics.hpp"
 #include "cluster/cluster.hpp"
@@ -68,6 +69,7 @@ struct BrokerApp::Parts {
   std::unique_ptr<admin::AdminServer> admin;
   std::vector<std::shared_ptr<storage::ReplayedLog>> shard_logs;  // main loop
   std::atomic<size_t> shards_loaded{0};
+  std::unique_ptr<Background> background;  // on the main loop
   std::atomic<bool> stopping{false};
   std::atomic<bool> serving{false};
   std::thread retry_thread;
@@ -77,22 +79,12 @@ struct BrokerApp::Parts {
   Loop& main_loop() { return loops->at(0); }
 };
 
-BrokerApp::BrokerApp(Options options, std::function<void(int, const std::string&)> log) : options_(std::move(options)), log_(std::move(log)) {}
+BrokerApp::BrokerApp(Options options, std::function<void(int, const std::string&)> log)
+    : options_(std::move(options)), log_(std::move(log)) {}
 
-BrokerApp::~BrokerApp() { stop(); }
-
-namespace {
-
-/// Runs `work` on the loop every `every_ms` until `stopping`.
-void repeat(Loop& loop, int64_t every_ms, const std::atomic<bool>& stopping, std::function<Task<void>()> work) {
-  loop.call_after(every_ms, [&loop, every_ms, &stopping, work = std::move(work)]() mutable {
-    if (stopping) return;
-    auto task = work();
-    start(std::move(task), [&loop, every_ms, &stopping, work = std::move(work)]() mutable { repeat(loop, every_ms, stopping, std::move(work)); });
-  });
+BrokerApp::~BrokerApp() {
+  stop();
 }
-
-}  // namespace
 
 Status BrokerApp::start() {
   // Two arenas are enough for a few threads, and memory that was used once goes back sooner.
@@ -102,7 +94,9 @@ Status BrokerApp::start() {
 
   std::error_code error;
   std::filesystem::create_directories(options_.data_directory, error);
-  if (error) return Status(StatusCode::invalid, fmt::format("data directory {}: {}", options_.data_directory, error.message()), error.value());
+  if (error)
+    return Status(StatusCode::invalid, fmt::format("data directory {}: {}", options_.data_directory, error.message()),
+                  error.value());
   const std::string data_directory = std::filesystem::absolute(options_.data_directory).lexically_normal().string();
 
   auto file = storage::find_plugins_config(options_.plugins_file, data_directory);
@@ -111,7 +105,8 @@ Status BrokerApp::start() {
   if (!config) return config.error();
   storage::StoragesOptions storages_options;
   storages_options.data_directory = data_directory;
-  storages_options.plugin_directory = options_.plugin_directory.empty() ? host::default_plugin_directory() : options_.plugin_directory;
+  storages_options.plugin_directory =
+      options_.plugin_directory.empty() ? host::default_plugin_directory() : options_.plugin_directory;
   storages_options.checked = options_.checked_storages;
   storages_options.log = log_;
   auto storages = storage::Storages::open(std::move(*config), std::move(storages_options));
@@ -120,6 +115,7 @@ Status BrokerApp::start() {
   if (Status status = p.storages->start(); !status.ok()) return status;
 
   p.loops = std::make_unique<net::LoopPool>(options_.loops);
+  p.background = std::make_unique<Background>(p.main_loop());
   cluster::ClusterOptions cluster_options;
   cluster_options.broker_id = options_.broker_id;
   cluster_options.rack = options_.rack;
@@ -133,11 +129,18 @@ Status BrokerApp::start() {
   p.partition_context.reset(new partition::PartitionContext{*p.cluster, system_clock(), {}});
   p.partition_context->producer_expiration_ms = options_.producer_expiration_ms;
   p.partitions = std::make_unique<partition::Partitions>(*p.partition_context);
-  p.groups = std::make_unique<group::GroupCoordinator>(options_.group, static_cast<size_t>(options_.offsets_partitions), system_clock(),
-                                                       p.main_loop());
+  p.groups = std::make_unique<group::GroupCoordinator>(options_.group, static_cast<size_t>(options_.offsets_partitions),
+                                                       system_clock(), p.main_loop());
   p.fetch_sessions = std::make_unique<handlers::FetchSessions>(options_.handlers.max_fetch_sessions, random_source());
-  p.broker.reset(new handlers::Broker{*p.cluster, *p.partitions, *p.groups, system_clock(), options_.handlers, *p.fetch_sessions,
-                                      options_.settings, {}, log_});
+  p.broker.reset(new handlers::Broker{*p.cluster,
+                                      *p.partitions,
+                                      *p.groups,
+                                      system_clock(),
+                                      options_.handlers,
+                                      *p.fetch_sessions,
+                                      options_.settings,
+                                      {},
+                                      log_});
 
   p.cluster->on_change([&p](const cluster::TopicPtr& before, const cluster::TopicPtr& after) {
     p.partitions->changed(before, after);
@@ -145,7 +148,8 @@ Status BrokerApp::start() {
       p.groups->topics_deleted({{before->name, before->id}});
     }
   });
-  auto started = run_on<Status>(p.main_loop(), [&p] { return p.cluster->start(); }, options_.shutdown_timeout_ms);
+  auto started = run_on<Status>(
+      p.main_loop(), [&p] { return p.cluster->start(); }, options_.shutdown_timeout_ms);
   if (!started) return Status(StatusCode::unavailable, "metadata: no answer from its storage");
   if (!started->ok()) return *started;
 
@@ -153,7 +157,9 @@ Status BrokerApp::start() {
   server_options.listeners = options_.listeners;
   server_options.limits = options_.limits;
   server_options.log = [log = log_](net::LogLevel level, std::string_view text) {
-    log(level == net::LogLevel::information ? SLUICE_LOG_INFO : level == net::LogLevel::warning ? SLUICE_LOG_WARNING : SLUICE_LOG_ERROR,
+    log(level == net::LogLevel::information ? SLUICE_LOG_INFO
+        : level == net::LogLevel::warning   ? SLUICE_LOG_WARNING
+                                            : SLUICE_LOG_ERROR,
         std::string(text));
   };
   p.server = std::make_unique<net::Server>(*p.loops, std::move(server_options), make_dispatch(*p.broker));
@@ -174,17 +180,20 @@ Status BrokerApp::start() {
     };
     p.admin = std::make_unique<admin::AdminServer>(p.registry, std::move(admin_options));
     if (Status status = p.admin->start(); !status.ok()) return status;
-    log_(SLUICE_LOG_INFO, fmt::format("admin on {}:{}: /health, /ready, /metrics", options_.admin_host, p.admin->port()));
+    log_(SLUICE_LOG_INFO,
+         fmt::format("admin on {}:{}: /health, /ready, /metrics", options_.admin_host, p.admin->port()));
   }
   if (Status status = p.server->start(); !status.ok()) return status;
   p.serving = true;
   for (const auto& listener : p.server->listeners()) {
-    log_(SLUICE_LOG_INFO, fmt::format("listening on {}:{} ({}), advertised as {}:{}", listener.host, listener.port, listener.name,
-                                      listener.advertised_host, listener.advertised_port));
+    log_(SLUICE_LOG_INFO, fmt::format("listening on {}:{} ({}), advertised as {}:{}", listener.host, listener.port,
+                                      listener.name, listener.advertised_host, listener.advertised_port));
     if (!is_loopback(listener.host)) {
-      log_(SLUICE_LOG_WARNING, fmt::format("{}:{} IS REACHABLE FROM OTHER MACHINES, and there is no authentication: whoever connects may read, "
-                                           "write and delete everything",
-                                           listener.host, listener.port));
+      log_(SLUICE_LOG_WARNING,
+           fmt::format(
+               "{}:{} IS REACHABLE FROM OTHER MACHINES, and there is no authentication: whoever connects may read, "
+               "write and delete everything",
+               listener.host, listener.port));
     }
   }
   start_background();
@@ -196,14 +205,15 @@ void BrokerApp::start_background() {
   Loop& loop = p.main_loop();
   p.shard_logs.resize(static_cast<size_t>(options_.offsets_partitions));
   loop.post([this, &p, &loop] {
-    sluice::start(load_shards());
-    repeat(loop, kGroupTickMs, p.stopping, [&p]() -> Task<void> {
+    p.background->run(load_shards());
+    p.background->repeat(kGroupTickMs, [&p]() -> Task<void> {
       p.groups->tick();
       co_return;
     });
-    repeat(loop, options_.retention_check_ms, p.stopping, [&p, &loop]() -> Task<void> { return p.partitions->maintain(loop); });
-    repeat(loop, kMaintainMs, p.stopping, [&p]() -> Task<void> { return p.cluster->maintain(); });
-    sluice::start(p.cluster->maintain());
+    p.background->repeat(options_.retention_check_ms,
+                         [&p, &loop]() -> Task<void> { return p.partitions->maintain(loop); });
+    p.background->run(p.cluster->maintain());
+    p.background->repeat(kMaintainMs, [&p]() -> Task<void> { return p.cluster->maintain(); });
   });
   // Starting a storage again may block: a thread of its own, woken to stop.
   p.retry_thread = std::thread([this, &p] {
@@ -212,7 +222,8 @@ void BrokerApp::start_background() {
       for (const auto& name : p.storages->retry_failed()) {
         Status status = p.cluster->bind_storage(*p.storages->find(name));
         log_(status.ok() ? SLUICE_LOG_INFO : SLUICE_LOG_ERROR,
-             status.ok() ? fmt::format("storage \"{}\" is back", name) : fmt::format("storage \"{}\": {}", name, status.describe()));
+             status.ok() ? fmt::format("storage \"{}\" is back", name)
+                         : fmt::format("storage \"{}\": {}", name, status.describe()));
       }
     }
   });
@@ -227,9 +238,11 @@ Task<void> BrokerApp::load_shards() {
     cluster::TopicPtr topic = p.cluster->state().topic(kOffsetsTopic);
     if (topic && topic->ready_partitions == static_cast<int32_t>(count)) break;
     if (topic && topic->partitions.size() != count) {
-      log_(SLUICE_LOG_ERROR, fmt::format("offsets.topic.num.partitions is {}, but groups are spread over {} logs: set it back, groups cannot be "
-                                         "served",
-                                         count, topic->partitions.size()));
+      log_(SLUICE_LOG_ERROR,
+           fmt::format(
+               "offsets.topic.num.partitions is {}, but groups are spread over {} logs: set it back, groups cannot be "
+               "served",
+               count, topic->partitions.size()));
       for (size_t i = 0; i < count; ++i) p.groups->shard_unavailable(i);
       co_return;
     }
@@ -241,14 +254,13 @@ Task<void> BrokerApp::load_shards() {
     if (!made && made.error().code != ErrorCode::kTopicAlreadyExists) {
       log_(SLUICE_LOG_WARNING, fmt::format("the logs of groups cannot be made yet: {}", made.error().text));
     }
-    if (!made) co_await sleep_for(loop, kShardRetryMs);
+    if (!made) co_await p.background->pause(kShardRetryMs);
   }
-  for (size_t i = 0; i < count && !p.stopping; ++i) sluice::start(load_shard(i));
+  for (size_t i = 0; i < count && !p.stopping; ++i) p.background->run(load_shard(i));
 }
 
 Task<void> BrokerApp::load_shard(size_t index) {
   Parts& p = *parts_;
-  Loop& loop = p.main_loop();
   while (!p.stopping) {
     cluster::TopicPtr topic = p.cluster->state().topic(kOffsetsTopic);
     auto log = co_await p.cluster->open_state_log(topic, static_cast<int32_t>(index), p.groups->machine(index));
@@ -258,7 +270,7 @@ Task<void> BrokerApp::load_shard(size_t index) {
       p.groups->shard_loaded(index, **log);
       ++p.shards_loaded;
       // A log that fails for good is opened and replayed anew.
-      while (!p.stopping && (*log)->failure().ok()) co_await sleep_for(loop, kShardRetryMs);
+      while (!p.stopping && (*log)->failure().ok()) co_await p.background->pause(kShardRetryMs);
       if (p.stopping) co_return;
       --p.shards_loaded;
       p.groups->shard_unavailable(index);
@@ -267,7 +279,7 @@ Task<void> BrokerApp::load_shard(size_t index) {
       log_(SLUICE_LOG_WARNING, fmt::format("groups of log {} cannot be loaded: {}", index, log.error().describe()));
       p.groups->shard_unavailable(index);
     }
-    co_await sleep_for(loop, kShardRetryMs);
+    co_await p.background->pause(kShardRetryMs);
   }
 }
 
@@ -276,7 +288,8 @@ bool BrokerApp::stop() {
   Parts& p = *parts_;
   const auto began = std::chrono::steady_clock::now();
   auto left_ms = [&] {
-    const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
+    const auto spent =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
     return std::max<int64_t>(options_.shutdown_timeout_ms - spent, 1);
   };
   p.stopping = true;
@@ -286,6 +299,7 @@ bool BrokerApp::stop() {
     p.retry_wake.notify_all();
   }
   if (p.retry_thread.joinable()) p.retry_thread.join();
+  if (p.background) p.background->stop();
   bool clean = true;
   if (p.groups) p.groups->stop();  // members that wait for a rebalance are answered, and go to where the group will be
   if (p.server) clean = p.server->stop(left_ms()) && clean;
@@ -299,6 +313,7 @@ bool BrokerApp::stop() {
         left_ms());
     clean = clean && saved.has_value();
   }
+  if (p.cluster && p.loops) p.main_loop().post([&p] { p.cluster->close(); });
   if (p.storages) {
     Status status = p.storages->stop(left_ms());
     if (!status.ok()) {
@@ -306,6 +321,8 @@ bool BrokerApp::stop() {
       clean = false;
     }
   }
+  // Whatever waited for a storage has its answer now.
+  if (p.background && !p.background->wait(left_ms())) clean = false;
   if (p.admin) p.admin->stop();
   if (p.loops) p.loops->stop();
   p.shard_logs.clear();
@@ -318,6 +335,8 @@ std::vector<net::ListenerOptions> BrokerApp::listeners() const {
   return parts_ && parts_->server ? parts_->server->listeners() : std::vector<net::ListenerOptions>();
 }
 
-uint16_t BrokerApp::admin_port() const { return parts_ && parts_->admin ? parts_->admin->port() : 0; }
+uint16_t BrokerApp::admin_port() const {
+  return parts_ && parts_->admin ? parts_->admin->port() : 0;
+}
 
 }  // namespace sluice::app

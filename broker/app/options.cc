@@ -20,6 +20,8 @@ using cluster::ConfigType;
 
 constexpr int64_t kMax32 = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMax64 = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMin32 = std::numeric_limits<int32_t>::min();
+constexpr int64_t kMin64 = std::numeric_limits<int64_t>::min();
 // Longer than a hundred years, and small enough to be counted in nanoseconds: for what timers wait for.
 constexpr int64_t kMaxTimerMs = 4'000'000'000'000;
 constexpr int64_t kMsPerMinute = 60'000;
@@ -48,9 +50,10 @@ constexpr std::array kProperties = {
     Property{"log.message.timestamp.type", ConfigType::string, "CreateTime", 0, 0, "Default of message.timestamp.type."},
     Property{"log.retention.bytes", ConfigType::int64, "-1", -1, kMax64, "Default of retention.bytes."},
     Property{"log.retention.check.interval.ms", ConfigType::int64, "5000", 100, kMaxTimerMs, "How often retention is looked at."},
-    Property{"log.retention.hours", ConfigType::int32, "168", -1, kMax32, "Default of retention.ms, in hours; minutes and ms go before."},
-    Property{"log.retention.minutes", ConfigType::int32, "", -1, kMax32, "Default of retention.ms, in minutes."},
-    Property{"log.retention.ms", ConfigType::int64, "", -1, kMax64, "Default of retention.ms."},
+    // Of these three the finest that is set counts, and what it comes to must not be 0; below 0 means for ever.
+    Property{"log.retention.hours", ConfigType::int32, "168", kMin32, kMax32, "Default of retention.ms, in hours; minutes and ms go before."},
+    Property{"log.retention.minutes", ConfigType::int32, "", kMin32, kMax32, "Default of retention.ms, in minutes."},
+    Property{"log.retention.ms", ConfigType::int64, "", kMin64, kMax64, "Default of retention.ms."},
     Property{"log.roll.hours", ConfigType::int32, "168", 1, kMax32, "Default of segment.ms, in hours."},
     Property{"log.roll.ms", ConfigType::int64, "", 1, kMax64, "Default of segment.ms."},
     Property{"log.segment.bytes", ConfigType::int32, "1073741824", 14, kMax32, "Default of segment.bytes."},
@@ -234,6 +237,35 @@ Result<std::vector<Endpoint>> parse_endpoints(const std::string& text, const std
   return result;
 }
 
+/// What clients are told must lead somewhere.
+Status advertise_as(net::ListenerOptions& listener, const std::string& host, uint16_t port, const std::string& where) {
+  if (host == "0.0.0.0" || host == "::") {
+    return Status(StatusCode::invalid, fmt::format("{}: clients cannot connect to {}: name an address that they can reach", where, host));
+  }
+  listener.advertised_host = host;
+  listener.advertised_port = port;
+  return Status();
+}
+
+Status add_advertised(Options& options, const Values& values) {
+  const std::string where = values.where("advertised.listeners") + ": advertised.listeners";
+  auto advertised = parse_endpoints(values.text("advertised.listeners"), where);
+  if (!advertised) return advertised.error();
+  for (const auto& endpoint : *advertised) {
+    auto found = std::find_if(options.listeners.begin(), options.listeners.end(), [&](const auto& l) { return l.name == endpoint.name; });
+    if (found == options.listeners.end()) {
+      std::string names;
+      for (const auto& listener : options.listeners) names += (names.empty() ? "" : ", ") + listener.name;
+      return Status(StatusCode::invalid, fmt::format("{}: there is no listener \"{}\", only {}", where, endpoint.name, names));
+    }
+    if (!found->advertised_host.empty()) {
+      return Status(StatusCode::invalid, fmt::format("{}: listener \"{}\" is advertised twice", where, endpoint.name));
+    }
+    if (Status status = advertise_as(*found, endpoint.host, endpoint.port, where); !status.ok()) return status;
+  }
+  return Status();
+}
+
 Status add_listeners(Options& options, const Values& values, const std::vector<std::string>& listen, const std::vector<std::string>& advertise) {
   if (!listen.empty()) {
     for (size_t i = 0; i < listen.size(); ++i) {
@@ -248,10 +280,9 @@ Status add_listeners(Options& options, const Values& values, const std::vector<s
     for (size_t i = 0; i < advertise.size(); ++i) {
       auto address = parse_address(advertise[i]);
       if (!address) return address.error().in("--advertise");
-      options.listeners[i].advertised_host = address->first;
-      options.listeners[i].advertised_port = address->second;
+      if (Status status = advertise_as(options.listeners[i], address->first, address->second, "--advertise"); !status.ok()) return status;
     }
-    return Status();
+    return add_advertised(options, values);
   }
   if (!advertise.empty()) return Status(StatusCode::invalid, "--advertise: needs --listen; with \"listeners\" use \"advertised.listeners\"");
   auto endpoints = parse_endpoints(values.text("listeners"), values.where("listeners") + ": listeners");
@@ -267,35 +298,29 @@ Status add_listeners(Options& options, const Values& values, const std::vector<s
     listener.host = endpoint.host;
     listener.port = endpoint.port;
   }
-  auto advertised = parse_endpoints(values.text("advertised.listeners"), values.where("advertised.listeners") + ": advertised.listeners");
-  if (!advertised) return advertised.error();
-  for (const auto& endpoint : *advertised) {
-    auto found = std::find_if(options.listeners.begin(), options.listeners.end(), [&](const auto& l) { return l.name == endpoint.name; });
-    if (found == options.listeners.end()) {
-      return Status(StatusCode::invalid, fmt::format("advertised.listeners: there is no listener \"{}\"", endpoint.name));
-    }
-    found->advertised_host = endpoint.host;
-    found->advertised_port = endpoint.port;
-  }
-  return Status();
+  return add_advertised(options, values);
 }
 
 /// Kafka's retention and roll times have three spellings; the finest that is set counts.
-void add_topic_defaults(Options& options, const Values& values, const GivenMap& given) {
+Status add_topic_defaults(Options& options, const Values& values, const GivenMap& given) {
   for (const auto& setting : cluster::topic_settings()) {
     if (auto found = given.find(setting.broker_name); found != given.end()) options.topic_defaults[found->first] = found->second.value;
   }
   const auto in_ms = [](int64_t value, int64_t unit) { return std::to_string(value < 0 ? -1 : value * unit); };
-  if (!values.set("log.retention.ms")) {
-    if (values.set("log.retention.minutes")) {
-      options.topic_defaults["log.retention.ms"] = in_ms(values.number("log.retention.minutes"), kMsPerMinute);
-    } else if (values.set("log.retention.hours")) {
-      options.topic_defaults["log.retention.ms"] = in_ms(values.number("log.retention.hours"), kMsPerHour);
+  constexpr std::pair<std::string_view, int64_t> kRetention[] = {
+      {"log.retention.ms", 1}, {"log.retention.minutes", kMsPerMinute}, {"log.retention.hours", kMsPerHour}};
+  for (const auto& [name, unit] : kRetention) {
+    if (!values.set(name)) continue;
+    if (values.number(name) == 0) {
+      return Status(StatusCode::invalid, fmt::format("{}: {} = \"0\": must be unlimited (-1), or 1 at least", values.where(name), name));
     }
+    options.topic_defaults["log.retention.ms"] = in_ms(values.number(name), unit);
+    break;
   }
   if (!values.set("log.roll.ms") && values.set("log.roll.hours")) {
     options.topic_defaults["log.roll.ms"] = in_ms(values.number("log.roll.hours"), kMsPerHour);
   }
+  return Status();
 }
 
 Status check_topic_defaults(const Options& options) {
@@ -423,7 +448,7 @@ Result<Options> parse_options(const std::vector<std::string>& arguments, const s
   options.log_level = values.text("sluice.log.level");
   options.log_format = values.text("sluice.log.format");
   options.default_partitions = values.number32("num.partitions");
-  add_topic_defaults(options, values, given);
+  if (Status status = add_topic_defaults(options, values, given); !status.ok()) return fail(status);
   if (Status status = check_topic_defaults(options); !status.ok()) return fail(status);
 
   options.group.group_min_session_timeout_ms = values.number32("group.min.session.timeout.ms");

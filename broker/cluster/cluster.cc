@@ -221,6 +221,14 @@ Task<void> Cluster::undo_late_creations() {
 
 // Commands are named before they are awaited: GCC 12 copies an aggregate that is made within a co_await bit by bit.
 
+void Cluster::close() {
+  closing_ = true;
+  if (log_) log_->close();
+  for (const auto& weak : state_logs_) {
+    if (auto log = weak.lock()) log->close();
+  }
+}
+
 // ---- Proposing
 // ------------------------------------------------------------------------------------------------------------------
 
@@ -355,8 +363,9 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   if (!storage && is_named) {
     std::vector<std::string> known;
     for (const auto& each : storages_.all()) known.push_back(each->name());
-    co_return refuse(ErrorCode::kInvalidConfig, fmt::format("Invalid value {} for configuration {}: There is no such storage; there are: {}",
-                                                            storage_name, kStorageSetting, fmt::join(known, ", ")));
+    co_return refuse(ErrorCode::kInvalidConfig,
+                     fmt::format("Invalid value {} for configuration {}: There is no such storage; there are: {}",
+                                 storage_name, kStorageSetting, fmt::join(known, ", ")));
   }
   if (!storage) {
     co_return refuse(
@@ -367,12 +376,15 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
     co_return refuse(ErrorCode::kRequestTimedOut, fmt::format("Storage \"{}\" is not available.", storage_name));
   }
   const uint64_t largest_unit = storage->condition().largest_unit;
-  if (const auto largest = wanted.configs.find("max.message.bytes"); largest != wanted.configs.end() && largest_unit != 0) {
+  if (const auto largest = wanted.configs.find("max.message.bytes");
+      largest != wanted.configs.end() && largest_unit != 0) {
     // Checked above to be a number.
     if (std::strtoull(largest->second.c_str(), nullptr, 10) > largest_unit) {
-      co_return refuse(ErrorCode::kInvalidConfig,
-                       fmt::format("Invalid value {} for configuration max.message.bytes: Storage \"{}\" takes at most {} bytes at once",
-                                   largest->second, storage_name, largest_unit));
+      co_return refuse(
+          ErrorCode::kInvalidConfig,
+          fmt::format(
+              "Invalid value {} for configuration max.message.bytes: Storage \"{}\" takes at most {} bytes at once",
+              largest->second, storage_name, largest_unit));
     }
   }
   TopicInfo topic;
@@ -578,6 +590,9 @@ Task<Result<std::shared_ptr<storage::ReplayedLog>>> Cluster::open_state_log(Topi
     options.clock = options_.clock;
     options.report = [this](const std::string& text) { note(SLUICE_LOG_WARNING, text); };
     auto state_log = std::make_shared<storage::ReplayedLog>(*log, machine, loop_, std::move(options));
+    std::erase_if(state_logs_, [](const auto& known) { return known.expired(); });
+    state_logs_.push_back(state_log);
+    if (closing_) state_log->close();
     Status status = co_await state_log->load();
     if (status.ok()) co_return state_log;
     if (status.code() != StatusCode::not_found || attempt > 0) co_return fail(status);

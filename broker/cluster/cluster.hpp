@@ -75,6 +75,8 @@ class Cluster {
   /// Finishes what was left half done, and deletes logs that are listed although metadata says they are deleted. Loop
   /// thread; to be repeated every few seconds and after a storage came back.
   Task<void> maintain();
+  /// The broker stops: nothing is tried again, so that whatever waits ends once the storages have. Loop thread.
+  void close();
   /// Ties a storage that came back later. [blocks]
   Status bind_storage(host::Storage& storage);
 
@@ -148,6 +150,8 @@ class Cluster {
   std::unordered_map<uint64_t, CommandResult> decisions_;  // of proposals under way
   std::unordered_set<Uuid> busy_;                          // topics whose logs are being made or deleted
   std::unordered_map<std::string, int64_t> list_due_ms_;   // by storage, monotonic; absent: not listed yet
+  std::vector<std::weak_ptr<storage::ReplayedLog>> state_logs_;
+  bool closing_ = false;
   std::unordered_map<Uuid, int32_t> opened_;  // state logs and the leader epoch they were last opened under
   bool maintaining_ = false;
   int64_t next_producer_id_ = 0;

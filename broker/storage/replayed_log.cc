@@ -28,7 +28,7 @@ Status ReplayedLog::failure() const {
 
 void ReplayedLog::fail_for_good(Status status) {
   if (failed_.load(std::memory_order_relaxed)) return;
-  if (options_.report) options_.report(fmt::format("{} stops: {}", options_.name, status.describe()));
+  if (options_.report && !closing_) options_.report(fmt::format("{} stops: {}", options_.name, status.describe()));
   failure_ = std::move(status);
   failed_.store(true, std::memory_order_release);
 }
@@ -318,6 +318,7 @@ Task<Status> ReplayedLog::settle() {
     }
     if (status.ok()) status = co_await read_news();
     if (status.ok() || !is_passing(status)) co_return status;
+    if (closing_) break;
     co_await sleep_for(loop_, backoff_ms);
     backoff_ms = std::min(backoff_ms * 2, kMaxBackoffMs);
   }
@@ -383,6 +384,7 @@ Task<Status> ReplayedLog::write(UnitHeader::Kind kind, const std::vector<std::st
       const bool again = status_class(code) == 300 && (options_.several_writers || attempt < kMaxUnavailableTries);
       if (!again) co_return last;
     }
+    if (closing_) break;
     co_await sleep_for(loop_, backoff_ms);
     backoff_ms = std::min(backoff_ms * 2, kMaxBackoffMs);
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The StateLog over a log of a storage. Two ways to write: as the one writer, fenced by a leader epoch (groups), or as one of
-// several that are ordered by the log alone (metadata). Both replay the same way: from the first whole snapshot that the log
-// still holds, each unit naming the checksum of the one before. A snapshot is written every so often and the log is trimmed to
-// the second newest, so that a start costs the same however long the history.
+// The StateLog over a log of a storage. Two ways to write: as the one writer, fenced by a leader epoch (groups), or as
+// one of several that are ordered by the log alone (metadata). Both replay the same way: from the first whole snapshot
+// that the log still holds, each unit naming the checksum of the one before. A snapshot is written every so often and
+// the log is trimmed to the second newest, so that a start costs the same however long the history.
 //
 // Everything runs on one Loop. One unit is in flight; what is appended meanwhile becomes the next.
 #pragma once
@@ -23,9 +23,9 @@
 namespace sluice::storage {
 
 struct ReplayedLogOptions {
-  std::string name;             // for messages: "metadata", "group state 3"
+  std::string name;  // for messages: "metadata", "group state 3"
   bool several_writers = false;
-  int32_t leader_epoch = 0;     // of the one writer
+  int32_t leader_epoch = 0;  // of the one writer
   WriterId writer;
   uint64_t snapshot_every_bytes = 4ull << 20;
   Clock* clock = &system_clock();
@@ -47,8 +47,8 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
   /// `machine` and `loop` outlive it.
   ReplayedLog(std::shared_ptr<host::Log> log, StateMachine& machine, Loop& loop, ReplayedLogOptions options);
 
-  /// Fences (as the one writer) and replays. Loop thread, once, before anything else; may be repeated after a failure. FENCED:
-  /// another writer took over. CORRUPT: the log cannot be understood; it is never skipped.
+  /// Fences (as the one writer) and replays. Loop thread, once, before anything else; may be repeated after a failure.
+  /// FENCED: another writer took over. CORRUPT: the log cannot be understood; it is never skipped.
   Task<Status> load();
 
   /// See StateLog. Before load succeeded: UNAVAILABLE.
@@ -56,6 +56,10 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
 
   /// Applies what others wrote up to now (several writers), after what was appended before. Loop thread.
   Task<Status> catch_up();
+
+  /// Nothing is tried again from here on: what is under way ends with its storage's next answer. For a broker that
+  /// stops. Any thread.
+  void close() { closing_.store(true, std::memory_order_relaxed); }
 
   /// Ok while it serves; the reason for good once it does not. Any thread.
   Status failure() const;
@@ -117,6 +121,7 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
   std::deque<int64_t> snapshots_;  // first offsets of whole snapshots, oldest first
   std::deque<Waiting> queue_;
 
+  std::atomic<bool> closing_{false};
   mutable std::atomic<bool> failed_{false};
   Status failure_;  // written once, before failed_ is set
 };

@@ -174,6 +174,26 @@ TEST(Listeners, ByFlags) {
   EXPECT_THAT(refusal(parse({"--listen", ":1", "--advertise", "a:1", "--advertise", "b:1"})),
               HasSubstr("more of them"));
   EXPECT_THAT(refusal(parse({"--listen", "localhost"})), HasSubstr("--listen"));
+  EXPECT_THAT(refusal(parse({"--listen", ":1", "--advertise", ":2"})),
+              HasSubstr("--advertise: clients cannot connect to 0.0.0.0"));
+}
+
+TEST(Listeners, AdvertisedBesideFlags) {
+  const auto given = [](const std::string& value, std::vector<std::string> flags) {
+    flags.insert(flags.end(), {"--override", "advertised.listeners=" + value});
+    return parse(flags);
+  };
+  auto options = given("PLAINTEXT_2://example.org:3", {"--listen", "127.0.0.1:1", "--listen", "127.0.0.1:2"});
+  ASSERT_TRUE(options) << refusal(options);
+  EXPECT_EQ(options->listeners[0].advertised_host, "");
+  EXPECT_EQ(options->listeners[1].advertised_host, "example.org");
+  EXPECT_EQ(options->listeners[1].advertised_port, 3);
+  EXPECT_THAT(refusal(given("OUT://example.org:3", {"--listen", "127.0.0.1:1"})),
+              HasSubstr("advertised.listeners: there is no listener \"OUT\", only PLAINTEXT"));
+  EXPECT_THAT(refusal(given("PLAINTEXT://a:1", {"--listen", "127.0.0.1:1", "--advertise", "b:2"})),
+              HasSubstr("advertised twice"));
+  EXPECT_THAT(refusal(given("PLAINTEXT://[::]:1", {"--listen", "127.0.0.1:1"})),
+              HasSubstr("clients cannot connect to ::"));
 }
 
 TEST(Listeners, ByProperties) {
@@ -209,6 +229,13 @@ TEST(Retention, TheFinestSpellingCounts) {
   EXPECT_EQ(retention({"log.retention.hours=2", "log.retention.minutes=3", "log.retention.ms=4"}), 4);
   EXPECT_EQ(retention({"log.retention.hours=-1"}), -1);
   EXPECT_EQ(retention({"log.retention.minutes=2147483647"}), 2'147'483'647LL * 60'000);
+  // As Kafka: below 0 is for ever, 0 is refused, and only what counts is looked at.
+  EXPECT_EQ(retention({"log.retention.ms=-5"}), -1);
+  EXPECT_EQ(retention({"log.retention.ms=1", "log.retention.minutes=0"}), 1);
+  for (const char* name : {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}) {
+    EXPECT_THAT(refusal(with(name, "0")),
+                HasSubstr(std::string("--override: ") + name + " = \"0\": must be unlimited"));
+  }
   auto options = parse({"--override", "log.roll.hours=1"});
   EXPECT_EQ(cluster::parse_topic_settings({}, options->topic_defaults).segment_ms, 3'600'000);
   options = parse({"--override", "log.roll.hours=1", "--override", "log.roll.ms=5"});

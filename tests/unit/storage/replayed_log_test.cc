@@ -319,6 +319,25 @@ TEST_F(ReplayedLogTest, StopsWhenAnOutcomeStaysUnknown) {
   EXPECT_EQ(append_and_wait(*w, "b").code(), StatusCode::unknown);
 }
 
+TEST_F(ReplayedLogTest, TriesNothingAgainOnceClosed) {
+  for (const Fault fault : {Fault::unavailable, Fault::unknown_lost}) {
+    for (const bool several : {false, true}) {
+      engine_ = std::make_shared<FakeEngine>();
+      auto w = writer(1, several);
+      ASSERT_TRUE(load(*w).ok());
+      engine_->fault = [fault](const std::string&) { return fault; };
+      append(*w, "a");
+      loop_.run_until_idle();
+      EXPECT_FALSE(w->answers.contains("a")) << "it is being tried";
+      w->log->close();
+      loop_.advance_ms(ReplayedLog::kMaxBackoffMs);
+      ASSERT_TRUE(w->answers.contains("a"));
+      EXPECT_FALSE(w->answers["a"].ok());
+      EXPECT_EQ(loop_.timers(), 0u);
+    }
+  }
+}
+
 TEST_F(ReplayedLogTest, SeveralWritersAgree) {
   auto one = writer(1, true), two = writer(2, true);
   ASSERT_TRUE(load(*one).ok());
