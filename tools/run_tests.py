@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 JOBS = str(os.cpu_count() or 2)
 LOGS = ROOT / "build" / "test-logs"
 FUZZ_SECONDS = 10
+FUZZ_SEED = 1  # a run that fails can be repeated
 CRASH_CYCLES = 20
 LONG_FUZZ_SECONDS = 120
 LONG_CRASH_CYCLES = 200
@@ -173,7 +174,7 @@ def part_fuzz(seconds=FUZZ_SECONDS):
     for fuzzer in sorted((ROOT / "build" / "fuzz" / "bin").glob("*_fuzz")):
         corpus = ROOT / "build" / "fuzz" / "corpus" / fuzzer.name
         corpus.mkdir(parents=True, exist_ok=True)
-        code = run([str(fuzzer), f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", str(corpus)], f"{fuzzer.name}.log")
+        code = run([str(fuzzer), f"-max_total_time={seconds}", f"-seed={FUZZ_SEED}", "-timeout=10", "-rss_limit_mb=2048", str(corpus)], f"{fuzzer.name}.log")
         say(f"  {'PASS' if code == 0 else 'FAIL'} {fuzzer.name} for {seconds} s")
         if code == 0:
             result.passed += 1
