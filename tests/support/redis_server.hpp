@@ -18,9 +18,9 @@ namespace sluice::test {
 struct RedisSettings {
   bool appendonly = true;
   std::string appendfsync = "always";
-  std::string password;
-  std::vector<std::string> lines;  // more of the configuration, each as in redis.conf
-  bool sentinel = false;           // a sentinel, which keeps no data
+  std::string password{};
+  std::vector<std::string> lines{};  // more of the configuration, each as in redis.conf
+  bool sentinel = false;             // a sentinel, which keeps no data
 };
 
 class RedisServer {

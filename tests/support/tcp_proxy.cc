@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/tcp_proxy.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+
+namespace sluice::test {
+namespace {
+
+constexpr int kTickMs = 5;
+constexpr size_t kPartBytes = 64 << 10;
+
+sockaddr_in loopback(uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+bool send_all(int fd, const char* data, size_t size) {
+  while (size > 0) {
+    const ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+    if (sent <= 0) return false;
+    data += sent;
+    size -= static_cast<size_t>(sent);
+  }
+  return true;
+}
+
+}  // namespace
+
+TcpProxy::TcpProxy(uint16_t target) : target_(target), listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_in address = loopback(0);
+  socklen_t size = sizeof address;
+  bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  listen(listener_, 16);
+  getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
+  port_ = ntohs(address.sin_port);
+  acceptor_ = std::thread([this] { accept_forever(); });
+}
+
+TcpProxy::~TcpProxy() {
+  stopping_ = true;
+  acceptor_.join();
+  cut();
+  close(listener_);
+  for (Pair& pair : pairs_) {
+    pair.thread.join();
+    close(pair.client);
+    close(pair.server);
+  }
+}
+
+void TcpProxy::cut() {
+  const std::lock_guard lock(mutex_);
+  for (Pair& pair : pairs_) {
+    pair.over = true;
+    shutdown(pair.client, SHUT_RDWR);
+    shutdown(pair.server, SHUT_RDWR);
+  }
+}
+
+void TcpProxy::accept_forever() {
+  while (!stopping_) {
+    pollfd ready{listener_, POLLIN, 0};
+    if (poll(&ready, 1, kTickMs) != 1) continue;
+    const int client = accept(listener_, nullptr, nullptr);
+    if (client < 0) continue;
+    const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(target_);
+    if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      close(client);
+      close(server);
+      continue;
+    }
+    const int yes = 1;
+    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    const std::lock_guard lock(mutex_);
+    Pair& pair = pairs_.emplace_back();
+    pair.client = client;
+    pair.server = server;
+    pair.thread = std::thread([this, &pair] { forward(pair); });
+  }
+}
+
+void TcpProxy::forward(Pair& pair) {
+  std::string part(kPartBytes, '\0');
+  std::string kept;
+  while (!pair.over) {
+    if (!hold_ && !kept.empty()) {
+      if (!send_all(pair.client, kept.data(), kept.size())) break;
+      held_ -= kept.size();
+      kept.clear();
+    }
+    pollfd ready[2] = {{pair.client, POLLIN, 0}, {pair.server, POLLIN, 0}};
+    if (poll(ready, 2, kTickMs) <= 0) continue;
+    if (ready[0].revents != 0) {
+      const ssize_t got = recv(pair.client, part.data(), part.size(), 0);
+      if (got <= 0 || !send_all(pair.server, part.data(), static_cast<size_t>(got))) break;
+      forwarded_ += static_cast<uint64_t>(got);
+    }
+    if (ready[1].revents != 0) {
+      const ssize_t got = recv(pair.server, part.data(), part.size(), 0);
+      if (got <= 0) break;
+      if (hold_ || !kept.empty()) {
+        kept.append(part.data(), static_cast<size_t>(got));
+        held_ += static_cast<uint64_t>(got);
+      } else if (!send_all(pair.client, part.data(), static_cast<size_t>(got))) {
+        break;
+      }
+    }
+  }
+  held_ -= kept.size();
+  shutdown(pair.client, SHUT_RDWR);
+  shutdown(pair.server, SHUT_RDWR);
+}
+
+}  // namespace sluice::test

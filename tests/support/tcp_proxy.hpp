@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// A proxy between a client and a server, both on the loopback, that can keep replies back, forget them, and cut
+// connections. Any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace sluice::test {
+
+class TcpProxy {
+ public:
+  /// Forwards connections to a port of the loopback.
+  explicit TcpProxy(uint16_t target);
+  /// Cuts everything.
+  ~TcpProxy();
+  TcpProxy(const TcpProxy&) = delete;
+  TcpProxy& operator=(const TcpProxy&) = delete;
+
+  uint16_t port() const { return port_; }
+  /// What the server says from now on waits here, until it is let through, in order, or cut off with the connection.
+  void hold_replies(bool hold) { hold_ = hold; }
+  /// Bytes that clients sent and that were passed on, since the beginning.
+  uint64_t forwarded() const { return forwarded_; }
+  /// Bytes of the server's that are kept back.
+  uint64_t held() const { return held_; }
+  /// Closes all connections, with what was kept back; new ones are taken.
+  void cut();
+
+ private:
+  struct Pair {
+    int client;
+    int server;
+    std::atomic<bool> over{false};
+    std::thread thread;
+  };
+  void accept_forever();
+  void forward(Pair& pair);
+
+  const uint16_t target_;
+  uint16_t port_ = 0;
+  int listener_ = -1;
+  std::atomic<bool> hold_{false};
+  std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> forwarded_{0};
+  std::atomic<uint64_t> held_{0};
+  std::mutex mutex_;
+  std::list<Pair> pairs_;  // guarded by mutex_
+  std::thread acceptor_;
+};
+
+}  // namespace sluice::test
