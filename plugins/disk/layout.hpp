@@ -4,11 +4,12 @@
 //
 //   DIR/format                      "sluice disk 1\n"
 //   DIR/cluster                     the cluster id that the storage is tied to, 32 hex digits
+//   DIR/owner                       for people: the process that has the directory; a lock on DIR itself decides
 //   DIR/logs/ID-PARTITION-TOPIC/    one log; the id is 32 hex digits, the rest is for people
 //     log                           the descriptor, and two slots for its state, which are written in turns
 //     OFFSET.segment                a page of header and commit slots, then whole batches, one after the other
-//     OFFSET.index                  sparse index of the segment up to some position; never written before those bytes
-//     are synced value-NAME                    a saved value that is too large for the state
+//     OFFSET.index                  sparse index up to some position; never written before those bytes are synced
+//     value-NAME                    a saved value that is too large for the state
 //   DIR/new/  DIR/gone/             logs that are not there yet, and not any more; emptied at start
 //
 // A segment is not framed: a read lends a stretch of the file as it lies. What says how far it counts is the newest

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <filesystem>
 
 namespace sluice::disk {
@@ -14,7 +16,14 @@ namespace {
 
 constexpr std::string_view kFormatName = "format";
 constexpr std::string_view kClusterName = "cluster";
+constexpr std::string_view kOwnerName = "owner";
 constexpr uint64_t kLargestSmallFile = 4096;
+
+std::string this_process() {
+  char host[HOST_NAME_MAX + 1] = {};
+  ::gethostname(host, HOST_NAME_MAX);
+  return fmt::format("process {} on {}", ::getpid(), host);
+}
 
 }  // namespace
 
@@ -50,11 +59,29 @@ Status Storage::take_directory() {
     const int error = errno;
     engine_.files.close(fd);
     if (error != EWOULDBLOCK) return io_error(-error, "lock", directory);
-    return Status(StatusCode::exists, fmt::format("{} is in use by another process: one broker at a time", directory),
+    return Status(StatusCode::exists, fmt::format("{} is in use by {}: one broker at a time", directory, owner()),
                   error);
   }
   lock_fd_ = fd;
+  write_owner();
   return {};
+}
+
+/// The lock decides who has the directory; this file only tells others who that is, so its errors do not matter.
+void Storage::write_owner() {
+  const std::string path = engine_.settings.directory + "/" + std::string(kOwnerName);
+  const int fd = engine_.files.open(path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (fd < 0) return;
+  write_fully(engine_.files, fd, as_bytes(this_process() + "\n"), 0);
+  engine_.files.close(fd);
+}
+
+std::string Storage::owner() const {
+  const std::string path = engine_.settings.directory + "/" + std::string(kOwnerName);
+  const auto content = read_small_file(engine_.files, path, kLargestSmallFile);
+  std::string_view text = content ? as_text(*content) : std::string_view();
+  text = text.substr(0, text.find('\n'));
+  return text.empty() ? "another process" : std::string(text);
 }
 
 Status Storage::check_format() {
@@ -126,7 +153,9 @@ void Storage::let_go() {
   stop_timer();
   engine_.writers.join();
   engine_.io.join();
-  if (lock_fd_ >= 0) engine_.files.close(std::exchange(lock_fd_, -1));
+  if (lock_fd_ < 0) return;
+  engine_.files.unlink(engine_.settings.directory + "/" + std::string(kOwnerName));
+  engine_.files.close(std::exchange(lock_fd_, -1));
 }
 
 Status Storage::stop(std::chrono::steady_clock::time_point deadline) {

@@ -68,6 +68,8 @@ class Storage {
 
  private:
   Status take_directory();
+  void write_owner();
+  std::string owner() const;  // of a directory that another process has
   Status check_format();
   Status find_logs();
   Status close_logs(std::chrono::steady_clock::time_point deadline);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <csignal>
 #include <utility>
 
 namespace sluice::disk {
@@ -19,6 +20,15 @@ void relax() {
 #else
   std::this_thread::yield();
 #endif
+}
+
+/// Signals are the process's own matter: none is handled here. A write beyond RLIMIT_FSIZE is thereby an error (EFBIG)
+/// and not the end of the process. What a fault of our own raises stays as it is.
+void block_signals() {
+  sigset_t signals;
+  sigfillset(&signals);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&signals, fault);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
 }  // namespace
@@ -58,6 +68,7 @@ void Workers::join() {
 
 void Workers::run() {
   pthread_setname_np(pthread_self(), name_.c_str());
+  block_signals();
   std::unique_lock lock(mutex_);
   while (wait_for_work(lock)) {
     Task task = std::move(queue_.front());

@@ -188,6 +188,15 @@ int main(int argc, char** argv) {
   fmt::print("{:7.0f} MB/s  {:5.2f} cpu s/GB  {:8.0f} units/s  p50 {:6.0f} us  p99 {:7.0f} us  max {:7.0f} us\n",
              gigabytes * 1e3 / took, cpu / gigabytes, static_cast<double>(latencies.size()) / took, percentile(0.5),
              percentile(0.99), latencies.back());
+  const auto milliseconds = [](Clock::time_point since) {
+    return std::chrono::duration<double, std::milli>(Clock::now() - since).count();
+  };
+  const auto stopping = Clock::now();
+  static_cast<void>(storage.stop(Clock::now() + std::chrono::seconds(60)));
+  const double stopped_ms = milliseconds(stopping);
+  const auto starting = Clock::now();
+  static_cast<void>(storage.start());
+  fmt::print("stopped in {:.1f} ms, started again in {:.1f} ms\n", stopped_ms, milliseconds(starting));
   static_cast<void>(storage.stop(Clock::now() + std::chrono::seconds(60)));
   if (number("keep", 0) == 0) std::filesystem::remove_all(settings.directory);
   return 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Full disks, file systems that became read-only, syncs that fail: what is refused, what goes on, what comes back.
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "support.hpp"
 
@@ -108,6 +110,38 @@ TEST_F(FaultTest, SpaceTakenAheadIsGivenBackAndMayBeMissing) {
   log.reset();
   ASSERT_TRUE(world.stop().ok());
   EXPECT_LT(taken(), static_cast<uint64_t>(at) * 101'000 + 20'000);
+}
+
+/// Exits with the number of the first step that did not go as it should.
+[[noreturn]] void live_within_a_limit(const std::string& directory) {
+  World world(directory);
+  auto log = world.log(1);
+  if (!create(*log, descriptor(1)).ok()) ::_exit(1);
+  const rlimit limit{50'000, 50'000};  // of each file; the signal for it is at its default, which ends the process
+  if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(2);
+  int64_t at = 0;
+  Status status;
+  for (;; ++at) {
+    status = append(*log, at, one(batch(at, 1, 1000, 3000))).status;
+    if (!status.ok()) break;
+  }
+  if (status.code() != StatusCode::no_space || at < 10) ::_exit(3);
+  if (!append(*log, at, one(batch(at, 1, 1000, 1))).status.ok()) ::_exit(4);  // a smaller one fits
+  if (bounds(*log).end != at + 1 || read_all(*log, 0).size() < 30'000) ::_exit(5);
+  if (!fence(*log, 1).ok() || !trim(*log, at, 1).ok()) ::_exit(6);
+  log.reset();
+  if (!world.stop().ok() || !world.start().ok() || bounds(*world.log(1)).end != at + 1) ::_exit(7);
+  ::_exit(0);
+}
+
+TEST_F(FaultTest, ARealLimitOfTheSystemIsAnErrorAndNotTheEnd) {
+  Directory directory;
+  const pid_t pid = ::fork();
+  ASSERT_GE(pid, 0);
+  if (pid == 0) live_within_a_limit(directory.path());
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0) << "step " << WEXITSTATUS(status) << ", signal " << WTERMSIG(status);
 }
 
 TEST_F(FaultTest, ATornUnitIsGoneAfterAKill) {

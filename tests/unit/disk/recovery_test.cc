@@ -60,6 +60,9 @@ class TornTail : public ::testing::Test {
     EXPECT_TRUE(std::ranges::equal(read_all(*log, 0).view(), all_.view().first(bytes))) << what;
     EXPECT_EQ(world.counters().torn_tails, torn ? 1U : 0U) << what;
     EXPECT_EQ(world.counters().torn_bytes > 0, torn) << what;
+    const auto said = world.said();
+    EXPECT_EQ(std::ranges::count_if(said, [](const auto& line) { return line.find("torn") != line.npos; }), torn)
+        << what;
     EXPECT_TRUE(append(*log, end, one(batch(end, 4))).status.ok()) << what;
     log.reset();
     world.abandon();

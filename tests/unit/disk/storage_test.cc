@@ -2,6 +2,9 @@
 // The directory: who may have it, what is in it, and what it costs.
 #include "disk/storage.hpp"
 
+#include <fmt/format.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -28,8 +31,34 @@ TEST(StorageTest, ADirectoryHasOneOwner) {
   Started other(directory.path());
   EXPECT_EQ(other.status.code(), StatusCode::exists);
   EXPECT_NE(other.status.text().find(directory.path()), std::string::npos) << other.status.text();
+  EXPECT_NE(other.status.text().find(fmt::format("process {} on ", ::getpid())), std::string::npos)
+      << other.status.text();
   ASSERT_TRUE(world.stop().ok());
   EXPECT_TRUE(other.storage.start().ok());
+}
+
+TEST(StorageTest, WhoHasADirectoryIsToldAlsoWhenItsFileSaysNothing) {
+  Directory directory;
+  World world(directory.path());
+  fs::resize_file(directory.path() + "/owner", 0);
+  EXPECT_NE(Started(directory.path()).status.text().find("in use by another process"), std::string::npos);
+  ASSERT_TRUE(world.stop().ok());
+  EXPECT_FALSE(fs::exists(directory.path() + "/owner"));
+}
+
+TEST(StorageTest, AnEmptyDirectoryThatCannotBeWrittenIsRefusedByName) {
+  Directory directory;
+  FaultyFiles files;
+  files.write_error = EROFS;
+  Storage storage({.directory = directory.path()}, files, [](LogLevel, const std::string&) {});
+  const Status status = storage.start();
+  EXPECT_EQ(status.code(), StatusCode::denied) << status.describe();
+  EXPECT_NE(status.text().find(directory.path()), std::string::npos);
+  if (::geteuid() == 0) return;  // root may write anywhere
+  ASSERT_EQ(::chmod(directory.path().c_str(), 0555), 0);
+  EXPECT_EQ(Started(directory.path()).status.code(), StatusCode::denied);
+  ASSERT_EQ(::chmod(directory.path().c_str(), 0755), 0);
+  EXPECT_TRUE(Started(directory.path()).status.ok());
 }
 
 TEST(StorageTest, ALaterFormatIsRefused) {
@@ -144,6 +173,52 @@ TEST(StorageTest, B13_TenThousandLogsCostWhatIsUsedOfThem) {
   for (uint64_t i = 0; i < kUsed; ++i) EXPECT_EQ(bounds(*world.log(i)).end, 1);
   EXPECT_EQ(world->list().size(), kMade);
   EXPECT_LT(sizeof(Log), 1024U);
+}
+
+struct Cost {
+  int opens = 0;
+  uint64_t bytes = 0;  // read
+};
+/// What a start and the first use of a log cost, whose history has `segments` segments.
+Cost cost_of_start(int segments, bool clean) {
+  Directory directory;
+  FaultyFiles files;
+  files.skip_syncs = true;
+  Settings settings{.directory = directory.path()};
+  settings.segment_bytes = 1000;
+  World world(settings, files);
+  auto log = world.log(1);
+  EXPECT_TRUE(create(*log, descriptor(1)).ok());
+  int64_t end = 0;
+  for (; world.counters().segments_made < static_cast<uint64_t>(segments); ++end) {
+    EXPECT_TRUE(append(*log, end, one(batch(end, 1, 1000, 450))).status.ok());
+  }
+  log.reset();
+  if (clean) {
+    EXPECT_TRUE(world.stop().ok());
+  } else {
+    world.abandon();
+  }
+  const Cost before{files.opens, files.bytes_read};
+  EXPECT_TRUE(world.start().ok());
+  log = world.log(1);
+  EXPECT_EQ(bounds(*log).end, end);
+  EXPECT_TRUE(append(*log, end, one(batch(end, 1))).status.ok());  // fits behind the last one
+  const Cost cost{files.opens - before.opens, files.bytes_read - before.bytes};
+  EXPECT_EQ(read(*log, 0, INT64_MAX, 1).next, 1);
+  EXPECT_EQ(read(*log, end / 2, INT64_MAX, 1).next, end / 2 + 1);
+  EXPECT_EQ(world.counters().torn_tails + world.counters().rebuilt_indexes, 0U);
+  return cost;
+}
+
+TEST(StorageTest, AStartLooksIntoNoClosedSegment) {
+  for (const bool clean : {true, false}) {
+    const Cost little = cost_of_start(5, clean);
+    const Cost much = cost_of_start(500, clean);
+    EXPECT_EQ(much.opens, little.opens) << clean;
+    EXPECT_LE(much.bytes, little.bytes + 100) << clean << ": digits in names";
+    EXPECT_LE(much.bytes, 40'000U) << clean;
+  }
 }
 
 TEST(StorageTest, AbsentLogsAreForgotten) {

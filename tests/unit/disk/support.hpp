@@ -317,7 +317,9 @@ class FaultyFiles : public Files {
   std::atomic<uint64_t> room{UINT64_MAX};      // most that can be taken ahead at once
   std::atomic<int> sync_error{0};
   std::atomic<int> syncs{0};
+  std::atomic<bool> skip_syncs{false};  // for what is not about them
   std::atomic<int> opens{0}, closes{0};
+  std::atomic<uint64_t> bytes_read{0};
   std::atomic<int> metadata_error{0};  // of creating files and directories
 
   int open(const std::string& path, int flags) override {
@@ -337,6 +339,11 @@ class FaultyFiles : public Files {
       segments_.erase(fd);
     }
     return Files::close(fd);
+  }
+  ssize_t pread(int fd, void* data, size_t size, uint64_t position, bool only_cached) override {
+    const ssize_t got = Files::pread(fd, data, size, position, only_cached);
+    if (got > 0) bytes_read += static_cast<uint64_t>(got);
+    return got;
   }
   ssize_t pwritev(int fd, const iovec* parts, int count, uint64_t position) override {
     if (write_error != 0) return -write_error;
@@ -359,10 +366,12 @@ class FaultyFiles : public Files {
   }
   int sync_data(int fd) override {
     ++syncs;
-    return sync_error != 0 ? -sync_error : Files::sync_data(fd);
+    if (sync_error != 0) return -sync_error;
+    return skip_syncs ? 0 : Files::sync_data(fd);
   }
   int sync_directory(const std::string& path) override {
-    return sync_error != 0 ? -sync_error : Files::sync_directory(path);
+    if (sync_error != 0) return -sync_error;
+    return skip_syncs ? 0 : Files::sync_directory(path);
   }
   int make_directory(const std::string& path) override {
     if (metadata_error != 0) return -metadata_error;
