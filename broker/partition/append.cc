@@ -2,18 +2,11 @@
 // A batch on its way into the log: numbered and queued under the lock, answered when the storage has it.
 #include <fmt/format.h>
 
-#include "partition/partition.hpp"
+#include "partition/log_partition.hpp"
 
 namespace sluice::partition {
 
-bool FetchWaiter::notify(int64_t bytes) {
-  if (fired()) return true;
-  if (missing_.fetch_sub(bytes, std::memory_order_acq_rel) > bytes) return false;
-  if (!fired_.exchange(true)) executor_.post(std::move(wake_));
-  return true;
-}
-
-void Partition::append(AppendRequest request, Loop& loop) {
+void LogPartition::append(AppendRequest request, Loop& loop) {
   std::optional<ProduceOutcome> answer;
   bool queued = false;
   bool load_now = false;
@@ -56,13 +49,13 @@ void Partition::append(AppendRequest request, Loop& loop) {
   if (queued) log->send();
 }
 
-void Partition::answer_dropped(std::vector<ProduceDone>& dropped) {
+void LogPartition::answer_dropped(std::vector<ProduceDone>& dropped) {
   for (auto& done : dropped)
     done(ProduceOutcome{ErrorCode::kNotLeaderOrFollower, "the first try of this batch was not stored", -1, -1, -1});
 }
 
-std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bool& queued,
-                                                      std::vector<ProduceDone>& dropped) {
+std::optional<ProduceOutcome> LogPartition::queue_locked(AppendRequest& request, bool& queued,
+                                                         std::vector<ProduceDone>& dropped) {
   const records::BatchInfo& info = request.info;
   auto refuse = [&](ErrorCode error, std::string text, bool retriable = true) {
     if (retriable) state_.producers.refused(info);
@@ -119,7 +112,7 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
     entry.record_count = static_cast<uint32_t>(info.records_count);
     entry.owner = request.keep_alive;
     struct Context {
-      std::shared_ptr<Partition> self;
+      std::shared_ptr<LogPartition> self;
       records::BatchInfo info;
       records::BatchHeader header;
       int64_t append_time;
@@ -128,8 +121,9 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
       ProduceDone done;
     };
     // enqueue may refuse, and then destroys the entry: the answer must survive it.
-    auto context = std::make_shared<Context>(Context{shared_from_this(), info, *header, append_time,
-                                                     position.generation, request.keep_alive, std::move(request.done)});
+    auto context = std::make_shared<Context>(Context{std::static_pointer_cast<LogPartition>(shared_from_this()), info,
+                                                     *header, append_time, position.generation, request.keep_alive,
+                                                     std::move(request.done)});
     entry.done = [c = context](host::AppendOutcome outcome) {
       c->self->finished(c->info, c->header, c->append_time, c->generation, c->done, std::move(outcome));
     };
@@ -147,8 +141,8 @@ std::optional<ProduceOutcome> Partition::queue_locked(AppendRequest& request, bo
   return refuse(ErrorCode::kNotLeaderOrFollower, "appends keep failing");
 }
 
-void Partition::finished(const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
-                         uint64_t generation, ProduceDone& done, host::AppendOutcome outcome) {
+void LogPartition::finished(const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
+                            uint64_t generation, ProduceDone& done, host::AppendOutcome outcome) {
   ProduceOutcome answer;
   std::vector<ProduceDone> repeats;
   std::vector<Resumer<bool>> loads;
@@ -185,18 +179,18 @@ void Partition::finished(const records::BatchInfo& info, const records::BatchHea
   for (auto& load : loads) load(true);
 }
 
-Partition::Stage Partition::stage_locked() {
+LogPartition::Stage LogPartition::stage_locked() {
   if (stage_ == Stage::ready && log_->position().end < high_watermark_) unload_locked();
   return stage_;
 }
 
-void Partition::unload_locked() {
+void LogPartition::unload_locked() {
   if (stage_ == Stage::ready || stage_ == Stage::failed) stage_ = Stage::idle;
   for (auto& waiter : waiters_) waiter->notify(INT64_MAX);
   waiters_.clear();
 }
 
-void Partition::log_failed(const Status& status) {
+void LogPartition::log_failed(const Status& status) {
   if (status.code() != StatusCode::fenced && status.code() != StatusCode::not_found) return;
   std::lock_guard lock(mutex_);
   unload_locked();

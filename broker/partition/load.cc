@@ -3,7 +3,7 @@
 // of that state.
 #include <fmt/format.h>
 
-#include "partition/partition.hpp"
+#include "partition/log_partition.hpp"
 
 namespace sluice::partition {
 namespace {
@@ -21,28 +21,19 @@ std::string part_name(const std::string& snapshot, uint32_t part) {
 
 }  // namespace
 
-Partition::Partition(PartitionContext& context, cluster::TopicPtr topic, int32_t index)
-    : context_(context),
-      topic_(std::move(topic)),
-      index_(index),
-      settings_(context.cluster.settings_of(*topic_)),
-      leader_epoch_(topic_->partitions[static_cast<size_t>(index)].leader_epoch) {}
+LogPartition::LogPartition(PartitionContext& context, cluster::TopicPtr topic, int32_t index)
+    : Partition(context, std::move(topic), index) {}
 
-RetentionRules Partition::rules() const {
+RetentionRules LogPartition::rules() const {
   return {settings_.retention_ms, settings_.retention_bytes, settings_.segment_bytes, settings_.segment_ms};
 }
 
-bool Partition::loaded() const {
+bool LogPartition::loaded() const {
   std::lock_guard lock(mutex_);
   return stage_ == Stage::ready;
 }
 
-void Partition::note(int level, const std::string& text) const {
-  const auto& log = context_.cluster.options().log;
-  if (log) log(level, fmt::format("{}-{}: {}", topic_->name, index_, text));
-}
-
-void Partition::update(const cluster::TopicPtr& after) {
+void LogPartition::update(const cluster::TopicPtr& after) {
   std::lock_guard lock(mutex_);
   if (!after || after->deleting) {
     unload_locked();
@@ -54,7 +45,7 @@ void Partition::update(const cluster::TopicPtr& after) {
   leader_epoch_ = epoch;
 }
 
-Task<ErrorCode> Partition::ready(Loop& loop) {
+Task<ErrorCode> LogPartition::ready(Loop& loop) {
   bool load_now = false;
   {
     std::lock_guard lock(mutex_);
@@ -83,7 +74,7 @@ Task<ErrorCode> Partition::ready(Loop& loop) {
   });
 }
 
-Task<void> Partition::load(Loop& loop) {
+Task<void> LogPartition::load(Loop& loop) {
   auto keep = shared_from_this();
   context_.metrics.loads.fetch_add(1, std::memory_order_relaxed);
   co_await appends_answered(loop);
@@ -143,7 +134,7 @@ Task<void> Partition::load(Loop& loop) {
   }
 }
 
-Task<void> Partition::appends_answered(Loop& loop) {
+Task<void> LogPartition::appends_answered(Loop& loop) {
   co_await suspend_until<bool>(loop, [this](Resumer<bool> resume) {
     {
       std::lock_guard lock(mutex_);
@@ -156,7 +147,7 @@ Task<void> Partition::appends_answered(Loop& loop) {
   });
 }
 
-Task<Status> Partition::load_once(Loop& loop, bool& again) {
+Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
   cluster::TopicPtr topic = context_.cluster.state().topic_in_any_state(topic_->id);
   if (!topic || topic->deleting) co_return Status(StatusCode::not_found, "the topic is gone");
   bool raise = false;
@@ -228,8 +219,8 @@ Task<Status> Partition::load_once(Loop& loop, bool& again) {
 }
 
 /// Gives `why`, unless the storage lost the log: then there is an empty one now, and a new epoch.
-Task<Status> Partition::replace_lost_log(const cluster::TopicInfo& topic, host::LogId lost, const Status& why,
-                                         Loop& loop, bool& again) {
+Task<Status> LogPartition::replace_lost_log(const cluster::TopicInfo& topic, host::LogId lost, const Status& why,
+                                            Loop& loop, bool& again) {
   if (why.code() != StatusCode::not_found) co_return why;
   auto fresh = co_await context_.cluster.replace_lost_extent(topic.id, index_, lost, loop);
   if (!fresh) co_return Status(StatusCode::internal, fresh.error().text);
@@ -238,7 +229,7 @@ Task<Status> Partition::replace_lost_log(const cluster::TopicInfo& topic, host::
   co_return why;
 }
 
-void Partition::report_loss(int64_t acknowledged, int64_t end, std::string_view who) {
+void LogPartition::report_loss(int64_t acknowledged, int64_t end, std::string_view who) {
   context_.metrics.data_losses.fetch_add(1, std::memory_order_relaxed);
   context_.metrics.lost_offsets.fetch_add(static_cast<uint64_t>(acknowledged - end), std::memory_order_relaxed);
   note(SLUICE_LOG_ERROR,
@@ -248,7 +239,7 @@ void Partition::report_loss(int64_t acknowledged, int64_t end, std::string_view 
 }
 
 /// The log start is a value of its own: what is before it is hidden, also where the storage still has it.
-Task<Status> Partition::load_log_start(host::Log& log, int64_t first, int64_t end, int64_t& start, Loop& loop) {
+Task<Status> LogPartition::load_log_start(host::Log& log, int64_t first, int64_t end, int64_t& start, Loop& loop) {
   auto saved = co_await log.load(std::string(kStartName), loop);
   if (!saved) co_return saved.error();
   start = first;
@@ -264,7 +255,7 @@ Task<Status> Partition::load_log_start(host::Log& log, int64_t first, int64_t en
   co_return co_await log.save(std::string(kStartName), std::move(value), loop);
 }
 
-Task<Status> Partition::load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end) {
+Task<Status> LogPartition::load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end) {
   std::shared_ptr<host::Log> log;
   {
     std::lock_guard lock(mutex_);
@@ -330,7 +321,7 @@ Task<Status> Partition::load_state(Loop& loop, PartitionState& state, int64_t st
   co_return Status();
 }
 
-Task<Result<PartitionState>> Partition::load_snapshot(Loop& loop, std::string name, int64_t end) {
+Task<Result<PartitionState>> LogPartition::load_snapshot(Loop& loop, std::string name, int64_t end) {
   std::shared_ptr<host::Log> log;
   {
     std::lock_guard lock(mutex_);
@@ -368,7 +359,7 @@ Task<Result<PartitionState>> Partition::load_snapshot(Loop& loop, std::string na
   co_return std::move(*state);
 }
 
-Task<void> Partition::save_state(Loop& loop) {
+Task<void> LogPartition::save_state(Loop& loop) {
   auto keep = shared_from_this();
   {
     std::lock_guard lock(mutex_);
@@ -382,7 +373,7 @@ Task<void> Partition::save_state(Loop& loop) {
     note(SLUICE_LOG_WARNING, fmt::format("state not saved: {}", status.describe()));
 }
 
-Task<Status> Partition::save_snapshot(Loop& loop) {
+Task<Status> LogPartition::save_snapshot(Loop& loop) {
   std::string bytes;
   std::string name;
   std::shared_ptr<host::Log> log;
@@ -419,7 +410,7 @@ Task<Status> Partition::save_snapshot(Loop& loop) {
   co_return status;
 }
 
-Task<Status> Partition::move_start(int64_t offset, Loop& loop) {
+Task<Status> LogPartition::move_start(int64_t offset, Loop& loop) {
   // One after the other: of two values that are saved at the same time the lower one might be what stays.
   co_await suspend_until<bool>(loop, [this](Resumer<bool> resume) {
     {
@@ -446,7 +437,7 @@ Task<Status> Partition::move_start(int64_t offset, Loop& loop) {
   co_return status;
 }
 
-Task<Status> Partition::move_start_alone(int64_t offset, Loop& loop) {
+Task<Status> LogPartition::move_start_alone(int64_t offset, Loop& loop) {
   std::shared_ptr<host::Log> log;
   {
     std::lock_guard lock(mutex_);
@@ -467,7 +458,7 @@ Task<Status> Partition::move_start_alone(int64_t offset, Loop& loop) {
   co_return co_await log->trim(offset, loop);
 }
 
-Task<void> Partition::maintain(Loop& loop) {
+Task<void> LogPartition::maintain(Loop& loop) {
   auto keep = shared_from_this();
   if (co_await ready(loop) != ErrorCode::kNone) co_return;
   const int64_t now = context_.clock.wall_ms();

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One partition over its extents, as its leader: numbers batches, keeps producer state, high watermark and log start,
-// answers readers and wakes those who wait.
+// One partition, as the handlers of requests see it; what it does depends on the kind of its storage: LogPartition
+// leads a log of Sluice's own, NativePartition stands before an engine's own topic that others write too.
 //
-// Thread-safe. Its mutex is held for arithmetic and queueing only, never across I/O or a callback. It loads itself at
-// first use, on the loop of whoever uses it first; what comes meanwhile waits in order. It loads again under another
-// leader epoch, and when its log is not what it knew. A log is opened once: two writers of one epoch could not tell
-// their tokens apart. Before a load looks at the log, every append that was queued has been answered, so that nothing
-// old arrives in what was loaded.
-//
-// A log that ends below what was acknowledged has lost data. Then the epoch is raised, so that clients see that the
-// offsets which come now are others than those they knew under the same numbers, and all that was cached is rebuilt
-// from the log.
+// Thread-safe. Tasks run on the loop that they are given, and resume there.
 #pragma once
 
 #include <atomic>
@@ -75,6 +67,7 @@ class FetchWaiter {
   /// `bytes` were appended; true once it has fired. Any thread.
   bool notify(int64_t bytes);
   bool fired() const { return fired_.load(std::memory_order_acquire); }
+  Executor& executor() const { return executor_; }
 
  private:
   std::atomic<int64_t> missing_;
@@ -88,6 +81,8 @@ struct PartitionMetrics {
   std::atomic<uint64_t> batches_appended{0}, bytes_appended{0}, records_appended{0}, duplicates{0}, append_errors{0};
   std::atomic<uint64_t> bytes_read{0}, read_errors{0}, loads{0}, load_errors{0}, snapshots{0}, retention_runs{0},
       lost_logs{0};
+  /// Entries of NATIVE storages that are no records, passed by readers.
+  std::atomic<uint64_t> entries_skipped{0};
   /// Logs found to end below what was acknowledged, and how many offsets were missing in all.
   std::atomic<uint64_t> data_losses{0}, lost_offsets{0};
 };
@@ -103,17 +98,12 @@ struct PartitionContext {
 
 class Partition : public std::enable_shared_from_this<Partition> {
  public:
-  static constexpr size_t kMaxWaitingForLoad = 10'000;
-  static constexpr int64_t kLoadRetryMs = 1'000;
-  static constexpr int kMaxLoadAttempts = 4;  // of one load, when what it found out made it begin again
-  static constexpr int64_t kSuspicionPauseMs =
-      10'000;  // between two loads because readers found less than there should be
-  static constexpr uint64_t kReplayReadBytes = 4 << 20;
-  static constexpr uint64_t kLookThroughBytes = 1 << 20;
   static constexpr size_t kMaxDecompressedBytes = 128 << 20;
-  static constexpr size_t kSavedPartBytes = 500 * 1024;
 
   Partition(PartitionContext& context, cluster::TopicPtr topic, int32_t index);
+  virtual ~Partition() = default;
+  Partition(const Partition&) = delete;
+  Partition& operator=(const Partition&) = delete;
 
   const cluster::TopicPtr& topic() const { return topic_; }
   int32_t index() const { return index_; }
@@ -121,106 +111,42 @@ class Partition : public std::enable_shared_from_this<Partition> {
 
   /// Queues a batch, so that batches of one caller keep the order of the calls. Never waits. Any thread; call from a
   /// loop.
-  void append(AppendRequest request, Loop& loop);
+  virtual void append(AppendRequest request, Loop& loop) = 0;
 
   /// Whole batches from an offset, below the high watermark. Any loop.
-  Task<ReadOutcome> read(ReadRequest request, Loop& loop);
+  virtual Task<ReadOutcome> read(ReadRequest request, Loop& loop) = 0;
   /// Asks for waiter->notify() on every append. False, and not added, if the end is no longer `end_seen`, or the
   /// partition cannot be read: look again.
-  bool add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen);
-  void remove_waiter(const std::shared_ptr<FetchWaiter>& waiter);
+  virtual bool add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen) = 0;
+  virtual void remove_waiter(const std::shared_ptr<FetchWaiter>& waiter) = 0;
 
   /// `timestamp`: -1 latest, -2 earliest, -3 greatest timestamp, -4 earliest local, -5 latest tiered, or milliseconds.
-  Task<OffsetAnswer> list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop);
+  virtual Task<OffsetAnswer> list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop) = 0;
   /// KIP-320: {error, epoch, end offset}.
-  Task<OffsetAnswer> end_of_epoch(int32_t epoch, int32_t current_leader_epoch, Loop& loop);
+  virtual Task<OffsetAnswer> end_of_epoch(int32_t epoch, int32_t current_leader_epoch, Loop& loop) = 0;
   /// -1: up to the high watermark. The answer's offset is the low watermark.
-  Task<OffsetAnswer> delete_records(int64_t offset, Loop& loop);
+  virtual Task<OffsetAnswer> delete_records(int64_t offset, Loop& loop) = 0;
 
   /// Leader epoch in force; any thread.
   int32_t leader_epoch() const { return leader_epoch_.load(std::memory_order_relaxed); }
   /// Metadata changed: another epoch, or deleted (`after` is nullptr).
-  void update(const cluster::TopicPtr& after);
+  virtual void update(const cluster::TopicPtr& after) = 0;
   /// Retention, forgotten producers, a snapshot if one is due. Every few seconds.
-  Task<void> maintain(Loop& loop);
+  virtual Task<void> maintain(Loop& loop) = 0;
   /// Saves the state if anything changed since (a clean stop).
-  Task<void> save_state(Loop& loop);
-  bool loaded() const;
+  virtual Task<void> save_state(Loop& loop) = 0;
+  virtual bool loaded() const = 0;
 
- private:
-  enum class Stage { idle, loading, ready, failed, closed };
-  Task<ErrorCode> ready(Loop& loop);
-  Task<void> load(Loop& loop);
-  /// `again`: something was put right, and the load is to be repeated.
-  Task<Status> load_once(Loop& loop, bool& again);
-  /// Waits until every append that was queued has been answered.
-  Task<void> appends_answered(Loop& loop);
-  Task<Status> replace_lost_log(const cluster::TopicInfo& topic, host::LogId lost, const Status& why, Loop& loop,
-                                bool& again);
-  Task<Status> load_log_start(host::Log& log, int64_t first, int64_t end, int64_t& start, Loop& loop);
-  Task<Status> load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end);
-  Task<Result<PartitionState>> load_snapshot(Loop& loop, std::string name, int64_t end);
-  Task<Status> save_snapshot(Loop& loop);
-  Task<Status> move_start(int64_t offset, Loop& loop);
-  Task<Status> move_start_alone(int64_t offset, Loop& loop);
-  Task<tl::expected<std::vector<uint8_t>, Status>> read_batch(int64_t offset, Loop& loop);
-  /// Shows the batches from `from` to `to` until `see` says true.
-  Task<Status> look_through(int64_t from, int64_t to, std::function<bool(const records::BatchView&)> see, Loop& loop);
-  /// The first batch at `from` or behind it whose greatest timestamp is >= `timestamp`; none: the end.
-  Task<tl::expected<int64_t, Status>> next_batch_since(int64_t timestamp, int64_t from, Loop& loop);
-  Task<OffsetAnswer> find_timestamp(int64_t timestamp, Loop& loop);
-  Task<OffsetAnswer> find_max_timestamp(Loop& loop);
-  /// Queues it, or gives the answer at once. `mutex_` is held. `dropped`: repeats whose first try is gone, to be
-  /// answered without it.
-  std::optional<ProduceOutcome> queue_locked(AppendRequest& request, bool& queued, std::vector<ProduceDone>& dropped);
-  static void answer_dropped(std::vector<ProduceDone>& dropped);
-  void finished(const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
-                uint64_t generation, ProduceDone& done, host::AppendOutcome outcome);
-  /// The stage as of now: a log that has been found to be shorter than what was acknowledged is to be loaded anew.
-  /// `mutex_` is held.
-  Stage stage_locked();
-  /// The next use loads anew, and those who wait look again. `mutex_` is held.
-  void unload_locked();
-  /// After a call failed: another writer took over, or the log is gone.
-  void log_failed(const Status& status);
-  /// Readers find less than was acknowledged: only a fence can tell.
-  ErrorCode suspect_loss(const std::shared_ptr<host::Log>& log, int64_t offset);
-  void report_loss(int64_t acknowledged, int64_t end, std::string_view who);
-  void note(int level, const std::string& text) const;
-  RetentionRules rules() const;
+ protected:
+  /// Is this the epoch that the client believes in? -1: it does not say.
   ErrorCode check_epoch(int32_t current_leader_epoch) const;
+  void note(int level, const std::string& text) const;
 
   PartitionContext& context_;
   const cluster::TopicPtr topic_;  // as it was when opened: id and name do not change
   const int32_t index_;
   const cluster::TopicSettings settings_;
   std::atomic<int32_t> leader_epoch_;
-
-  mutable std::mutex mutex_;
-  // Guarded by mutex_.
-  Stage stage_ = Stage::idle;
-  ErrorCode load_error_ = ErrorCode::kNone;
-  int64_t load_failed_at_ms_ = 0;  // monotonic
-  int32_t loaded_epoch_ = -1;      // that the log was fenced with
-  std::deque<AppendRequest> waiting_appends_;
-  std::vector<std::pair<Executor*, UniqueFunction<void(ErrorCode)>>> waiting_ready_;
-  std::shared_ptr<host::Log> log_;
-  size_t in_flight_ = 0;                     // appends that log_ has not answered
-  std::vector<Resumer<bool>> all_answered_;  // resumed when there are none
-  bool raise_epoch_ = false;                 // before the log is read again
-  std::optional<int64_t> suspected_at_ms_;   // monotonic
-  std::optional<host::LogId> known_log_;     // that high_watermark_ is of
-  PartitionState state_;
-  uint64_t generation_ = 0;  // of the log, as of the last append
-  int64_t log_start_ = 0;
-  int64_t high_watermark_ = 0;
-  std::vector<std::shared_ptr<FetchWaiter>> waiters_;
-  uint64_t bytes_since_snapshot_ = 0;
-  bool dirty_ = false;
-  bool saving_ = false;
-  bool moving_start_ = false;
-  std::deque<Resumer<bool>> start_turns_;  // those who wait to move it
-  int next_snapshot_ = 0;
 };
 
 /// The one table from a storage's answer to the protocol's error codes.

@@ -3,6 +3,8 @@
 
 #include <mutex>
 
+#include "partition/log_partition.hpp"
+
 namespace sluice::partition {
 
 std::shared_ptr<Partition> Partitions::find(const cluster::TopicPtr& topic, int32_t index) {
@@ -19,7 +21,7 @@ std::shared_ptr<Partition> Partitions::find(const cluster::TopicPtr& topic, int3
   if (!now || index >= now->ready_partitions) return nullptr;
   auto& list = partitions_[topic->id];
   if (list.size() <= at) list.resize(at + 1);
-  if (!list[at]) list[at] = std::make_shared<Partition>(context_, now, index);
+  if (!list[at]) list[at] = std::make_shared<LogPartition>(context_, now, index);
   return list[at];
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What readers ask of a partition.
-#include "partition/partition.hpp"
+#include "partition/log_partition.hpp"
 
 namespace sluice::partition {
 namespace {
@@ -14,27 +14,19 @@ constexpr int64_t kEarliestPendingUpload = -6;
 
 }  // namespace
 
-ErrorCode Partition::check_epoch(int32_t current_leader_epoch) const {
-  if (current_leader_epoch == -1) return ErrorCode::kNone;
-  const int32_t ours = leader_epoch();
-  if (current_leader_epoch < ours) return ErrorCode::kFencedLeaderEpoch;
-  if (current_leader_epoch > ours) return ErrorCode::kUnknownLeaderEpoch;
-  return ErrorCode::kNone;
-}
-
-bool Partition::add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen) {
+bool LogPartition::add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen) {
   std::lock_guard lock(mutex_);
   if (stage_locked() != Stage::ready || high_watermark_ != end_seen) return false;
   waiters_.push_back(waiter);
   return true;
 }
 
-void Partition::remove_waiter(const std::shared_ptr<FetchWaiter>& waiter) {
+void LogPartition::remove_waiter(const std::shared_ptr<FetchWaiter>& waiter) {
   std::lock_guard lock(mutex_);
   std::erase(waiters_, waiter);
 }
 
-Task<ReadOutcome> Partition::read(ReadRequest request, Loop& loop) {
+Task<ReadOutcome> LogPartition::read(ReadRequest request, Loop& loop) {
   auto keep = shared_from_this();
   ReadOutcome outcome;
   outcome.error = co_await ready(loop);
@@ -87,7 +79,7 @@ Task<ReadOutcome> Partition::read(ReadRequest request, Loop& loop) {
   co_return outcome;
 }
 
-ErrorCode Partition::suspect_loss(const std::shared_ptr<host::Log>& log, int64_t offset) {
+ErrorCode LogPartition::suspect_loss(const std::shared_ptr<host::Log>& log, int64_t offset) {
   std::lock_guard lock(mutex_);
   if (offset < log_start_) return ErrorCode::kOffsetOutOfRange;
   if (stage_ != Stage::ready || log != log_) return ErrorCode::kNotLeaderOrFollower;
@@ -101,7 +93,7 @@ ErrorCode Partition::suspect_loss(const std::shared_ptr<host::Log>& log, int64_t
   return ErrorCode::kNotLeaderOrFollower;
 }
 
-Task<OffsetAnswer> Partition::list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop) {
+Task<OffsetAnswer> LogPartition::list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop) {
   auto keep = shared_from_this();
   OffsetAnswer answer;
   answer.error = co_await ready(loop);
@@ -131,7 +123,7 @@ Task<OffsetAnswer> Partition::list_offset(int64_t timestamp, int32_t current_lea
   co_return answer;
 }
 
-Task<OffsetAnswer> Partition::end_of_epoch(int32_t epoch, int32_t current_leader_epoch, Loop& loop) {
+Task<OffsetAnswer> LogPartition::end_of_epoch(int32_t epoch, int32_t current_leader_epoch, Loop& loop) {
   auto keep = shared_from_this();
   OffsetAnswer answer;
   answer.error = co_await ready(loop);
@@ -145,7 +137,7 @@ Task<OffsetAnswer> Partition::end_of_epoch(int32_t epoch, int32_t current_leader
   co_return answer;
 }
 
-Task<OffsetAnswer> Partition::delete_records(int64_t offset, Loop& loop) {
+Task<OffsetAnswer> LogPartition::delete_records(int64_t offset, Loop& loop) {
   auto keep = shared_from_this();
   OffsetAnswer answer;
   answer.error = co_await ready(loop);

@@ -3,12 +3,12 @@
 // virtual segments tell which stretch to look through.
 #include <algorithm>
 
-#include "partition/partition.hpp"
+#include "partition/log_partition.hpp"
 #include "records/lookup.hpp"
 
 namespace sluice::partition {
 
-Task<tl::expected<std::vector<uint8_t>, Status>> Partition::read_batch(int64_t offset, Loop& loop) {
+Task<tl::expected<std::vector<uint8_t>, Status>> LogPartition::read_batch(int64_t offset, Loop& loop) {
   std::shared_ptr<host::Log> log;
   int64_t limit = 0;
   {
@@ -23,8 +23,8 @@ Task<tl::expected<std::vector<uint8_t>, Status>> Partition::read_batch(int64_t o
   co_return std::vector<uint8_t>(bytes->begin(), bytes->end());
 }
 
-Task<Status> Partition::look_through(int64_t from, int64_t to, std::function<bool(const records::BatchView&)> see,
-                                     Loop& loop) {
+Task<Status> LogPartition::look_through(int64_t from, int64_t to, std::function<bool(const records::BatchView&)> see,
+                                        Loop& loop) {
   std::shared_ptr<host::Log> log;
   {
     std::lock_guard lock(mutex_);
@@ -48,7 +48,7 @@ Task<Status> Partition::look_through(int64_t from, int64_t to, std::function<boo
   co_return Status();
 }
 
-Task<tl::expected<int64_t, Status>> Partition::next_batch_since(int64_t timestamp, int64_t from, Loop& loop) {
+Task<tl::expected<int64_t, Status>> LogPartition::next_batch_since(int64_t timestamp, int64_t from, Loop& loop) {
   std::vector<VirtualSegment> segments;
   int64_t end = 0;
   {
@@ -71,7 +71,7 @@ Task<tl::expected<int64_t, Status>> Partition::next_batch_since(int64_t timestam
   co_return found;
 }
 
-Task<OffsetAnswer> Partition::find_timestamp(int64_t timestamp, Loop& loop) {
+Task<OffsetAnswer> LogPartition::find_timestamp(int64_t timestamp, Loop& loop) {
   std::shared_ptr<host::Log> log;
   int64_t start = 0;
   int64_t end = 0;
@@ -109,7 +109,7 @@ Task<OffsetAnswer> Partition::find_timestamp(int64_t timestamp, Loop& loop) {
   co_return OffsetAnswer{};
 }
 
-Task<OffsetAnswer> Partition::find_max_timestamp(Loop& loop) {
+Task<OffsetAnswer> LogPartition::find_max_timestamp(Loop& loop) {
   int64_t greatest = -1;
   std::optional<VirtualSegment> first;
   int64_t start = 0;

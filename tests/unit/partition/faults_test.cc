@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "partition/log_partition.hpp"
 #include "support/scripted_broker.hpp"
 
 namespace sluice::partition {
@@ -215,11 +216,11 @@ TEST_F(PartitionFaults, NothingIsServedBeforeTheEpochCouldBeRaised) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_TRUE(retriable(append().error));
     EXPECT_TRUE(retriable(read(0).error));
-    broker.advance_ms(Partition::kLoadRetryMs);
+    broker.advance_ms(LogPartition::kLoadRetryMs);
   }
   EXPECT_EQ(broker.stored().end, 3);
   broker.meta.refuse = nullptr;
-  broker.advance_ms(Partition::kLoadRetryMs);
+  broker.advance_ms(LogPartition::kLoadRetryMs);
   expect_truncated_at_3(before);
   EXPECT_EQ(metrics().data_losses.load(), 1u) << "one loss is told once";
 }
@@ -306,7 +307,7 @@ TEST_F(PartitionFaults, ADurableStorageThatLostALogIsNotTakenForEmpty) {
   EXPECT_NE(append().error, ErrorCode::kNone);
   EXPECT_GE(broker.lines_with("although it is durable"), 1u);
   broker.data.logs = saved;  // the operator puts it back
-  broker.advance_ms(Partition::kLoadRetryMs);
+  broker.advance_ms(LogPartition::kLoadRetryMs);
   EXPECT_EQ(append().base_offset, 5);
 }
 
@@ -391,7 +392,7 @@ TEST_F(PartitionFaults, AnAppendThatNobodyCanSettleIsFoundByTheNextLoad) {
     EXPECT_TRUE(retriable((*behind)->error));
     EXPECT_TRUE(retriable(append(producer).error)) << "the storage is still away";
     broker.data.refuse = nullptr;
-    broker.advance_ms(Partition::kLoadRetryMs);
+    broker.advance_ms(LogPartition::kLoadRetryMs);
     EXPECT_EQ(append(producer).base_offset, at);
     EXPECT_EQ(end(), at + 1);
     EXPECT_EQ(append({9, 0, landed ? 0 : 1}).base_offset, at + 1);
@@ -444,7 +445,7 @@ TEST_F(PartitionFaults, AFailedLoadIsToldAndTriedAgain) {
     EXPECT_TRUE(retriable(append().error));
     EXPECT_EQ(calls, tried) << "not tried again at once";
     broker.data.refuse = nullptr;
-    broker.advance_ms(Partition::kLoadRetryMs);
+    broker.advance_ms(LogPartition::kLoadRetryMs);
     EXPECT_EQ(append().base_offset, at);
     ASSERT_TRUE(broker.restart().ok());
   }

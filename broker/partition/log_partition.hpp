@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// One partition over its extents, as its leader: numbers batches, keeps producer state, high watermark and log start,
+// answers readers and wakes those who wait.
+//
+// Thread-safe. Its mutex is held for arithmetic and queueing only, never across I/O or a callback. It loads itself at
+// first use, on the loop of whoever uses it first; what comes meanwhile waits in order. It loads again under another
+// leader epoch, and when its log is not what it knew. A log is opened once: two writers of one epoch could not tell
+// their tokens apart. Before a load looks at the log, every append that was queued has been answered, so that nothing
+// old arrives in what was loaded.
+//
+// A log that ends below what was acknowledged has lost data. Then the epoch is raised, so that clients see that the
+// offsets which come now are others than those they knew under the same numbers, and all that was cached is rebuilt
+// from the log.
+#pragma once
+
+#include "partition/partition.hpp"
+#include "partition/state.hpp"
+
+namespace sluice::partition {
+
+class LogPartition final : public Partition {
+ public:
+  static constexpr size_t kMaxWaitingForLoad = 10'000;
+  static constexpr int64_t kLoadRetryMs = 1'000;
+  static constexpr int kMaxLoadAttempts = 4;  // of one load, when what it found out made it begin again
+  static constexpr int64_t kSuspicionPauseMs =
+      10'000;  // between two loads because readers found less than there should be
+  static constexpr uint64_t kReplayReadBytes = 4 << 20;
+  static constexpr uint64_t kLookThroughBytes = 1 << 20;
+  static constexpr size_t kSavedPartBytes = 500 * 1024;
+
+  LogPartition(PartitionContext& context, cluster::TopicPtr topic, int32_t index);
+
+  void append(AppendRequest request, Loop& loop) override;
+  Task<ReadOutcome> read(ReadRequest request, Loop& loop) override;
+  bool add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen) override;
+  void remove_waiter(const std::shared_ptr<FetchWaiter>& waiter) override;
+  Task<OffsetAnswer> list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop) override;
+  Task<OffsetAnswer> end_of_epoch(int32_t epoch, int32_t current_leader_epoch, Loop& loop) override;
+  Task<OffsetAnswer> delete_records(int64_t offset, Loop& loop) override;
+  void update(const cluster::TopicPtr& after) override;
+  Task<void> maintain(Loop& loop) override;
+  Task<void> save_state(Loop& loop) override;
+  bool loaded() const override;
+
+ private:
+  enum class Stage { idle, loading, ready, failed, closed };
+  Task<ErrorCode> ready(Loop& loop);
+  Task<void> load(Loop& loop);
+  /// `again`: something was put right, and the load is to be repeated.
+  Task<Status> load_once(Loop& loop, bool& again);
+  /// Waits until every append that was queued has been answered.
+  Task<void> appends_answered(Loop& loop);
+  Task<Status> replace_lost_log(const cluster::TopicInfo& topic, host::LogId lost, const Status& why, Loop& loop,
+                                bool& again);
+  Task<Status> load_log_start(host::Log& log, int64_t first, int64_t end, int64_t& start, Loop& loop);
+  Task<Status> load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end);
+  Task<Result<PartitionState>> load_snapshot(Loop& loop, std::string name, int64_t end);
+  Task<Status> save_snapshot(Loop& loop);
+  Task<Status> move_start(int64_t offset, Loop& loop);
+  Task<Status> move_start_alone(int64_t offset, Loop& loop);
+  Task<tl::expected<std::vector<uint8_t>, Status>> read_batch(int64_t offset, Loop& loop);
+  /// Shows the batches from `from` to `to` until `see` says true.
+  Task<Status> look_through(int64_t from, int64_t to, std::function<bool(const records::BatchView&)> see, Loop& loop);
+  /// The first batch at `from` or behind it whose greatest timestamp is >= `timestamp`; none: the end.
+  Task<tl::expected<int64_t, Status>> next_batch_since(int64_t timestamp, int64_t from, Loop& loop);
+  Task<OffsetAnswer> find_timestamp(int64_t timestamp, Loop& loop);
+  Task<OffsetAnswer> find_max_timestamp(Loop& loop);
+  /// Queues it, or gives the answer at once. `mutex_` is held. `dropped`: repeats whose first try is gone, to be
+  /// answered without it.
+  std::optional<ProduceOutcome> queue_locked(AppendRequest& request, bool& queued, std::vector<ProduceDone>& dropped);
+  static void answer_dropped(std::vector<ProduceDone>& dropped);
+  void finished(const records::BatchInfo& info, const records::BatchHeader& header, int64_t append_time,
+                uint64_t generation, ProduceDone& done, host::AppendOutcome outcome);
+  /// The stage as of now: a log that has been found to be shorter than what was acknowledged is to be loaded anew.
+  /// `mutex_` is held.
+  Stage stage_locked();
+  /// The next use loads anew, and those who wait look again. `mutex_` is held.
+  void unload_locked();
+  /// After a call failed: another writer took over, or the log is gone.
+  void log_failed(const Status& status);
+  /// Readers find less than was acknowledged: only a fence can tell.
+  ErrorCode suspect_loss(const std::shared_ptr<host::Log>& log, int64_t offset);
+  void report_loss(int64_t acknowledged, int64_t end, std::string_view who);
+  RetentionRules rules() const;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  Stage stage_ = Stage::idle;
+  ErrorCode load_error_ = ErrorCode::kNone;
+  int64_t load_failed_at_ms_ = 0;  // monotonic
+  int32_t loaded_epoch_ = -1;      // that the log was fenced with
+  std::deque<AppendRequest> waiting_appends_;
+  std::vector<std::pair<Executor*, UniqueFunction<void(ErrorCode)>>> waiting_ready_;
+  std::shared_ptr<host::Log> log_;
+  size_t in_flight_ = 0;                     // appends that log_ has not answered
+  std::vector<Resumer<bool>> all_answered_;  // resumed when there are none
+  bool raise_epoch_ = false;                 // before the log is read again
+  std::optional<int64_t> suspected_at_ms_;   // monotonic
+  std::optional<host::LogId> known_log_;     // that high_watermark_ is of
+  PartitionState state_;
+  uint64_t generation_ = 0;  // of the log, as of the last append
+  int64_t log_start_ = 0;
+  int64_t high_watermark_ = 0;
+  std::vector<std::shared_ptr<FetchWaiter>> waiters_;
+  uint64_t bytes_since_snapshot_ = 0;
+  bool dirty_ = false;
+  bool saving_ = false;
+  bool moving_start_ = false;
+  std::deque<Resumer<bool>> start_turns_;  // those who wait to move it
+  int next_snapshot_ = 0;
+};
+
+}  // namespace sluice::partition

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "partition/partition.hpp"
+
+#include <fmt/format.h>
+
+namespace sluice::partition {
+
+bool FetchWaiter::notify(int64_t bytes) {
+  if (fired()) return true;
+  if (missing_.fetch_sub(bytes, std::memory_order_acq_rel) > bytes) return false;
+  if (!fired_.exchange(true)) executor_.post(std::move(wake_));
+  return true;
+}
+
+Partition::Partition(PartitionContext& context, cluster::TopicPtr topic, int32_t index)
+    : context_(context),
+      topic_(std::move(topic)),
+      index_(index),
+      settings_(context.cluster.settings_of(*topic_)),
+      leader_epoch_(topic_->partitions[static_cast<size_t>(index)].leader_epoch) {}
+
+ErrorCode Partition::check_epoch(int32_t current_leader_epoch) const {
+  if (current_leader_epoch == -1) return ErrorCode::kNone;
+  const int32_t ours = leader_epoch();
+  if (current_leader_epoch < ours) return ErrorCode::kFencedLeaderEpoch;
+  if (current_leader_epoch > ours) return ErrorCode::kUnknownLeaderEpoch;
+  return ErrorCode::kNone;
+}
+
+void Partition::note(int level, const std::string& text) const {
+  const auto& log = context_.cluster.options().log;
+  if (log) log(level, fmt::format("{}-{}: {}", topic_->name, index_, text));
+}
+
+}  // namespace sluice::partition
