@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cluster/native.hpp"
+
 namespace sluice::cluster {
 namespace {
 
@@ -180,6 +182,7 @@ Task<void> Cluster::maintain() {
       note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\" stays unfinished: {}", topic->name, status.describe()));
   }
   co_await undo_late_creations();
+  co_await follow_native_topics();
   maintaining_ = false;
 }
 
@@ -267,7 +270,11 @@ host::LogDescriptor Cluster::describe_log(const TopicInfo& topic, int32_t partit
   descriptor.topic_id = topic.id.bytes;
   descriptor.partition = partition;
   descriptor.partition_count = static_cast<int32_t>(topic.partitions.size());
-  for (const auto& [name, value] : topic.configs) descriptor.settings.emplace_back(name, value);
+  for (const auto& [name, value] : topic.configs) {
+    // To the adapter the name means that the topic is there already.
+    if (name == kNativeAdoptedSetting || (name == kNativeNameSetting && !is_adopted(topic))) continue;
+    descriptor.settings.emplace_back(name, value);
+  }
   return descriptor;
 }
 
@@ -344,7 +351,8 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   if (state_.topic_in_any_state(wanted.name)) {
     co_return refuse(ErrorCode::kTopicAlreadyExists, fmt::format("Topic '{}' already exists.", wanted.name));
   }
-  const int32_t count = wanted.partitions == -1 ? options_.default_partitions : wanted.partitions;
+  const bool adopts = wanted.configs.contains(kNativeNameSetting);
+  int32_t count = wanted.partitions == -1 ? options_.default_partitions : wanted.partitions;
   if (count < 1 || count > kMaxPartitionsPerTopic) {
     co_return refuse(ErrorCode::kInvalidPartitions,
                      fmt::format("Number of partitions was set to {}: it must be from 1 to {}.", wanted.partitions,
@@ -374,6 +382,17 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   }
   if (!storage->started()) {
     co_return refuse(ErrorCode::kRequestTimedOut, fmt::format("Storage \"{}\" is not available.", storage_name));
+  }
+  if (storage->condition().kind == SLUICE_KIND_NATIVE) {
+    auto planned = co_await plan_native(wanted, storage);
+    if (!planned) co_return tl::unexpected(planned.error());
+    if (adopts) count = *planned;
+  } else if (adopts) {
+    co_return refuse(
+        ErrorCode::kInvalidConfig,
+        fmt::format("Invalid value {} for configuration {}: Storage \"{}\" is Sluice's own place: there are "
+                    "no topics of others to adopt",
+                    wanted.configs.at(std::string(kNativeNameSetting)), kNativeNameSetting, storage_name));
   }
   const uint64_t largest_unit = storage->condition().largest_unit;
   if (const auto largest = wanted.configs.find("max.message.bytes");
@@ -416,6 +435,79 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   co_return state_.topic_in_any_state(topic.id);
 }
 
+/// Checks what is asked of a storage of kind NATIVE, notes in the settings what is behind the topic, and gives the
+/// number of partitions of one that is adopted.
+Task<ClusterResult<int32_t>> Cluster::plan_native(NewTopic& wanted, std::shared_ptr<host::Storage> storage) {
+  auto refuse = [](ErrorCode code, std::string text) { return tl::unexpected(ClusterError{code, std::move(text)}); };
+  if (Status settings = check_native_settings(wanted.configs, storage->name()); !settings.ok())
+    co_return refuse(ErrorCode::kInvalidConfig, settings.text());
+  auto listed = co_await storage->list_logs(loop_);
+  if (!listed) {
+    ClusterError error = storage_error(listed.error());
+    co_return tl::unexpected(error);
+  }
+  const auto named = wanted.configs.find(kNativeNameSetting);
+  const bool adopts = named != wanted.configs.end();
+  const std::string native = adopts ? named->second : wanted.name;
+  const int32_t present = native_partitions(*listed, native);
+  if (!adopts) {
+    if (present > 0) {
+      co_return refuse(
+          ErrorCode::kTopicAlreadyExists,
+          fmt::format("Storage \"{}\" holds a topic of the name '{}' that Sluice did not make: adopt it by the "
+                      "setting {}.",
+                      storage->name(), native, kNativeNameSetting));
+    }
+    wanted.configs.emplace(kNativeNameSetting, native);
+    co_return 0;
+  }
+  const auto no = [&](std::string why) {
+    return fmt::format("Invalid value {} for configuration {}: {}", native, kNativeNameSetting, why);
+  };
+  if (present == 0) {
+    co_return refuse(ErrorCode::kInvalidConfig, no(fmt::format("Storage \"{}\" holds no such topic; it holds: {}",
+                                                               storage->name(), native_names(*listed))));
+  }
+  for (const TopicPtr& topic : state_.topics()) {
+    const auto other = topic->configs.find(kNativeNameSetting);
+    if (other == topic->configs.end() || other->second != native) continue;
+    if (topic->partitions.front().extents.back().storage != storage->name()) continue;
+    co_return refuse(ErrorCode::kInvalidConfig, no(fmt::format("Topic '{}' stands for it already", topic->name)));
+  }
+  if (wanted.partitions != -1 && wanted.partitions != present) {
+    co_return refuse(ErrorCode::kInvalidPartitions,
+                     fmt::format("The adopted topic has {} partition(s), not {}.", present, wanted.partitions));
+  }
+  wanted.configs.insert_or_assign(std::string(kNativeAdoptedSetting), "true");
+  co_return present;
+}
+
+/// Partitions that adopted topics got from others appear here.
+Task<void> Cluster::follow_native_topics() {
+  for (const auto& storage : storages_.all()) {
+    if (!storage->started() || storage->condition().kind != SLUICE_KIND_NATIVE) continue;
+    std::vector<TopicPtr> adopted;
+    for (const TopicPtr& topic : state_.topics()) {
+      if (is_adopted(*topic) && topic->partitions.front().extents.back().storage == storage->name())
+        adopted.push_back(topic);
+    }
+    const int64_t now = options_.clock->monotonic_ms();
+    const auto due = list_due_ms_.find(storage->name());
+    if (adopted.empty() || (due != list_due_ms_.end() && now < due->second)) continue;
+    list_due_ms_[storage->name()] = now + kFollowNativeEveryMs;
+    auto listed = co_await storage->list_logs(loop_);
+    if (!listed) continue;
+    for (const TopicPtr& topic : adopted) {
+      const int32_t present = native_partitions(*listed, topic->configs.find(kNativeNameSetting)->second);
+      if (present <= static_cast<int32_t>(topic->partitions.size())) continue;
+      ClusterError grown = co_await grow_on_loop(topic->name, present, false);
+      note(grown.code == ErrorCode::kNone ? SLUICE_LOG_INFO : SLUICE_LOG_WARNING,
+           fmt::format("topic \"{}\": storage \"{}\" has {} partitions of it now{}{}", topic->name, storage->name(),
+                       present, grown.text.empty() ? "" : ": ", grown.text));
+    }
+  }
+}
+
 Task<ClusterError> Cluster::delete_topic(Uuid id, Executor& on) {
   co_await hop(loop_);
   ClusterError result = co_await delete_on_loop(id);
@@ -447,6 +539,16 @@ Task<ClusterError> Cluster::add_partitions(std::string name, int32_t count, bool
 }
 
 Task<ClusterError> Cluster::add_partitions_on_loop(std::string name, int32_t count, bool validate_only) {
+  if (TopicPtr topic = state_.topic(name); topic && is_adopted(*topic)) {
+    co_return ClusterError{ErrorCode::kInvalidRequest,
+                           fmt::format("Topic '{}' is adopted: its partitions are made where it comes from, and appear "
+                                       "here by themselves.",
+                                       name)};
+  }
+  co_return co_await grow_on_loop(std::move(name), count, validate_only);
+}
+
+Task<ClusterError> Cluster::grow_on_loop(std::string name, int32_t count, bool validate_only) {
   for (int attempt = 0; attempt < kMaxProposals; ++attempt) {
     TopicPtr topic = state_.topic(name);
     if (!topic)

@@ -62,6 +62,8 @@ class Cluster {
   /// The logs of each storage are listed at start and every so often, for a creation may land long after it was given
   /// up.
   static constexpr int64_t kListLogsEveryMs = 600'000;
+  /// How often adopted topics are looked at for new partitions.
+  static constexpr int64_t kFollowNativeEveryMs = 10'000;
 
   /// All outlive it.
   Cluster(storage::Storages& storages, Loop& loop, ClusterOptions options);
@@ -125,7 +127,10 @@ class Cluster {
   Task<ClusterResult<CommandResult>> propose(Command command);
   Task<ClusterResult<TopicPtr>> create_on_loop(NewTopic topic);
   Task<ClusterError> delete_on_loop(Uuid id);
+  Task<ClusterResult<int32_t>> plan_native(NewTopic& wanted, std::shared_ptr<host::Storage> storage);
+  Task<void> follow_native_topics();
   Task<ClusterError> add_partitions_on_loop(std::string name, int32_t count, bool validate_only);
+  Task<ClusterError> grow_on_loop(std::string name, int32_t count, bool validate_only);
   Task<ClusterResult<TopicPtr>> replace_on_loop(Uuid topic, int32_t partition, host::LogId lost);
   Task<ClusterResult<TopicPtr>> raise_on_loop(Uuid topic, int32_t partition, int32_t leader_epoch);
   Task<Status> make_logs(TopicPtr topic, int32_t from);

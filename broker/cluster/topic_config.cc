@@ -84,10 +84,16 @@ constexpr std::array kSettings = {
                  "Accepted for compatibility: segments of different partitions are not rolled together anyway."},
     TopicSetting{"segment.ms", ConfigType::int64, "604800000", "log.roll.ms", true, "", 1, kMax64,
                  "The unit of retention, in time."},
+    TopicSetting{kNativeAdoptedSetting, ConfigType::boolean, "false", "", true, "", 0, 0,
+                 "Whether the engine's topic was there before this one: then deleting this one leaves it. Shown only."},
+    TopicSetting{kNativeNameSetting, ConfigType::string, "", "", true, "", 0, 0,
+                 "The engine's own topic that this one stands for, on storages of kind NATIVE; set at creation to adopt one."},
     TopicSetting{kStorageSetting, ConfigType::string, "", "", true, "", 0, 0,
                  "The storage that the topic lives in, by its name in plugins.json; set at creation, else the routes there decide."},
     TopicSetting{kCapabilitiesSetting, ConfigType::list, "", "", true, "", 0, 0,
-                 "What the topic's storage promises now. Shown only."},
+                 "What the topic's storage promises now. Shown only. \"native\": records are the engine's own entries; a producer's retry "
+                 "is recognised as long as this process remembers the first try, so that idempotence is best effort; there are "
+                 "no transactions, no compaction and no migration."},
     TopicSetting{"unclean.leader.election.enable", ConfigType::boolean, "false", "unclean.leader.election.enable",
                  false, "true|false", 0, 0, kNoReplicas},
 };
@@ -129,6 +135,8 @@ Status check_topic_setting(std::string_view name, std::string_view value) {
   const TopicSetting* setting = find_topic_setting(name);
   if (setting == nullptr) return Status(StatusCode::invalid, fmt::format("Unknown topic config name: {}", name));
   if (name == kCapabilitiesSetting) return invalid(name, value, "The storage decides what it promises; this is only shown");
+  if (name == kNativeAdoptedSetting) return invalid(name, value, "Naming an engine's topic adopts it; this is only shown");
+  if (name == kNativeNameSetting && value.empty()) return invalid(name, value, "Empty");
   if (!setting->choices.empty()) {
     return is_choice(setting->choices, value) ? Status() : invalid(name, value, setting->help);
   }

@@ -30,6 +30,9 @@ enum class ConfigType : int8_t {
 /// Which storage a topic lives in, and what that promises: settings of Sluice's own.
 inline constexpr std::string_view kStorageSetting = "sluice.storage";
 inline constexpr std::string_view kCapabilitiesSetting = "sluice.storage.capabilities";
+/// Topics on storages of kind NATIVE: the engine's own topic behind it, and whether that was there before ours.
+inline constexpr std::string_view kNativeNameSetting = "sluice.native.name";
+inline constexpr std::string_view kNativeAdoptedSetting = "sluice.native.adopted";
 
 /// The protocol's numbers for where a value comes from.
 enum class ConfigSource : int8_t {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "cluster/native.hpp"
 #include "sluice/storage_abi.h"
 
 namespace sluice::handlers {
@@ -37,7 +38,7 @@ std::string capabilities_text(const Broker& broker, std::string_view storage) {
   const auto found = broker.cluster.storages().find(storage);
   if (!found) return {};
   const uint64_t held = found->condition().capabilities;
-  std::string text;
+  std::string text = found->condition().kind == SLUICE_KIND_NATIVE ? "native" : "";
   for (const auto& [bit, name] : kCapabilities) {
     if ((held & bit) == 0) continue;
     if (!text.empty()) text += ',';
@@ -51,6 +52,9 @@ std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::To
   for (const auto& setting : cluster::topic_settings()) {
     auto [value, source] = cluster::effective_setting(setting, topic.configs, broker.cluster.broker_configs());
     bool read_only = false;
+    const bool of_native = setting.name == cluster::kNativeNameSetting || setting.name == cluster::kNativeAdoptedSetting;
+    if (of_native && !cluster::is_native(topic)) continue;
+    if (of_native) read_only = true;
     if (setting.name == cluster::kStorageSetting) {
       value = storage_of(topic);
     } else if (setting.name == cluster::kCapabilitiesSetting) {

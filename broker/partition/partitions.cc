@@ -3,7 +3,9 @@
 
 #include <mutex>
 
+#include "cluster/native.hpp"
 #include "partition/log_partition.hpp"
+#include "partition/native_partition.hpp"
 
 namespace sluice::partition {
 
@@ -21,7 +23,13 @@ std::shared_ptr<Partition> Partitions::find(const cluster::TopicPtr& topic, int3
   if (!now || index >= now->ready_partitions) return nullptr;
   auto& list = partitions_[topic->id];
   if (list.size() <= at) list.resize(at + 1);
-  if (!list[at]) list[at] = std::make_shared<LogPartition>(context_, now, index);
+  if (!list[at]) {
+    if (cluster::is_native(*now)) {
+      list[at] = std::make_shared<NativePartition>(context_, now, index);
+    } else {
+      list[at] = std::make_shared<LogPartition>(context_, now, index);
+    }
+  }
   return list[at];
 }
 

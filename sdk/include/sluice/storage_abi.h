@@ -427,8 +427,9 @@ typedef struct sluice_storage_api {
   sluice_status (*save)(sluice_log *log, sluice_ticket *ticket, const sluice_save *request);
   /* [async] LOG. */
   sluice_status (*load)(sluice_log *log, sluice_ticket *ticket, const sluice_load *request, sluice_load_result *result);
-  /* [async] Completes with OK when the end passes `offset`, at once if it has; on close, delete_log and stop with UNAVAILABLE.
-   * UNSUPPORTED where nobody but this process writes. */
+  /* [async] Completes with OK when the end passes `offset`, at once if it has; with UNAVAILABLE on close, delete_log and stop,
+   * and at the ticket's deadline, so that a log on which nothing happens holds no forgotten calls. UNSUPPORTED where nobody but
+   * this process writes. */
   sluice_status (*watch)(sluice_log *log, sluice_ticket *ticket, int64_t offset);
   /* [inline] A hint: this burst of calls is over. */
   void (*flush)(sluice_storage *storage);

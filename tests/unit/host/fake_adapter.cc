@@ -16,6 +16,10 @@ struct FakeStorage {
   static sluice_status submit(FakeEngine& engine, std::shared_ptr<Command> command) {
     return engine.submit(std::move(command));
   }
+  static void watch(FakeEngine& engine, const LogId& id, int64_t offset, sluice_ticket* ticket) {
+    engine.watches_.push_back({id, offset, ticket});
+  }
+  static void wake(FakeEngine& engine, const LogId& id) { engine.wake_watches(id); }
 };
 
 struct FakeLog {
@@ -98,6 +102,7 @@ sluice_status health(sluice_storage* storage, int64_t, sluice_condition* conditi
 
 sluice_status bind(sluice_storage* storage, int64_t, sluice_bind* bind, sluice_error*) {
   FakeEngine& engine = engine_of(storage);
+  if (engine.kind == SLUICE_KIND_NATIVE) return SLUICE_UNSUPPORTED;
   if (engine.cluster == std::array<uint8_t, 16>{} || (bind->flags & SLUICE_BIND_REPLACE) != 0) {
     std::copy_n(bind->cluster_id, 16, engine.cluster.begin());
   }
@@ -115,7 +120,12 @@ std::shared_ptr<Command> command(const char* name, sluice_ticket* ticket) {
 sluice_status create_log(sluice_storage* storage, sluice_ticket* ticket, const sluice_log_descriptor* d) {
   FakeEngine& engine = engine_of(storage);
   auto c = command("create_log", ticket);
-  c->run = [&engine, id = id_of(*d), start = d->start_offset](bool) {
+  std::string adopts;
+  for (uint32_t i = 0; i < d->setting_count; ++i) {
+    if (std::strcmp(d->settings[i].name, "sluice.native.name") == 0) adopts = d->settings[i].value;
+  }
+  c->run = [&engine, id = id_of(*d), start = d->start_offset, adopts](bool) {
+    if (!adopts.empty()) engine.adopted.push_back(adopts);
     engine.logs.try_emplace(id, StoredLog{start, start, 0, {}, {}});
     return SLUICE_OK;
   };
@@ -144,6 +154,9 @@ sluice_status list_logs(sluice_storage* storage, sluice_ticket* ticket, sluice_l
       std::copy(id.begin(), id.end(), entry.id);
       entry.topic = "topic";
       entries->push_back(entry);
+    }
+    for (const auto& [topic, partitions] : engine.foreign) {
+      for (int32_t i = 0; i < partitions; ++i) entries->push_back({{}, topic.c_str(), i, SLUICE_ENTRY_FOREIGN});
     }
     list->count = static_cast<uint32_t>(entries->size());
     list->entries = entries->data();
@@ -194,9 +207,14 @@ sluice_status append(sluice_log* handle, sluice_ticket* ticket, const sluice_app
       for (size_t i = 0; i < unit.size(); ++i) {
         const int64_t first = log.end;
         log.end += unit[i].last_offset - unit[i].base_offset + 1;
-        log.batches.push_back(unit[i]);
+        StoredBatch stored = unit[i];
+        store_be<int64_t>(reinterpret_cast<uint8_t*>(stored.bytes.data()), first);
+        stored.base_offset = first;
+        stored.last_offset = log.end - 1;
+        log.batches.push_back(std::move(stored));
         if (!effect_only) result->batches[i] = {first, log.end - 1, static_cast<uint32_t>(log.end - first), 0};
       }
+      FakeStorage::wake(*engine, id);
       return SLUICE_OK;
     }
     sluice_status status = SLUICE_OK;
@@ -241,6 +259,11 @@ sluice_status read(sluice_log* handle, sluice_ticket* ticket, const sluice_read*
     uint64_t total = 0;
     for (const StoredBatch& b : log.batches) {
       if (b.last_offset < offset) continue;
+      if (b.bytes.empty()) {
+        result->skipped += static_cast<uint64_t>(b.last_offset - std::max(b.base_offset, offset) + 1);
+        result->next = b.last_offset + 1;
+        continue;
+      }
       if (b.last_offset >= limit || (!lease->bytes.empty() && total + b.bytes.size() > most)) break;
       lease->bytes.push_back(b.bytes);
       total += b.bytes.size();
@@ -384,8 +407,19 @@ sluice_status load(sluice_log* handle, sluice_ticket* ticket, const sluice_load*
   return FakeStorage::submit(*fake.engine, c);
 }
 
-sluice_status watch(sluice_log*, sluice_ticket*, int64_t) {
-  return SLUICE_UNSUPPORTED;
+sluice_status watch(sluice_log* handle, sluice_ticket* ticket, int64_t offset) {
+  FakeLog& fake = log_of(handle);
+  if (fake.engine->kind != SLUICE_KIND_NATIVE) return SLUICE_UNSUPPORTED;
+  auto c = command("watch", ticket);
+  c->at = offset;
+  c->run = [engine = fake.engine, id = fake.id, offset, ticket](bool) {
+    const auto it = engine->logs.find(id);
+    if (it == engine->logs.end()) return SLUICE_NOT_FOUND;
+    if (it->second.end > offset) return SLUICE_OK;
+    FakeStorage::watch(*engine, id, offset, ticket);
+    return SLUICE_PENDING;
+  };
+  return FakeStorage::submit(*fake.engine, c);
 }
 void flush(sluice_storage*) {}
 
@@ -527,6 +561,30 @@ void FakeEngine::reply(size_t index, std::optional<sluice_status> instead) {
 
 void FakeEngine::reply_to_all(sluice_status status) {
   for (const size_t index : waiting()) reply(index, status);
+  std::lock_guard lock(mutex);
+  for (const Watch& watch : watches_) host->complete(host, watch.ticket, SLUICE_UNAVAILABLE);
+  watches_.clear();
+}
+
+void FakeEngine::wake_watches(const LogId& id) {
+  const int64_t end = logs.at(id).end;
+  std::erase_if(watches_, [&](const Watch& watch) {
+    if (watch.id != id || watch.offset >= end) return false;
+    host->complete(host, watch.ticket, SLUICE_OK);
+    return true;
+  });
+}
+
+void FakeEngine::write_foreign(const LogId& id, StoredBatch batch) {
+  std::lock_guard lock(mutex);
+  StoredLog& log = logs.at(id);
+  const int64_t count = batch.last_offset - batch.base_offset + 1;
+  batch.base_offset = log.end;
+  if (!batch.bytes.empty()) store_be<int64_t>(reinterpret_cast<uint8_t*>(batch.bytes.data()), log.end);
+  log.end += count;
+  batch.last_offset = log.end - 1;
+  log.batches.push_back(std::move(batch));
+  wake_watches(id);
 }
 
 std::string make_batch(int64_t base, int32_t records, int64_t timestamp, size_t payload) {

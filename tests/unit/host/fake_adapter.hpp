@@ -23,7 +23,7 @@
 namespace sluice::host::testing {
 
 struct StoredBatch {
-  std::string bytes;
+  std::string bytes;  // NATIVE: none for entries that are no records
   int64_t base_offset = 0;
   int64_t last_offset = 0;
   int64_t max_timestamp = 0;
@@ -88,6 +88,13 @@ class FakeEngine {
   uint64_t capabilities = SLUICE_CAP_DURABLE;
   bool equal_fence_refused = false;
 
+  // ---- NATIVE
+  /// Topics that others made, with as many partitions; they have logs here once they are adopted.
+  std::map<std::string, int32_t> foreign;
+  /// Somebody else writes to the engine's own topic.
+  void write_foreign(const LogId& id, StoredBatch batch);
+  std::vector<std::string> adopted;  // names, in the order of create_log
+
   /// Lifecycle calls by name, in order, and what they do instead of succeeding.
   std::vector<std::string> lifecycle;
   std::function<sluice_status(const std::string& name, sluice_error* error)> on_lifecycle;
@@ -119,6 +126,13 @@ class FakeEngine {
 
  private:
   friend struct FakeStorage;
+  struct Watch {
+    LogId id;
+    int64_t offset = 0;
+    sluice_ticket* ticket = nullptr;
+  };
+  void wake_watches(const LogId& id);
+  std::vector<Watch> watches_;
   sluice_status submit(std::shared_ptr<Command> command);
   std::vector<std::thread> threads_;
   std::string key_;
