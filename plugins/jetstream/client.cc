@@ -68,10 +68,12 @@ struct Client::Hooks {
 };
 
 Client::Client(EventLoop& loop, const Settings& settings, Log log)
-    : loop_(loop), settings_(settings), log_(std::move(log)), urls_(settings.servers) {}
+    : loop_(loop), settings_(settings), log_(std::move(log)), urls_(settings.servers) {
+  open_library();
+}
 
 Client::~Client() {
-  close();
+  close(kNoDeadlineNs);
 }
 
 ServerInfo Client::server() const {
@@ -82,14 +84,33 @@ ServerInfo Client::server() const {
 // ---- Connecting
 // -----------------------------------------------------------------------------------------------------------
 
-Result<Client::Attached> Client::connect() {
+// One server after the other, in another order each time, so that it can be ended in between.
+Result<Client::Attached> Client::connect(int64_t deadline_ns) {
   std::vector<std::string> urls;
   {
     const std::lock_guard lock(mutex_);
     urls = urls_;
   }
-  auto options = make_options(settings_, urls);
+  std::shuffle(urls.begin(), urls.end(), std::minstd_rand(std::random_device{}()));
+  Result<Attached> made = fail(StatusCode::unavailable, "no server");
+  for (const std::string& url : urls) {
+    const int64_t left_ms = deadline_ns == kNoDeadlineNs ? INT64_MAX : (deadline_ns - monotonic_ns()) / kNsPerMs;
+    if (left_ms <= 0) return fail(StatusCode::unavailable, "the deadline came before a server answered");
+    Result<Attached> now = connect_to(url, std::min(left_ms, settings_.connect_timeout_ms));
+    if (now) return now;
+    // A server that is down says less than one that refuses.
+    const bool tells_more = made.error().code() == StatusCode::unavailable;
+    if (tells_more) made = fail(now.error().in(url));
+    const std::lock_guard lock(mutex_);
+    if (connecting_ && !running_) break;
+  }
+  return made;
+}
+
+Result<Client::Attached> Client::connect_to(const std::string& url, int64_t timeout_ms) {
+  auto options = make_options(settings_, {url});
   if (!options) return fail(options.error());
+  natsOptions_SetTimeout(options->get(), timeout_ms);
   auto attaching = std::make_unique<std::pair<EventLoop*, int>>(&loop_, -1);
   natsOptions_SetEventLoop(options->get(), attaching.get(), &Hooks::attach, &Hooks::read, &Hooks::write,
                            &Hooks::detach);
@@ -119,7 +140,7 @@ Result<Client::Attached> Client::connect() {
   int count = 0;
   char connected[512] = "";
   natsConnection_GetConnectedUrl(made.connection, connected, sizeof connected);
-  ServerInfo server = ask_server(connected, settings_.connect_timeout_ms);
+  ServerInfo server = ask_server(connected, timeout_ms);
   const std::lock_guard lock(mutex_);
   server_ = std::move(server);
   if (natsConnection_GetDiscoveredServers(made.connection, &found, &count) == NATS_OK) {
@@ -134,13 +155,12 @@ Result<Client::Attached> Client::connect() {
 }
 
 Status Client::open(int64_t deadline_ns) {
-  if (monotonic_ns() >= deadline_ns) return Status(StatusCode::unavailable, "the deadline is over");
-  auto made = connect();
+  auto made = connect(deadline_ns);
   if (!made) return made.error();
   uint64_t epoch = 0;
   {
     const std::lock_guard lock(mutex_);
-    running_ = true;
+    running_ = connecting_ = true;
     wanted_ = false;
     epoch = ++last_epoch_;
   }
@@ -152,13 +172,20 @@ Status Client::open(int64_t deadline_ns) {
   return {};
 }
 
-void Client::close() {
+bool Client::close(int64_t deadline_ns) {
+  if (!connector_.joinable()) return true;
   {
-    const std::lock_guard lock(mutex_);
-    if (!running_) return;
+    std::unique_lock lock(mutex_);
     running_ = false;
+    changed_.notify_all();
+    const auto ended = [this] { return !connecting_; };
+    if (deadline_ns == kNoDeadlineNs) {
+      changed_.wait(lock, ended);
+    } else if (!changed_.wait_until(lock, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(deadline_ns)),
+                                    ended)) {
+      return false;
+    }
   }
-  changed_.notify_all();
   connector_.join();
   std::mutex mutex;
   std::condition_variable done;
@@ -171,6 +198,7 @@ void Client::close() {
   });
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return closed; });
+  return true;
 }
 
 // On a thread of its own: connecting blocks.
@@ -182,7 +210,7 @@ void Client::reconnect_forever() {
     int64_t pause_ms = kShortestPauseMs;
     while (wanted_ && running_) {
       lock.unlock();
-      auto made = connect();
+      auto made = connect(kNoDeadlineNs);
       lock.lock();
       if (made) {
         wanted_ = false;
@@ -195,8 +223,10 @@ void Client::reconnect_forever() {
       changed_.wait_for(lock, std::chrono::milliseconds(pause_ms / 2 + jitter_ms / 2), [&] { return !running_; });
       pause_ms = std::min(2 * pause_ms, kLongestPauseMs);
     }
-    if (!running_) return;
+    if (!running_) break;
   }
+  connecting_ = false;
+  changed_.notify_all();
 }
 
 void Client::adopt(Attached made, uint64_t epoch) {

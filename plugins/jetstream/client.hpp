@@ -64,7 +64,7 @@ Status unanswered_read(const Reply& reply);
 struct ServerInfo {
   std::string version;  // "2.9.10", or empty when it could not be asked
   std::string name;
-  std::string cluster;
+  bool jetstream = false;
 };
 
 class Client final : public Source {
@@ -80,8 +80,9 @@ class Client final : public Source {
 
   /// Connects. DENIED, INVALID or UNAVAILABLE with the native message. Lifecycle thread.
   Status open(int64_t deadline_ns);
-  /// Ends every request as lost, and the connection. Lifecycle thread; not from the loop.
-  void close();
+  /// Ends every request as lost, and the connection. False: the deadline came while a server was still being connected
+  /// to; to be called again. Lifecycle thread; not from the loop.
+  bool close(int64_t deadline_ns);
 
   /// The number of the connection that is up; 0: none is.
   uint64_t epoch() const { return connection_ != nullptr ? epoch_ : 0; }
@@ -128,7 +129,8 @@ class Client final : public Source {
   };
   struct Hooks;
 
-  Result<Attached> connect();
+  Result<Attached> connect(int64_t deadline_ns);
+  Result<Attached> connect_to(const std::string& url, int64_t timeout_ms);
   void adopt(Attached made, uint64_t epoch);
   void drop(const std::string& why);
   void take_replies();
@@ -158,6 +160,7 @@ class Client final : public Source {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool running_ = false;           // guarded by mutex_
+  bool connecting_ = false;        // guarded by mutex_: connector_ has not ended
   bool wanted_ = false;            // guarded by mutex_: a new connection is
   uint64_t last_epoch_ = 0;        // guarded by mutex_
   std::vector<std::string> urls_;  // guarded by mutex_: configured, and those that servers told of

@@ -23,10 +23,6 @@ namespace {
 constexpr int kReadBufferBytes = 256 << 10;
 constexpr int64_t kPingIntervalMs = 5'000;
 constexpr int kMostPingsUnanswered = 2;
-constexpr int64_t kLibraryEndsMs = 2'000;
-
-std::mutex library_mutex;
-int library_users = 0;  // guarded by library_mutex
 
 // The line that cnats keeps for the thread that failed.
 std::string native_text(natsStatus status) {
@@ -73,14 +69,9 @@ int connect_to(const std::string& host, const std::string& port, int64_t deadlin
 
 }  // namespace
 
-Library::Library() {
-  const std::lock_guard lock(library_mutex);
-  if (library_users++ == 0) nats_Open(-1);
-}
-
-Library::~Library() {
-  const std::lock_guard lock(library_mutex);
-  if (--library_users == 0) nats_CloseAndWait(kLibraryEndsMs);
+void open_library() {
+  static std::once_flag once;
+  std::call_once(once, [] { nats_Open(-1); });
 }
 
 Result<NatsOptions> make_options(const Settings& settings, const std::vector<std::string>& urls) {
@@ -191,7 +182,7 @@ ServerInfo ask_server(const std::string& url, int64_t timeout_ms) {
                                           line.begin() + static_cast<ptrdiff_t>(line.find('\n')), nullptr, false);
   server.version = text_at(info, "version");
   server.name = text_at(info, "server_name");
-  server.cluster = text_at(info, "cluster");
+  server.jetstream = flag_at(info, "jetstream");
   return server;
 }
 

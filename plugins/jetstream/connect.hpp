@@ -12,16 +12,6 @@
 
 namespace sluice::jetstream {
 
-/// cnats starts threads of its own with the first user and ends them with the last, so that a process that forks
-/// between storages has a whole library on both sides. Any thread.
-class Library {
- public:
-  Library();
-  ~Library();
-  Library(const Library&) = delete;
-  Library& operator=(const Library&) = delete;
-};
-
 using NatsOptions = std::unique_ptr<natsOptions, decltype(&natsOptions_Destroy)>;
 
 /// Everything but the event loop. INVALID names what cnats refuses, a file that cannot be read among it.
@@ -29,6 +19,9 @@ Result<NatsOptions> make_options(const Settings& settings, const std::vector<std
 
 /// Why connecting failed: DENIED, INVALID, UNAVAILABLE.
 Status connect_status(natsStatus status);
+
+/// cnats' own threads are started once and serve the process to its end: others in it may use the library too.
+void open_library();
 
 /// Reads the line that a server sends first. Blocks up to `timeout_ms`; empty where it cannot be had.
 ServerInfo ask_server(const std::string& url, int64_t timeout_ms);

@@ -3,6 +3,7 @@
 // stop knows when all are answered.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -12,12 +13,18 @@
 
 #include "base/task.hpp"
 #include "jetstream/client.hpp"
-#include "jetstream/connect.hpp"
 #include "jetstream/event_loop.hpp"
 #include "jetstream/settings.hpp"
 #include "plugin/adapter.hpp"
 
 namespace sluice::jetstream {
+
+/// When a call must be answered: a little before its deadline, so that what is known then is still heard.
+inline int64_t answer_by(const plugin::Call& call) {
+  constexpr int64_t kMarginNs = 20 * kNsPerMs;
+  const int64_t left_ns = call.deadline_ns() - monotonic_ns();
+  return call.deadline_ns() - std::clamp(left_ns / 10, int64_t{0}, kMarginNs);
+}
 
 class Engine {
  public:
@@ -25,14 +32,11 @@ class Engine {
       : host(std::move(made_host)),
         settings(std::move(made_settings)),
         client(loop, settings, [this](int32_t level, const std::string& text) { host.log(level, text); }) {}
+  /// What a stop left under way is answered while everything is still there.
+  ~Engine() { static_cast<void>(client.close(kNoDeadlineNs)); }
 
   const plugin::Host host;
   const Settings settings;
-
- private:
-  const Library library_;
-
- public:
   EventLoop loop;
   Client client;
 

@@ -128,7 +128,7 @@ class Log : public std::enable_shared_from_this<Log> {
   Task<Result<std::optional<Stored>>> unit_not_older(int64_t timestamp, int64_t deadline_ns);
   void learn(const Stored& unit);
   struct Reading;
-  Task<Status> read_units(Reading& reading, Stored first, int64_t deadline_ns);
+  Task<Status> read_units(Reading& reading, uint64_t sequence, int64_t deadline_ns);
   Status add_unit(Reading& reading, const Stored& unit);
 
   Engine& engine_;

@@ -59,6 +59,7 @@ struct Log::Reading {
   int64_t next;
   const int64_t limit;
   uint64_t budget;
+  int64_t first = 0;  // base offset of the first batch
   bool done = false;
   std::unique_ptr<plugin::Lease> lease;
 };
@@ -74,6 +75,7 @@ Status Log::add_unit(Reading& reading, const Stored& unit) {
       cut_unit(unit.payload, *unit.entry,
                {.from = reading.next, .limit = reading.limit, .budget = reading.budget, .at_least_one = first});
   if (!cut.bytes.empty()) {
+    if (first) reading.first = load_be<int64_t>(cut.bytes.data());
     reading.lease->add_memory(cut.bytes, unit.owner);
     reading.lease->add_pinned(unit.payload.size());
     reading.budget -= std::min<uint64_t>(reading.budget, cut.bytes.size());
@@ -86,28 +88,37 @@ Status Log::add_unit(Reading& reading, const Stored& unit) {
                                          " does not hold the batches that it says");
 }
 
-Task<Status> Log::read_units(Reading& reading, Stored first, int64_t deadline_ns) {
-  Status status = add_unit(reading, first);
-  unit_bytes_ = std::max<uint64_t>(first.payload.size(), 1);
-  uint64_t sequence = first.sequence + 1;
+// Goes on from a sequence, as many messages at once as are likely to be wanted.
+Task<Status> Log::read_units(Reading& reading, uint64_t sequence, int64_t deadline_ns) {
+  Status status;
   while (status.ok() && !reading.done && sequence <= state_.last && reading.next < state_.end) {
-    const uint64_t fitting = reading.budget / unit_bytes_;
-    if (fitting == 0) break;
-    const size_t count =
-        static_cast<size_t>(std::min({fitting, state_.last - sequence + 1, static_cast<uint64_t>(kMostReadAhead)}));
+    const uint64_t fitting = reading.budget / std::max<uint64_t>(unit_bytes_, 1);
+    if (fitting == 0 && !reading.lease->empty()) break;
+    const size_t count = static_cast<size_t>(std::min(
+        {std::max<uint64_t>(fitting, 1), state_.last - sequence + 1, static_cast<uint64_t>(kMostReadAhead)}));
     auto units = co_await stream_.range(sequence, count, deadline_ns);
     if (!units) {
       if (reading.lease->empty()) co_return units.error();
       break;  // what is there already is good
     }
+    sequence += count;
+    bool met = false;
     for (const MaybeStored& unit : *units) {
       if (reading.done) break;
       if (!unit || unit->subject != unit_subject_) continue;
+      met = true;
       unit_bytes_ = std::max<uint64_t>(unit->payload.size(), 1);
       if (unit->entry) learn(*unit);
       status = add_unit(reading, *unit);
     }
-    sequence += count;
+    if (met || reading.done || sequence > state_.last) continue;
+    // Holes and messages of other kinds: whoever keeps the stream finds the next unit faster.
+    auto next = co_await stream_.next(sequence, unit_subject_, deadline_ns);
+    if (!next && reading.lease->empty()) co_return next.error();
+    if (!next || !*next) break;
+    if ((*next)->entry) learn(**next);
+    status = add_unit(reading, **next);
+    sequence = (*next)->sequence + 1;
   }
   co_return status;
 }
@@ -127,18 +138,37 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
       co_return Status(StatusCode::out_of_range, "not between start and end");
     }
     if (request.offset == state_.end || request.offset >= request.limit) co_return Status();
-    auto first = co_await unit_at(request.offset, deadline_ns);
-    if (!first) co_return first.error();
-    if (*first) {
-      Reading reading(request);
-      Status status = co_await read_units(reading, std::move(**first), deadline_ns);
+    Reading reading(request);
+    Status status;
+    const auto before = positions_.at_or_below(request.offset);
+    if (before && before->end == request.offset) {
+      status = co_await read_units(reading, before->sequence + 1, deadline_ns);  // reads on
+    }
+    bool found = !status.ok() || reading.done || !reading.lease->empty();
+    if (!found) {
+      auto first = co_await unit_at(request.offset, deadline_ns);
+      if (!first) co_return first.error();
+      if (*first) {
+        unit_bytes_ = std::max<uint64_t>((*first)->payload.size(), 1);
+        status = add_unit(reading, **first);
+        if (status.ok()) status = co_await read_units(reading, (*first)->sequence + 1, deadline_ns);
+      }
+      found = first->has_value();
+    }
+    // What came may lie behind a gap that was asked for, or behind what was trimmed in this moment.
+    if (found && reading.first > request.offset) {
+      const Status fresh = co_await refresh(deadline_ns);
+      if (!fresh) co_return fresh;
+      if (request.offset < state_.start) continue;
+    }
+    if (found) {
       if (status.ok() || status.code() == StatusCode::corrupt) set(result, &sluice_read_result::next, reading.next);
       if (status.ok()) plugin::Lease::lend(std::move(reading.lease), result);
       co_return status;
     }
     // Gone meanwhile: the log was trimmed, or deleted.
     const int64_t start = state_.start;
-    Status status = co_await refresh(deadline_ns);
+    status = co_await refresh(deadline_ns);
     if (!status) co_return status;
     if (state_.start == start && request.offset < state_.end) {
       co_return Status(StatusCode::corrupt, "stream " + stream_.name() + " lacks the message with this offset");

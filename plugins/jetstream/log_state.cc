@@ -215,7 +215,7 @@ Task<Status> Log::create(plugin::LogDescriptor descriptor, int64_t deadline_ns) 
     if (landed.error().code() != StatusCode::conflict) co_return landed.error();
   }
   // There is one already, or a stream of another shape.
-  const auto first = co_await stream_.last(publishing.subject, deadline_ns);
+  const auto first = co_await stream_.last_by_leader(publishing.subject, deadline_ns);
   if (!first) co_return first.error();
   if (*first && (*first)->entry && !same_log(text, (*first)->payload)) {
     co_return Status(StatusCode::exists, "the id is taken by a log with another descriptor");

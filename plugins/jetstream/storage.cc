@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "jetstream/connect.hpp"
 #include "jetstream/names.hpp"
 #include "jetstream/reply.hpp"
 #include "jetstream/stream_config.hpp"
@@ -14,6 +15,10 @@ namespace {
 
 constexpr int64_t kLongestDrainMs = 2'000;
 constexpr int kMostBindAttempts = 8;
+// Lifecycle calls come back before their deadline, however the server behaves.
+constexpr int64_t kLifecycleMarginMs = 100;
+constexpr int64_t kLongestInspectionMs = 20'000;
+constexpr int64_t kLongestQuestionMs = 5'000;
 
 std::string bytes_text(const Uuid& id) {
   return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
@@ -24,9 +29,7 @@ std::string bytes_text(const Uuid& id) {
 Storage::Storage(plugin::Host host, Settings settings)
     : StorageAdapter(host), engine_(std::make_unique<Engine>(std::move(host), std::move(settings))) {}
 
-Storage::~Storage() {
-  engine_->client.close();
-}
+Storage::~Storage() = default;
 
 std::shared_ptr<Log> Storage::log(const Uuid& id) {
   const std::lock_guard lock(mutex_);
@@ -86,10 +89,15 @@ Task<Status> Storage::inspect(int64_t deadline_ns, plugin::Condition& condition)
     co_return Status(StatusCode::invalid, fmt::format("nats-server {} is too old: {}.{} or newer is needed",
                                                       server.version, kLowestMajor, kLowestMinor));
   }
-  const auto account = co_await ask("INFO", {}, deadline_ns);
+  // Some servers without JetStream refuse the question, others never answer it.
+  deadline_ns = std::min(deadline_ns - kLifecycleMarginMs * kNsPerMs, monotonic_ns() + kLongestInspectionMs * kNsPerMs);
+  const auto account = co_await ask("INFO", {}, std::min(deadline_ns, monotonic_ns() + kLongestQuestionMs * kNsPerMs));
   if (!account) {
     const int64_t number = account.error().native_code();
-    if (number != 503 && number != kNotEnabled && number != kNotEnabledForAccount) co_return account.error();
+    const bool none = number == 503 || number == kNotEnabled || number == kNotEnabledForAccount;
+    const bool silent =
+        account.error().code() == StatusCode::unavailable && !server.version.empty() && !server.jetstream;
+    if (!none && !silent) co_return account.error();
     co_return Status(
         StatusCode::invalid,
         fmt::format("{}: enable JetStream in the server (`jetstream {{ store_dir: ... }}`) and for the account{}",
@@ -119,12 +127,12 @@ Task<Status> Storage::inspect(int64_t deadline_ns, plugin::Condition& condition)
 }
 
 Status Storage::start(int64_t deadline_ns, plugin::Condition& condition) {
-  engine_->client.close();  // of a start before
+  if (!engine_->client.close(deadline_ns)) return Status(StatusCode::unavailable, "the last stop is not over");
   Status status = engine_->client.open(deadline_ns);
   if (!status) return status;
   status = engine_->run_and_wait([&] { return inspect(deadline_ns, condition); });
   if (!status) {
-    engine_->client.close();
+    static_cast<void>(engine_->client.close(kNoDeadlineNs));
     return status;
   }
   engine_->begin();
@@ -145,7 +153,9 @@ Status Storage::stop(int64_t deadline_ns) {
   for (const auto& log : logs) log->end_watches(nullptr, Status(StatusCode::unavailable, "the storage is stopped"));
   const int64_t now_ns = monotonic_ns();
   engine_->idle_by(now_ns + std::clamp((deadline_ns - now_ns) / 2, int64_t{0}, kLongestDrainMs * kNsPerMs));
-  engine_->client.close();  // what is still under way is told that the connection is lost
+  // What is still under way is told that the connection is lost.
+  const bool closed = engine_->client.close(deadline_ns - kLifecycleMarginMs * kNsPerMs);
+  if (!closed) return Status(StatusCode::unavailable, "a server is still being connected to");
   if (engine_->idle_by(deadline_ns)) return {};
   return Status(StatusCode::unavailable, fmt::format("{} calls are still under way", engine_->under_way()));
 }
@@ -158,7 +168,6 @@ Status Storage::health(int64_t deadline_ns, plugin::Condition& condition) {
 Task<Status> Storage::bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadline_ns) {
   const Settings& settings = engine_->settings;
   Stream root(engine_->client, settings, root_stream(settings.prefix));
-  root.set_replicated(settings.replicas > 1);
   const std::string subject = root_subject(settings.prefix, "cluster");
   if (replace) {
     const auto logs = co_await listed(deadline_ns);
@@ -166,7 +175,7 @@ Task<Status> Storage::bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadl
     if (!logs->empty()) co_return Status(StatusCode::exists, "the storage holds logs");
   }
   for (int i = 0; i < kMostBindAttempts; ++i) {
-    const auto found = co_await root.last(subject, deadline_ns);
+    const auto found = co_await root.last_by_leader(subject, deadline_ns);
     if (!found) co_return found.error();
     if (*found && !replace) {
       if ((*found)->payload.size() != cluster_id.bytes.size()) {
@@ -198,14 +207,14 @@ Status Storage::bind(int64_t deadline_ns, bool replace, Uuid& cluster_id) {
 Status Storage::create_log(plugin::Call& call, const sluice_log_descriptor& descriptor) {
   auto wanted = plugin::LogDescriptor::copy_of(descriptor);
   auto kept = log(wanted.id);
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_->run(call, [kept = std::move(kept), wanted = std::move(wanted), deadline_ns]() mutable {
     return kept->create(std::move(wanted), deadline_ns);
   });
 }
 
 Status Storage::delete_log(plugin::Call& call, const sluice_log_descriptor& descriptor) {
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_->run(call,
                       [kept = log(plugin::log_id(descriptor)), deadline_ns] { return kept->remove(deadline_ns); });
 }
@@ -242,7 +251,7 @@ Task<Status> Storage::list_on_loop(sluice_log_list& list, int64_t deadline_ns) {
 }
 
 Status Storage::list_logs(plugin::Call& call, sluice_log_list& list) {
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_->run(call, [this, &list, deadline_ns] { return list_on_loop(list, deadline_ns); });
 }
 
@@ -259,31 +268,31 @@ Handle::~Handle() {
 }
 
 Status Handle::append(plugin::Call& call, const sluice_append& request, sluice_append_result& result) {
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_.run(call, [log = log_, several = several_writers_, &request, &result, deadline_ns] {
     return log->append(several, request, result, deadline_ns);
   });
 }
 
 Status Handle::read(plugin::Call& call, const sluice_read& request, sluice_read_result& result) {
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_.run(call,
                      [log = log_, &request, &result, deadline_ns] { return log->read(request, result, deadline_ns); });
 }
 
 Status Handle::bounds(plugin::Call& call, sluice_bounds& result) {
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_.run(call, [log = log_, &result, deadline_ns] { return log->bounds(result, deadline_ns); });
 }
 
 Status Handle::locate(plugin::Call& call, int64_t timestamp, sluice_locate_result& result) {
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_.run(
       call, [log = log_, timestamp, &result, deadline_ns] { return log->locate(timestamp, result, deadline_ns); });
 }
 
 Status Handle::trim(plugin::Call& call, uint64_t token, int64_t offset) {
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_.run(call, [log = log_, several = several_writers_, token, offset, deadline_ns] {
     return log->trim(several, token, offset, deadline_ns);
   });
@@ -291,19 +300,19 @@ Status Handle::trim(plugin::Call& call, uint64_t token, int64_t offset) {
 
 Status Handle::fence(plugin::Call& call, uint64_t token, sluice_fence_result& result) {
   if (several_writers_) return Status(StatusCode::invalid, "a log of several writers has no fence");
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_.run(call,
                      [log = log_, token, &result, deadline_ns] { return log->fence(token, result, deadline_ns); });
 }
 
 Status Handle::save(plugin::Call& call, const sluice_save& request) {
   if (several_writers_) return Status(StatusCode::invalid, "a log of several writers saves nothing");
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_.run(call, [log = log_, &request, deadline_ns] { return log->save(request, deadline_ns); });
 }
 
 Status Handle::load(plugin::Call& call, const sluice_load& request, sluice_load_result& result) {
-  const int64_t deadline_ns = call.deadline_ns();
+  const int64_t deadline_ns = answer_by(call);
   return engine_.run(call,
                      [log = log_, &request, &result, deadline_ns] { return log->load(request, result, deadline_ns); });
 }

@@ -201,6 +201,10 @@ Task<Result<MaybeStored>> Stream::last(const std::string& subject, int64_t deadl
   return replicated_ ? leader(std::move(query), deadline_ns) : direct(std::move(query), deadline_ns);
 }
 
+Task<Result<MaybeStored>> Stream::last_by_leader(const std::string& subject, int64_t deadline_ns) {
+  return leader(fmt::format(R"({{"last_by_subj":"{}"}})", subject), deadline_ns);
+}
+
 Task<Result<std::vector<MaybeStored>>> Stream::range(uint64_t first, size_t count, int64_t deadline_ns) {
   std::vector<std::string> queries(count);
   std::vector<Outgoing> outgoing(count);

@@ -77,8 +77,10 @@ class Stream {
   Task<Result<std::optional<Stored>>> at(uint64_t sequence, int64_t deadline_ns);
   /// The first message of `subject` at or behind `sequence`.
   Task<Result<std::optional<Stored>>> next(uint64_t sequence, const std::string& subject, int64_t deadline_ns);
-  /// The newest message of `subject`, by the leader.
+  /// The newest message of `subject`; where there are replicas, by the leader.
   Task<Result<std::optional<Stored>>> last(const std::string& subject, int64_t deadline_ns);
+  /// ... in any case: slower for large ones, but also where the stream allows no direct reads.
+  Task<Result<std::optional<Stored>>> last_by_leader(const std::string& subject, int64_t deadline_ns);
   /// at() for `count` sequences from `first` on, all at once.
   Task<Result<std::vector<std::optional<Stored>>>> range(uint64_t first, size_t count, int64_t deadline_ns);
 

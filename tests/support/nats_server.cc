@@ -105,7 +105,11 @@ void NatsServer::write_configuration() const {
   if (settings_.cluster_port != 0) {
     file << fmt::format("cluster {{\n  name: \"test\"\n  listen: \"127.0.0.1:{}\"\n  routes: [",
                         settings_.cluster_port);
-    for (const uint16_t port : settings_.routes) file << fmt::format(" \"nats://127.0.0.1:{}\"", port);
+    const char* separator = "";
+    for (const uint16_t port : settings_.routes) {
+      file << fmt::format("{} \"nats://127.0.0.1:{}\"", separator, port);
+      separator = ",";
+    }
     file << " ]\n}\n";
   }
   file << settings_.extra << "\n";
@@ -152,7 +156,8 @@ Status NatsServer::start() {
   if (running()) return {};
   const bool first = port_ == 0;
   const auto until = Clock::now() + std::chrono::milliseconds(kStartMs);
-  for (;;) {
+  constexpr int kMostAttempts = 3;
+  for (int attempt = 1;; ++attempt) {
     if (first) port_ = free_port();
     if (Status launched = launch(); !launched) return launched;
     while (Clock::now() < until) {
@@ -165,7 +170,7 @@ Status NatsServer::start() {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     // Somebody may have taken the port in between: once more, with another where that is possible.
-    if (running() || Clock::now() >= until || !first) {
+    if (running() || Clock::now() >= until || !first || attempt == kMostAttempts) {
       kill();
       return Status(StatusCode::unavailable, fmt::format("nats-server does not come up:\n{}", log()));
     }
