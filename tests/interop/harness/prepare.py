@@ -18,6 +18,7 @@ from harness.broker import CACHE, INTEROP, BrokerError, fetch_jars
 
 COMMON = INTEROP / "common"
 STEP_DEADLINE_S = 420  # for one download or build
+REASON_CHARACTERS = 300  # of a line that tells why one failed
 
 _maven_lock = threading.Lock()  # one local repository
 _go_lock = threading.Lock()  # two builds at once only fight over two cores
@@ -50,8 +51,10 @@ def step(description, command, environment=None, directory=None, error=Unavailab
     except subprocess.TimeoutExpired:
         raise error(f"{description}: not done within {STEP_DEADLINE_S} s") from None
     if result.returncode != 0:
-        output = (result.stdout + result.stderr).strip().splitlines()
-        raise error(f"{description} failed: " + " | ".join(output[-6:]))
+        output = (result.stdout + result.stderr).strip().splitlines()[-6:]
+        # What went wrong comes first, what became of it last; between them tools repeat themselves.
+        told = output if len(output) < 3 else [output[0], output[-1]]
+        raise error(f"{description} failed: " + " ... ".join(line[-REASON_CHARACTERS:] for line in told))
     return result.stdout
 
 
