@@ -12,6 +12,7 @@
 #include <Poco/Net/SocketAddress.h>
 #include <Poco/ThreadPool.h>
 #include <Poco/Timespan.h>
+#include <Poco/URI.h>
 #include <fmt/core.h>
 #include <sys/socket.h>
 
@@ -76,14 +77,47 @@ Page ready_page(const AdminOptions& options) {
   return json_page(readiness.ready ? HTTPResponse::HTTP_OK : HTTPResponse::HTTP_SERVICE_UNAVAILABLE, json);
 }
 
+HTTPResponse::HTTPStatus http_status(StatusCode code) {
+  if (code == StatusCode::not_found) return HTTPResponse::HTTP_NOT_FOUND;
+  if (code == StatusCode::invalid) return HTTPResponse::HTTP_BAD_REQUEST;
+  return HTTPResponse::HTTP_SERVICE_UNAVAILABLE;
+}
+
+/// The page that `path` is or lies below, and what follows its slash.
+std::pair<const JsonPage*, std::string_view> find_page(const AdminOptions& options, std::string_view path) {
+  for (const JsonPage& page : options.pages) {
+    if (!path.starts_with(page.path)) continue;
+    const std::string_view rest = path.substr(page.path.size());
+    if (rest.empty()) return {&page, rest};
+    if (rest.front() == '/') return {&page, rest.substr(1)};
+  }
+  return {nullptr, {}};
+}
+
+Page other_page(const JsonPage& page, std::string_view rest) {
+  std::string decoded;
+  Poco::URI::decode(std::string(rest), decoded);
+  auto text = page.answer(decoded);
+  if (!text) return json_page(http_status(text.error().code()), {{"error", text.error().text()}});
+  return {HTTPResponse::HTTP_OK, "application/json", *text + "\n"};
+}
+
+std::string known_pages(const AdminOptions& options) {
+  std::string text = "There are /health, /ready, /metrics";
+  for (const JsonPage& page : options.pages) text += ", " + page.path;
+  return text + ".\n";
+}
+
 Page page_for(const std::string& method, std::string_view uri, const Registry& registry, const AdminOptions& options) {
   const std::string_view path = uri.substr(0, uri.find('?'));
-  if (path != "/health" && path != "/ready" && path != "/metrics") {
-    return {HTTPResponse::HTTP_NOT_FOUND, "text/plain; charset=utf-8", "There are /health, /ready and /metrics.\n"};
+  const auto [page, rest] = find_page(options, path);
+  if (page == nullptr && path != "/health" && path != "/ready" && path != "/metrics") {
+    return {HTTPResponse::HTTP_NOT_FOUND, "text/plain; charset=utf-8", known_pages(options)};
   }
   if (method != HTTPRequest::HTTP_GET && method != HTTPRequest::HTTP_HEAD) {
     return {HTTPResponse::HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "Only GET and HEAD.\n"};
   }
+  if (page != nullptr) return other_page(*page, rest);
   if (path == "/health") return health_page(options);
   if (path == "/ready") return ready_page(options);
   return {HTTPResponse::HTTP_OK, std::string(Registry::kContentType), registry.expose()};

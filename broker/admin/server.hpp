@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP for operators, on a port of its own: /health, /ready, /metrics. No secrets are shown and nothing can be changed,
-// but there is no authentication either: it listens on loopback unless told otherwise.
+// HTTP for operators, on a port of its own: /health, /ready, /metrics, and pages that others add. No secrets are shown
+// and nothing can be changed, but there is no authentication either: it listens on loopback unless told otherwise.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,14 @@ struct Readiness {
   std::string reason = {};  // why not
 };
 
+/// A page of JSON with all that is below it.
+struct JsonPage {
+  std::string path;  // "/storages"
+  /// `rest` is empty for the path itself, else what follows its slash, with %XX decoded. Gives a JSON text. NOT_FOUND
+  /// is told as 404, INVALID as 400, every other error as 503. Thread-safe; may block for a few seconds.
+  std::function<Result<std::string>(const std::string& rest)> answer;
+};
+
 struct AdminOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 9644;  // 0: any free one
@@ -35,6 +43,7 @@ struct AdminOptions {
   std::function<std::vector<Component>()> health;
   /// Asked for each /ready. Thread-safe, quick.
   std::function<Readiness()> ready;
+  std::vector<JsonPage> pages = {};
 };
 
 /// Answers
@@ -43,6 +52,7 @@ struct AdminOptions {
 ///                  503 when down, else 200
 ///   GET /ready     JSON {"ready": bool, "reason"?}; 200 or 503
 ///   GET /metrics   the registry
+///   GET a page     its JSON, or {"error": text}
 /// anything else with 404, other methods with 405.
 ///
 /// Two threads at most serve, each connection for one request.

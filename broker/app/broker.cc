@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <future>
 #include <random>
 #include <thread>
 
@@ -14,6 +13,8 @@
 #include "app/background.hpp"
 #include "app/dispatcher.hpp"
 #include "app/metrics.hpp"
+#include "app/run_on.hpp"
+#include "app/storage_pages.hpp"
 #include "cluster/cluster.hpp"
 #include "group/coordinator.hpp"
 #include "handlers/fetch_sessions.hpp"
@@ -39,18 +40,6 @@ std::function<uint64_t()> random_source() {
     }();
     return generator();
   };
-}
-
-/// Runs a task on a loop and waits for it, from a thread that is no loop. Nothing if the deadline came first.
-template <class T>
-std::optional<T> run_on(Loop& loop, std::function<Task<T>()> make, int64_t timeout_ms) {
-  auto promise = std::make_shared<std::promise<T>>();
-  auto future = promise->get_future();
-  loop.post([make = std::move(make), promise] {
-    start(make(), [promise](T value) { promise->set_value(std::move(value)); });
-  });
-  if (future.wait_for(std::chrono::milliseconds(timeout_ms)) != std::future_status::ready) return std::nullopt;
-  return future.get();
 }
 
 }  // namespace
@@ -178,10 +167,16 @@ Status BrokerApp::start() {
       if (!readiness.ready) readiness.reason = p.stopping ? "stopping" : "starting";
       return readiness;
     };
+    admin_options.pages.push_back(storage_page(*p.storages, *p.cluster, p.main_loop()));
     p.admin = std::make_unique<admin::AdminServer>(p.registry, std::move(admin_options));
     if (Status status = p.admin->start(); !status.ok()) return status;
     log_(SLUICE_LOG_INFO,
-         fmt::format("admin on {}:{}: /health, /ready, /metrics", options_.admin_host, p.admin->port()));
+         fmt::format("admin on {}:{}: /health, /ready, /metrics, /storages", options_.admin_host, p.admin->port()));
+    // With the port that was found, so that `sluice storage` finds it too.
+    for (auto& setting : p.broker->settings) {
+      if (setting.name == "sluice.admin.listen")
+        setting.value = fmt::format("{}:{}", options_.admin_host, p.admin->port());
+    }
   }
   if (Status status = p.server->start(); !status.ok()) return status;
   p.serving = true;

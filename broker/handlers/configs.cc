@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handlers/configs.hpp"
 
-#include <array>
 #include <cstdlib>
 
 #include "cluster/native.hpp"
+#include "host/capabilities.hpp"
 #include "sluice/storage_abi.h"
 
 namespace sluice::handlers {
 namespace {
-
-constexpr std::array<std::pair<uint64_t, std::string_view>, 5> kCapabilities = {{
-    {SLUICE_CAP_DURABLE, "durable"},
-    {SLUICE_CAP_POWER_SAFE, "power_safe"},
-    {SLUICE_CAP_NO_ROLLBACK, "no_rollback"},
-    {SLUICE_CAP_SHARED, "shared"},
-    {SLUICE_CAP_ATOMIC, "atomic"},
-}};
 
 /// Where the topic's new records go.
 std::string_view storage_of(const cluster::TopicInfo& topic) {
@@ -37,10 +29,9 @@ std::string capped(std::string bytes, const Broker& broker, std::string_view sto
 std::string capabilities_text(const Broker& broker, std::string_view storage) {
   const auto found = broker.cluster.storages().find(storage);
   if (!found) return {};
-  const uint64_t held = found->condition().capabilities;
-  std::string text = found->condition().kind == SLUICE_KIND_NATIVE ? "native" : "";
-  for (const auto& [bit, name] : kCapabilities) {
-    if ((held & bit) == 0) continue;
+  const host::Condition condition = found->condition();
+  std::string text = condition.kind == SLUICE_KIND_NATIVE ? "native" : "";
+  for (const std::string& name : host::capability_names(condition.capabilities)) {
     if (!text.empty()) text += ',';
     text += name;
   }

@@ -84,6 +84,7 @@ class Parser {
     add_groups();
     add_produce();
     add_consume();
+    add_storages();
     add_plugins();
     add(app_, "version", "Print the versions of this command and of what it is made of", version_);
   }
@@ -138,6 +139,13 @@ class Parser {
     add(*topic, "delete", "Delete topics and all that is in them", delete_)
         ->add_option("NAME", delete_.names)
         ->required();
+    CLI::App* adopt = add(*topic, "adopt", "Make an engine's own topic, which others write, a topic here", adopt_);
+    adopt->add_option("STORAGE", adopt_.storage, "The storage that holds it")->required();
+    adopt->add_option("NATIVE", adopt_.native, "Its name there; `sluice storage discover` shows them")->required();
+    adopt->add_option("--as", adopt_.name, "The topic's name; default: the same")->type_name("NAME");
+    adopt->footer(
+        "Example: sluice topic adopt upstream orders --as upstream.orders\n"
+        "Its records stay where they are. Deleting the topic later leaves them there.");
   }
 
   void add_groups() {
@@ -216,6 +224,24 @@ class Parser {
         "Where neither is said, reading begins with what is written from now on.");
   }
 
+  void add_storages() {
+    CLI::App* storage = add_family("storage", "Show a broker's storages");
+    const auto add_admin = [](CLI::App* sub, AdminPlace& place) {
+      sub->add_option("--admin", place.address, "The broker's admin port; default: the broker tells")
+          ->type_name("HOST:PORT");
+      return sub;
+    };
+    add_admin(add(*storage, "list", "All storages, and what they promise now", storage_list_), storage_list_.admin);
+    add_admin(add(*storage, "health", "Ask storages how they are; ends with 1 unless all are well", storage_health_),
+              storage_health_.admin)
+        ->add_option("NAME", storage_health_.name);
+    CLI::App* discover =
+        add_admin(add(*storage, "discover", "The topics of others in storages of kind NATIVE", storage_discover_),
+                  storage_discover_.admin);
+    discover->add_option("NAME", storage_discover_.name);
+    discover->footer("What is shown without a topic can be adopted: sluice topic adopt STORAGE NATIVE");
+  }
+
   void add_plugins() {
     CLI::App* plugin = add_family("plugin", "Show and check storage plugins and plugins.json");
     const auto add_places = [](CLI::App* sub, PluginPlaces& places) {
@@ -259,6 +285,10 @@ class Parser {
   TopicList list_;
   TopicDescribe describe_;
   TopicDelete delete_;
+  TopicAdopt adopt_;
+  StorageList storage_list_;
+  StorageHealth storage_health_;
+  StorageDiscover storage_discover_;
   GroupList group_list_;
   GroupDescribe group_describe_;
   Produce produce_;

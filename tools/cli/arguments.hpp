@@ -41,6 +41,28 @@ struct TopicDelete {
   std::vector<std::string> names;
 };
 
+struct TopicAdopt {
+  std::string storage;
+  std::string native;  // the engine's own topic
+  std::string name;    // "": likewise
+};
+
+/// Where the broker's admin port is; empty: the broker is asked.
+struct AdminPlace {
+  std::string address;
+};
+struct StorageList {
+  AdminPlace admin;
+};
+struct StorageHealth {
+  AdminPlace admin;
+  std::string name;  // "": all
+};
+struct StorageDiscover {
+  AdminPlace admin;
+  std::string name;  // "": all that are NATIVE
+};
+
 struct GroupList {};
 struct GroupDescribe {
   std::string group;
@@ -99,8 +121,9 @@ struct PluginCheck {
 
 struct Version {};
 
-using Command = std::variant<TopicCreate, TopicList, TopicDescribe, TopicDelete, GroupList, GroupDescribe, Produce,
-                             Consume, PluginList, PluginDescribe, PluginCheck, Version>;
+using Command = std::variant<TopicCreate, TopicList, TopicDescribe, TopicDelete, TopicAdopt, GroupList, GroupDescribe,
+                             Produce, Consume, StorageList, StorageHealth, StorageDiscover, PluginList, PluginDescribe,
+                             PluginCheck, Version>;
 
 struct Arguments {
   Common common;

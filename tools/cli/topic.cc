@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sluice topic create | list | describe | delete
+// sluice topic create | list | describe | delete | adopt
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -96,16 +96,19 @@ std::string cell(int64_t number) {
 
 }  // namespace
 
-Status run(const TopicCreate& command, const Common& common) {
+namespace {
+
+/// Makes one topic; `partitions` -1: the broker's choice.
+Status create(const std::string& name, int32_t partitions, const Pairs& configs, const Common& common) {
   auto client = Client::open(RD_KAFKA_CONSUMER, common);
   if (!client) return client.error();
   char text[kErrorTextBytes];
   std::unique_ptr<rd_kafka_NewTopic_t, Destroy<rd_kafka_NewTopic_destroy>> topic(
-      rd_kafka_NewTopic_new(command.name.c_str(), command.partitions, -1, text, sizeof text));
+      rd_kafka_NewTopic_new(name.c_str(), partitions, -1, text, sizeof text));
   if (topic == nullptr) return Status(StatusCode::invalid, text);
-  for (const auto& [name, value] : command.configs) {
-    const auto code = rd_kafka_NewTopic_set_config(topic.get(), name.c_str(), value.c_str());
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client->error(code).in(name);
+  for (const auto& [setting, value] : configs) {
+    const auto code = rd_kafka_NewTopic_set_config(topic.get(), setting.c_str(), value.c_str());
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return client->error(code).in(setting);
   }
   rd_kafka_NewTopic_t* wanted = topic.get();
   auto event = client->admin(RD_KAFKA_ADMIN_OP_CREATETOPICS, [&](auto* options, auto* queue) {
@@ -114,11 +117,29 @@ Status run(const TopicCreate& command, const Common& common) {
   if (!event) return event.error();
   size_t count = 0;
   const auto** results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event->get()), &count);
-  if (Status status = outcomes(*client, results, count); !status.ok()) return status;
+  return outcomes(*client, results, count);
+}
+
+}  // namespace
+
+Status run(const TopicCreate& command, const Common& common) {
+  if (Status status = create(command.name, command.partitions, command.configs, common); !status.ok()) return status;
   if (common.json) {
     print_json({{"created", command.name}});
   } else {
     fmt::print("created {}\n", command.name);
+  }
+  return {};
+}
+
+Status run(const TopicAdopt& command, const Common& common) {
+  const std::string name = command.name.empty() ? command.native : command.name;
+  const Pairs configs = {{"sluice.storage", command.storage}, {"sluice.native.name", command.native}};
+  if (Status status = create(name, -1, configs, common); !status.ok()) return status;
+  if (common.json) {
+    print_json({{"adopted", name}, {"storage", command.storage}, {"native", command.native}});
+  } else {
+    fmt::print("adopted {} of storage {} as {}\n", command.native, command.storage, name);
   }
   return {};
 }

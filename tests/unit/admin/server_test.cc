@@ -77,6 +77,29 @@ TEST_F(AdminServerTest, HealthIsThatOfTheWorstComponent) {
   EXPECT_EQ(body_of(answer)["status"], "down");
 }
 
+TEST(AdminPages, AnswerForThemselvesAndWhatIsBelow) {
+  Registry registry;
+  AdminOptions options;
+  options.port = 0;
+  options.pages.push_back({"/things", [](const std::string& rest) -> Result<std::string> {
+                             if (rest == "none") return fail(StatusCode::not_found, "there is no none");
+                             if (rest == "bad") return fail(StatusCode::invalid, "bad");
+                             if (rest == "away") return fail(StatusCode::unavailable, "away");
+                             return "{\"rest\": \"" + rest + "\"}";
+                           }});
+  AdminServer server(registry, std::move(options));
+  ASSERT_TRUE(server.start().ok());
+  EXPECT_EQ(body_of(get(server.port(), "/things"))["rest"], "");
+  EXPECT_EQ(body_of(get(server.port(), "/things/a%20b/c?x=1"))["rest"], "a b/c");
+  EXPECT_THAT(get(server.port(), "/things/none"), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(body_of(get(server.port(), "/things/none"))["error"].get<std::string>(), HasSubstr("there is no none"));
+  EXPECT_THAT(get(server.port(), "/things/bad"), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(get(server.port(), "/things/away"), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(get(server.port(), "/thingsandmore"), HasSubstr("There are /health, /ready, /metrics, /things."));
+  EXPECT_THAT(ask(server.port(), "POST /things HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
+              StartsWith("HTTP/1.1 405 "));
+}
+
 TEST_F(AdminServerTest, ReadyOrNot) {
   readiness_ = {.ready = false, .reason = "replaying"};
   std::string answer = get(server_.port(), "/ready?verbose");
