@@ -32,6 +32,7 @@ std::span<const Check> writer_checks();
 std::span<const Check> struct_checks();
 std::span<const Check> thread_checks();
 std::span<const Check> resource_checks();
+std::span<const Check> invariant_checks();
 std::span<const Check> durability_checks();
 
 }  // namespace sluice::conformance

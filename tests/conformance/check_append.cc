@@ -134,14 +134,14 @@ void bounds(Context& context) {
 }
 
 constexpr Check kChecks[] = {
-    {"append.bytes_unchanged", "Stores a unit at the end, bytes unchanged; what a request points to is not kept.",
+    {"append.bytes_unchanged", "B34: Stores a unit at the end, bytes unchanged; what a request points to is not kept.",
      &bytes_unchanged},
     {"append.whole_unit", "All or nothing: after OK the whole unit is there, and `end` is behind it.", &whole_unit},
     {"append.large_unit", "A unit may be as large as the largest unit; batches of 1 MiB are ordinary.", &large_unit},
     {"append.many_units", "Units follow each other at the end.", &one_batch_units},
     {"append.gaps", "A base offset above `at`, or above the last before, is a gap that is asked for.", &gaps},
     {"append.empty_batches", "A batch may hold no record; last_offset >= base_offset also then.", &empty_batches},
-    {"append.large_offsets", "Offsets go up to INT64_MAX - 1, the end to INT64_MAX.", &large_offsets},
+    {"append.large_offsets", "B11: Offsets go up to INT64_MAX - 1, the end to INT64_MAX.", &large_offsets},
     {"append.sync", "APPEND_SYNC is a known flag.", &sync_flag},
     {"bounds.values",
      "bounds: start, end, token; bytes and newest timestamp exactly or as unknown; capabilities of this log.", &bounds},

@@ -85,7 +85,7 @@ constexpr Check kChecks[] = {
      &raises},
     {"fence.repeatable", "At or above the one in force: OK, so it may be repeated.", &repeatable},
     {"fence.lower", "Below: FENCED, with the token in force, and nothing changes.", &lower},
-    {"fence.late_append", "Nothing with another token lands after a fence, not even what was sent before.",
+    {"fence.late_append", "B12: Nothing with another token lands after a fence, not even what was sent before.",
      &late_append},
 };
 

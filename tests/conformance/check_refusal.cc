@@ -143,7 +143,7 @@ constexpr Check kChecks[] = {
     {"append.fenced_first", "FENCED is judged before `at`.", &fenced_first},
     {"append.large_refused", "CONFLICT and FENCED hold for units of any size.", &large_refused},
     {"append.invalid", "Unknown flags, empty units and offsets that do not rise are INVALID; nothing lands.", &invalid},
-    {"append.too_large", "Larger than the largest unit: TOO_LARGE; nothing lands.", &too_large},
+    {"append.too_large", "S12: Larger than the largest unit: TOO_LARGE; nothing lands.", &too_large},
     {"append.no_space", "A full storage says NO_SPACE and never evicts; all or nothing; a trim makes room.", &no_space},
 };
 

@@ -66,8 +66,8 @@ void logs(Context& context) {
 }
 
 constexpr Check kChecks[] = {
-    {"open.cost", "A handle: no file descriptor, no thread, under 1 KiB.", &handles},
-    {"logs.cost", "No thread per log; a bounded number of descriptors.", &logs},
+    {"open.cost", "B13: A handle: no file descriptor, no thread, under 1 KiB.", &handles},
+    {"logs.cost", "B13: No thread per log; a bounded number of descriptors.", &logs},
 };
 
 }  // namespace

@@ -164,9 +164,9 @@ constexpr Check kChecks[] = {
     {"structs.smaller", "Members are written only within `size`.", &smaller},
     {"structs.condition", "... also those of sluice_condition, for each size it may have.", &condition_sizes},
     {"errors.text",
-     "At most text_capacity bytes of error text are written, NUL included; a call that fails explains itself.",
+     "B18: At most text_capacity bytes of error text are written, NUL included; a call that fails explains itself.",
      &error_texts},
-    {"calls.deadline", "A call whose deadline is over is still answered once, and truly.", &deadlines},
+    {"calls.deadline", "B12: A call whose deadline is over is still answered once, and truly.", &deadlines},
 };
 
 }  // namespace

@@ -252,7 +252,7 @@ constexpr Check kChecks[] = {
     {"threads.readers",
      "Nothing is readable, or counted in the end, before it is acknowledged in order; reads run beside appends.",
      &readers},
-    {"threads.create_delete", "create_log and delete_log are idempotent also when they run at once.",
+    {"threads.create_delete", "B10: create_log and delete_log are idempotent also when they run at once.",
      &create_and_delete},
     {"threads.delete_under_way", "Calls beside delete_log answer as before it or NOT_FOUND.", &delete_under_way},
     {"calls.never_wait", "[async] calls never wait for a device, a socket or another thread's I/O.", &never_wait},

@@ -130,7 +130,7 @@ void lease(Context& context) {
 constexpr Check kChecks[] = {
     {"save.round_trip", "A named value of up to 512 KiB beside the log, replaced as a whole.", &round_trip},
     {"save.names", "Names have 1 to 64 bytes, any text, and belong to the log.", &names},
-    {"save.too_large", "A value beyond 512 KiB is TOO_LARGE.", &too_large},
+    {"save.too_large", "S12: A value beyond 512 KiB is TOO_LARGE.", &too_large},
     {"save.removes", "A value of size 0 removes; load of an absent name is OK and says absent.", &removing},
     {"save.tokens", "Token as for append; values outlive fences.", &tokens},
     {"load.lease", "What a load lends stays until release.", &lease},
