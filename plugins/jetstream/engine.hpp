@@ -13,6 +13,7 @@
 
 #include "base/task.hpp"
 #include "jetstream/client.hpp"
+#include "jetstream/entry.hpp"
 #include "jetstream/event_loop.hpp"
 #include "jetstream/settings.hpp"
 #include "plugin/adapter.hpp"
@@ -39,6 +40,15 @@ class Engine {
   const Settings settings;
   EventLoop loop;
   Client client;
+
+  /// Bytes of a payload that fit into one message, and of a unit that fits into as many as one may take.
+  uint64_t message_room() const {
+    const uint64_t payload = client.max_payload();
+    return payload > kHeaderAllowanceBytes ? payload - kHeaderAllowanceBytes : 1;
+  }
+  uint64_t largest_unit() const {
+    return std::max(message_room(), std::min(kMostMessagesOfUnit * message_room(), kLargestUnitInParts));
+  }
 
   /// Calls are taken from now on. Lifecycle thread.
   void begin() {

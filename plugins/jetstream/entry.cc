@@ -10,9 +10,9 @@ namespace sluice::jetstream {
 namespace {
 
 constexpr std::string_view kVersion = "1";
-constexpr std::array<std::string_view, 6> kTypes = {"create", "unit", "fence", "trim", "value", "seal"};
+constexpr std::array<std::string_view, 7> kTypes = {"create", "unit", "fence", "trim", "value", "seal", "part"};
 
-enum Key : unsigned { kBase = 1, kEnd = 2, kStart = 4, kNewest = 8, kGreatest = 16, kToken = 32 };
+enum Key : unsigned { kBase = 1, kEnd = 2, kStart = 4, kNewest = 8, kGreatest = 16, kToken = 32, kParts = 64 };
 constexpr unsigned kState = kEnd | kStart | kGreatest | kToken;
 
 unsigned needed(EntryType type) {
@@ -45,8 +45,9 @@ std::string encode_entry(const Entry& entry) {
     case EntryType::fence:
       return fmt::format("{} fence token={}", kVersion, entry.token);
     case EntryType::unit:
-      return fmt::format("{} unit base={} end={} start={} newest={} greatest={} token={}", kVersion, entry.base,
-                         entry.end, entry.start, entry.newest, entry.greatest, entry.token);
+      return fmt::format("{} unit base={} end={} start={} newest={} greatest={} token={}{}", kVersion, entry.base,
+                         entry.end, entry.start, entry.newest, entry.greatest, entry.token,
+                         entry.parts > 0 ? fmt::format(" parts={}", entry.parts) : "");
     default:
       return fmt::format("{} {} end={} start={} greatest={} token={}", kVersion, entry_type_name(entry.type), entry.end,
                          entry.start, entry.greatest, entry.token);
@@ -78,9 +79,11 @@ std::optional<Entry> parse_entry(std::string_view text) {
     if (key == "newest") good = take(kNewest, entry.newest);
     if (key == "greatest") good = take(kGreatest, entry.greatest);
     if (key == "token") good = take(kToken, entry.token);
+    if (key == "parts") good = take(kParts, entry.parts);
     if (!good) return std::nullopt;
   }
   if ((seen & needed(entry.type)) != needed(entry.type)) return std::nullopt;
+  if (entry.parts >= kMostMessagesOfUnit) return std::nullopt;
   if (entry.type == EntryType::fence) return entry;
   if (entry.start < 0 || entry.end < entry.start) return std::nullopt;
   if (entry.type == EntryType::unit && (entry.base < 0 || entry.base >= entry.end)) return std::nullopt;

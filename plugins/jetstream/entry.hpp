@@ -18,6 +18,11 @@ namespace sluice::jetstream {
 inline constexpr const char* kEntryHeader = "Sluice";
 /// What a unit's headers, the protocol's own among them, take of the server's max_payload at most.
 constexpr uint64_t kHeaderAllowanceBytes = 512;
+/// Messages that one unit may take. Each costs a round trip, and whoever reads a batch of the unit reads them all.
+constexpr uint32_t kMostMessagesOfUnit = 16;
+/// How large a unit may become by taking several messages: above Kafka's default largest batch of 1,048,588 bytes where
+/// the server's max_payload is the default 1 MiB. For larger ones max_payload is to be raised.
+constexpr uint64_t kLargestUnitInParts = 2 * ((1 << 20) - kHeaderAllowanceBytes);
 /// No batch yet: below every timestamp.
 constexpr int64_t kNoTimestamp = INT64_MIN;
 
@@ -28,6 +33,7 @@ enum class EntryType : uint8_t {
   trim,    // another start
   value,   // a saved value; empty: removed
   seal,    // nothing but the state, so that a row of fences is not read again and again
+  part,    // the beginning of a unit that is too large for one message; counts with the unit, or never
 };
 
 std::string_view entry_type_name(EntryType type);
@@ -40,6 +46,7 @@ struct Entry {
   int64_t newest = kNoTimestamp;    // unit: greatest timestamp in it
   int64_t greatest = kNoTimestamp;  // all but fence: of all units up to this one, trimmed ones too
   uint64_t token = 0;               // in force, or for fence: asked for
+  uint32_t parts = 0;               // unit: messages right before it that hold its beginning
 
   bool operator==(const Entry&) const = default;
 };

@@ -2,7 +2,8 @@
 // One log: a stream of its own, in which every message but a fence is published on the condition that it lands right
 // behind the message that its writer saw last. So whoever writes knows the log as it is, or does not write.
 //
-//   - A unit of batches is one message: all or nothing.
+//   - A unit of batches is one message: all or nothing. One that is too large for a message begins in others right
+//   before it, which change nothing and count for nothing until the unit itself is there behind them.
 //   - A fence is a message without a condition. It takes the place that the old writer's next message would need, so
 //   that
 //     one is refused, however late it comes. Then what lies before it is read back to the last message that is no
@@ -70,7 +71,8 @@ class Log : public std::enable_shared_from_this<Log> {
   struct State {
     uint64_t epoch = 0;  // of the connection that it was learnt on; 0: nothing is known
     uint64_t last = 0;
-    uint64_t anchor = 0;  // the last message that carries the state; behind it are only fences
+    uint64_t anchor = 0;       // the last message that carries the state; behind it are only fences
+    bool inside_unit = false;  // the anchor is the beginning of a unit that has not ended
     int64_t end = 0;
     int64_t start = 0;
     int64_t greatest = kNoTimestamp;
@@ -116,6 +118,7 @@ class Log : public std::enable_shared_from_this<Log> {
   // log_write.cc
   Entry entry_now(EntryType type) const;
   Task<Status> publish_behind(Entry entry, std::string subject, Bytes payload, int64_t deadline_ns);
+  Task<Status> publish_unit(Entry entry, Bytes payload, int64_t deadline_ns);
   Task<Status> judge(uint64_t token, int64_t deadline_ns);
   Task<Status> append_in_turn(bool several, const sluice_append& request, int64_t deadline_ns);
   Task<Status> fence_in_turn(uint64_t token, int64_t deadline_ns);
@@ -129,17 +132,19 @@ class Log : public std::enable_shared_from_this<Log> {
   void learn(const Stored& unit);
   struct Reading;
   Task<Status> read_units(Reading& reading, uint64_t sequence, int64_t deadline_ns);
+  Task<Status> join(Stored& unit, const std::vector<Stored>& read_before, int64_t deadline_ns);
   Status add_unit(Reading& reading, const Stored& unit);
 
   Engine& engine_;
   const Uuid id_;
   Stream stream_;
   const std::string unit_subject_;
+  const std::string part_subject_;
 
   State state_;
   Positions positions_;
-  uint64_t unit_bytes_ = 0;    // of the unit seen last: how many to ask for at once
-  uint64_t writer_epoch_ = 0;  // of the connection on which this process became sure of its token
+  uint64_t message_bytes_ = 0;  // of the message of batches seen last: how many to ask for at once
+  uint64_t writer_epoch_ = 0;   // of the connection on which this process became sure of its token
   bool busy_ = false;
   std::deque<std::coroutine_handle<>> waiting_;
   bool polling_ = false;

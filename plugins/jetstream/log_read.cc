@@ -88,14 +88,42 @@ Status Log::add_unit(Reading& reading, const Stored& unit) {
                                          " does not hold the batches that it says");
 }
 
+// Makes the payload of a unit whole: what lies in the messages right before it is taken from those that were read on
+// the way, or read now. Where they are gone the payload becomes empty, and so the unit damaged.
+Task<Status> Log::join(Stored& unit, const std::vector<Stored>& read_before, int64_t deadline_ns) {
+  const size_t parts = unit.entry ? unit.entry->parts : 0;
+  if (parts == 0) co_return Status();
+  const uint64_t first = unit.sequence > parts ? unit.sequence - parts : 0;
+  auto whole = std::make_shared<Buffer>();
+  bool there = first > 0;
+  const bool have =
+      read_before.size() >= parts && (read_before.end() - static_cast<ptrdiff_t>(parts))->sequence == first;
+  if (have) {
+    // They are contiguous: read_units keeps no others.
+    for (size_t i = read_before.size() - parts; i < read_before.size(); ++i) whole->append(read_before[i].payload);
+  } else if (there) {
+    auto found = co_await stream_.range(first, parts, deadline_ns);
+    if (!found) co_return found.error();
+    for (const MaybeStored& part : *found) {
+      there = there && part && part->subject == part_subject_;
+      if (there) whole->append(part->payload);
+    }
+  }
+  whole->append(unit.payload);
+  unit.payload = there ? whole->view() : Bytes();
+  unit.owner = std::move(whole);
+  co_return Status();
+}
+
 // Goes on from a sequence, as many messages at once as are likely to be wanted.
 Task<Status> Log::read_units(Reading& reading, uint64_t sequence, int64_t deadline_ns) {
   Status status;
+  std::vector<Stored> parts;  // of the unit that has begun, one right behind the other
   while (status.ok() && !reading.done && sequence <= state_.last && reading.next < state_.end) {
-    const uint64_t fitting = reading.budget / std::max<uint64_t>(unit_bytes_, 1);
+    const uint64_t fitting = reading.budget / std::max<uint64_t>(message_bytes_, 1);
     if (fitting == 0 && !reading.lease->empty()) break;
-    const size_t count = static_cast<size_t>(std::min(
-        {std::max<uint64_t>(fitting, 1), state_.last - sequence + 1, static_cast<uint64_t>(kMostReadAhead)}));
+    const size_t count = static_cast<size_t>(
+        std::min({std::max<uint64_t>(fitting, 1), state_.last - sequence + 1, static_cast<uint64_t>(kMostReadAhead)}));
     auto units = co_await stream_.range(sequence, count, deadline_ns);
     if (!units) {
       if (reading.lease->empty()) co_return units.error();
@@ -103,13 +131,21 @@ Task<Status> Log::read_units(Reading& reading, uint64_t sequence, int64_t deadli
     }
     sequence += count;
     bool met = false;
-    for (const MaybeStored& unit : *units) {
-      if (reading.done) break;
-      if (!unit || unit->subject != unit_subject_) continue;
+    for (MaybeStored& unit : *units) {
+      if (reading.done || !status.ok()) break;
+      if (!unit || (unit->subject != unit_subject_ && unit->subject != part_subject_)) continue;
       met = true;
-      unit_bytes_ = std::max<uint64_t>(unit->payload.size(), 1);
+      message_bytes_ = std::max<uint64_t>(unit->payload.size(), 1);
+      if (unit->subject == part_subject_) {
+        if (!parts.empty() && parts.back().sequence + 1 != unit->sequence) parts.clear();
+        if (parts.size() == kMostMessagesOfUnit) parts.erase(parts.begin());
+        parts.push_back(std::move(*unit));
+        continue;
+      }
       if (unit->entry) learn(*unit);
-      status = add_unit(reading, *unit);
+      status = co_await join(*unit, parts, deadline_ns);
+      parts.clear();
+      if (status.ok()) status = add_unit(reading, *unit);
     }
     if (met || reading.done || sequence > state_.last) continue;
     // Holes and messages of other kinds: whoever keeps the stream finds the next unit faster.
@@ -117,9 +153,11 @@ Task<Status> Log::read_units(Reading& reading, uint64_t sequence, int64_t deadli
     if (!next && reading.lease->empty()) co_return next.error();
     if (!next || !*next) break;
     if ((*next)->entry) learn(**next);
-    status = add_unit(reading, **next);
+    status = co_await join(**next, parts, deadline_ns);
+    if (status.ok()) status = add_unit(reading, **next);
     sequence = (*next)->sequence + 1;
   }
+  if (!status.ok() && status.code() != StatusCode::corrupt && !reading.lease->empty()) co_return Status();
   co_return status;
 }
 
@@ -140,6 +178,7 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
     if (request.offset == state_.end || request.offset >= request.limit) co_return Status();
     Reading reading(request);
     Status status;
+    const std::vector<Stored> none;
     const auto before = positions_.at_or_below(request.offset);
     if (before && before->end == request.offset) {
       status = co_await read_units(reading, before->sequence + 1, deadline_ns);  // reads on
@@ -149,14 +188,15 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
       auto first = co_await unit_at(request.offset, deadline_ns);
       if (!first) co_return first.error();
       if (*first) {
-        unit_bytes_ = std::max<uint64_t>((*first)->payload.size(), 1);
-        status = add_unit(reading, **first);
+        message_bytes_ = std::max<uint64_t>((*first)->payload.size(), 1);
+        status = co_await join(**first, none, deadline_ns);
+        if (status.ok()) status = add_unit(reading, **first);
         if (status.ok()) status = co_await read_units(reading, (*first)->sequence + 1, deadline_ns);
       }
       found = first->has_value();
     }
-    // What came may lie behind a gap that was asked for, or behind what was trimmed in this moment.
-    if (found && reading.first > request.offset) {
+    // What came may lie behind a gap that was asked for, or behind what was trimmed in this moment, or be half gone.
+    if (found && (reading.first > request.offset || status.code() == StatusCode::corrupt)) {
       const Status fresh = co_await refresh(deadline_ns);
       if (!fresh) co_return fresh;
       if (request.offset < state_.start) continue;
@@ -213,6 +253,7 @@ Task<Status> Log::locate(int64_t timestamp, sluice_locate_result& result, int64_
   set(result, &sluice_locate_result::end, end);
   set(result, &sluice_locate_result::offset, end);
   if (state_.greatest < timestamp || start == end) co_return Status();
+  const std::vector<Stored> none;
   auto unit = co_await unit_not_older(timestamp, deadline_ns);
   // The maximum may be that of a unit that was trimmed: then look on, one by one.
   for (;;) {
@@ -222,6 +263,8 @@ Task<Status> Log::locate(int64_t timestamp, sluice_locate_result& result, int64_
     if (!stored.entry) co_return wrong_message(stored);
     if (stored.entry->base >= end) co_return Status();
     if (stored.entry->newest >= timestamp && stored.entry->end > start) {
+      status = co_await join(**unit, none, deadline_ns);
+      if (!status) co_return status;
       if (const auto offset = locate_in_unit(stored.payload, timestamp, start)) {
         set(result, &sluice_locate_result::offset, *offset);
         co_return Status();

@@ -25,7 +25,8 @@ Log::Log(Engine& engine, const Uuid& id)
     : engine_(engine),
       id_(id),
       stream_(engine.client, engine.settings, log_stream(engine.settings.prefix, id)),
-      unit_subject_(subject(EntryType::unit)) {}
+      unit_subject_(subject(EntryType::unit)),
+      part_subject_(subject(EntryType::part)) {}
 
 Log::Turn::~Turn() {
   if (log_.waiting_.empty()) {
@@ -77,6 +78,7 @@ Task<Result<Log::State>> Log::walk_back(StreamInfo info, int64_t deadline_ns) {
       token = std::max(token, entry.token);
       if (entry.type == EntryType::fence) continue;
       state.anchor = stored->sequence;
+      state.inside_unit = entry.type == EntryType::part;
       state.end = entry.end;
       state.start = entry.start;
       state.greatest = entry.greatest;
@@ -148,8 +150,7 @@ Task<Status> Log::bounds(sluice_bounds& result, int64_t deadline_ns) {
   set(result, &sluice_bounds::token, state_.token);
   set(result, &sluice_bounds::bytes, SLUICE_UNKNOWN_NUMBER);
   set(result, &sluice_bounds::newest_timestamp, SLUICE_UNKNOWN_NUMBER);
-  const uint64_t payload = engine_.client.max_payload();
-  set(result, &sluice_bounds::largest_unit, payload > kHeaderAllowanceBytes ? payload - kHeaderAllowanceBytes : 1);
+  set(result, &sluice_bounds::largest_unit, engine_.largest_unit());
   const uint64_t kept = state_.file ? SLUICE_CAP_DURABLE | SLUICE_CAP_NO_ROLLBACK : 0;
   set(result, &sluice_bounds::capabilities, SLUICE_CAP_SHARED | kept);
   co_return Status();

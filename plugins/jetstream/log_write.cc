@@ -52,6 +52,7 @@ Task<Status> Log::publish_behind(Entry entry, std::string subject, Bytes payload
   }
   State after = before;
   after.last = after.anchor = *landed;
+  after.inside_unit = entry.type == EntryType::part;
   after.end = entry.end;
   after.start = entry.start;
   after.greatest = entry.greatest;
@@ -60,9 +61,32 @@ Task<Status> Log::publish_behind(Entry entry, std::string subject, Bytes payload
   if (after.epoch == current_epoch() && (!known() || state_.last <= after.last)) take(after);
   if (entry.type == EntryType::unit) {
     positions_.add({*landed, entry.base, entry.end, entry.greatest});
-    unit_bytes_ = payload.size();
+    message_bytes_ = payload.size();
   }
   co_return Status();
+}
+
+// The unit, in as many messages as it needs, one at a time: the next is never on its way before the last one is known
+// to lie where it must. CONFLICT also when the log moved in between.
+Task<Status> Log::publish_unit(Entry entry, Bytes payload, int64_t deadline_ns) {
+  const uint64_t room = engine_.message_room();
+  const uint64_t messages = std::max<uint64_t>((payload.size() + room - 1) / room, 1);
+  const uint64_t size = (payload.size() + messages - 1) / messages;
+  entry.parts = static_cast<uint32_t>(messages - 1);
+  for (uint32_t i = 0; i < entry.parts; ++i) {
+    const uint64_t last = state_.last;
+    const Status landed =
+        co_await publish_behind(entry_now(EntryType::part), part_subject_, payload.first(size), deadline_ns);
+    if (!landed) {
+      // Wherever the part is, or will be: without its end the unit never counts.
+      co_return landed.code() == StatusCode::unknown ? Status(StatusCode::unavailable, landed.text()) : landed;
+    }
+    payload = payload.subspan(size);
+    if (!known() || state_.last != last + 1 || !state_.inside_unit) {
+      co_return Status(StatusCode::conflict, "the log moved while a unit was written");
+    }
+  }
+  co_return co_await publish_behind(entry, unit_subject_, payload, deadline_ns);
 }
 
 // Whether the token is the one in force. Nobody is refused on old news.
@@ -93,14 +117,24 @@ Task<Status> Log::append(bool several, const sluice_append& request, sluice_appe
 
 Task<Status> Log::append_in_turn(bool several, const sluice_append& request, int64_t deadline_ns) {
   // A connection that broke may have been a server that died; whoever wrote before looks again, by a fence.
-  const bool wrote_before = writer_epoch_ >= engine_.client.first_epoch() && writer_epoch_ != 0;
-  if (!several && wrote_before && writer_epoch_ != current_epoch()) {
-    if (current_epoch() == 0) co_return Status(StatusCode::unavailable, "not connected");
-    co_return Status(StatusCode::unavailable, "connected again: the log is to be fenced before it is appended to");
+  const auto may_write = [&] {
+    const bool wrote_before = writer_epoch_ >= engine_.client.first_epoch() && writer_epoch_ != 0;
+    if (several || !wrote_before || writer_epoch_ == current_epoch()) return Status();
+    if (current_epoch() == 0) return Status(StatusCode::unavailable, "not connected");
+    return Status(StatusCode::unavailable, "connected again: the log is to be fenced before it is appended to");
+  };
+  Status status = may_write();
+  if (!status) co_return status;
+  if (request.bytes > engine_.largest_unit()) {
+    co_return Status(StatusCode::too_large,
+                     fmt::format("the unit has {} bytes; the server's max_payload of {} leaves room for {}",
+                                 request.bytes, engine_.client.max_payload(), engine_.largest_unit()));
   }
   Buffer gathered;
   for (int i = 0; i < kMostResends; ++i) {
-    Status status = co_await judge(request.token, deadline_ns);
+    status = co_await room_for(request.bytes, deadline_ns);
+    if (!status) co_return status;
+    status = co_await judge(request.token, deadline_ns);
     if (!status) co_return status;
     if (request.at != state_.end) {
       Result<State> state = co_await inspect(deadline_ns);
@@ -109,13 +143,8 @@ Task<Status> Log::append_in_turn(bool several, const sluice_append& request, int
       if (request.token != state_.token) co_return fenced();
       if (request.at != state_.end) co_return Status(StatusCode::conflict, "the end is not `at`");
     }
-    if (request.bytes + kHeaderAllowanceBytes > engine_.client.max_payload()) {
-      co_return Status(
-          StatusCode::too_large,
-          fmt::format("the unit has {} bytes; the server's max_payload of {} leaves room for {}", request.bytes,
-                      engine_.client.max_payload(), engine_.client.max_payload() - kHeaderAllowanceBytes));
-    }
-    status = co_await room_for(request.bytes, deadline_ns);
+    // What was judged is what the first message is published behind: nothing is waited for in between.
+    status = may_write();
     if (!status) co_return status;
     writer_epoch_ = current_epoch();
 
@@ -136,16 +165,17 @@ Task<Status> Log::append_in_turn(bool several, const sluice_append& request, int
       }
       payload = gathered.view();
     }
-    status = co_await publish_behind(entry, unit_subject_, payload, deadline_ns);
+    status = co_await publish_unit(entry, payload, deadline_ns);
     if (status.code() != StatusCode::conflict) co_return status;
     // Refused: another message took the place. Look who it was; behind fences that lost, send it again.
     Result<State> state = co_await inspect(deadline_ns);
     if (!state)
       co_return state.error().code() == StatusCode::unknown ? Status(StatusCode::unavailable, state.error().text())
                                                             : state.error();
+    // A leader that is ahead of what it shows, or somebody in the middle of a unit, who goes first.
     const bool moved = state->last != state_.last;
     take(*state);
-    if (!moved) co_await sleep_for(engine_.loop, kResendPauseMs);  // a leader that is ahead of what it shows
+    if (!moved || state_.inside_unit) co_await sleep_for(engine_.loop, kResendPauseMs);
     if (monotonic_ns() >= deadline_ns) break;
   }
   co_return Status(StatusCode::unavailable, "the server refuses the sequence that it shows");
@@ -276,13 +306,19 @@ Task<Status> Log::trim(bool several, uint64_t token, int64_t offset, int64_t dea
 Task<Status> Log::make_room(int64_t start, int64_t deadline_ns) {
   const uint64_t anchor = state_.anchor;
   uint64_t below = anchor;
+  uint64_t parts_below = anchor;
   if (start < state_.end) {
     const auto kept = co_await unit_at(start, deadline_ns);
     if (!kept) co_return kept.error();
-    if (*kept) below = std::min(below, (*kept)->sequence);
+    if (*kept) {
+      below = std::min(below, (*kept)->sequence);
+      parts_below = std::min(parts_below, (*kept)->sequence - (*kept)->entry->parts);
+    }
   }
   positions_.forget_below(start);
   Status status = co_await stream_.purge(unit_subject_, below, 0, deadline_ns);
+  if (!status) co_return status;
+  status = co_await stream_.purge(part_subject_, parts_below, 0, deadline_ns);
   if (!status) co_return status;
   for (const EntryType type : {EntryType::trim, EntryType::fence, EntryType::seal}) {
     status = co_await stream_.purge(subject(type), anchor, 0, deadline_ns);

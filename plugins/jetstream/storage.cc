@@ -59,12 +59,11 @@ Task<Result<nlohmann::json>> Storage::ask(std::string what, std::string body, in
 }
 
 void Storage::describe(const StreamInfo& root, plugin::Condition& condition) const {
-  const uint64_t payload = engine_->client.max_payload();
   const ServerInfo server = engine_->client.server();
   condition.kind = SLUICE_KIND_LOG;
   condition.capabilities = SLUICE_CAP_SHARED;
   if (root.file) condition.capabilities |= SLUICE_CAP_DURABLE | SLUICE_CAP_NO_ROLLBACK;
-  condition.largest_unit = payload > kHeaderAllowanceBytes ? payload - kHeaderAllowanceBytes : 1;
+  condition.largest_unit = engine_->largest_unit();
   condition.server =
       fmt::format("nats-server {}, {}, {} replica{}", server.version.empty() ? "of unknown version" : server.version,
                   root.file ? "file" : "memory", root.replicas, root.replicas == 1 ? "" : "s");

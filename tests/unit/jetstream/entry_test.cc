@@ -20,8 +20,11 @@ TEST(JetstreamEntry, RoundTripOfEveryType) {
   entry.greatest = std::numeric_limits<int64_t>::max();
   entry.token = std::numeric_limits<uint64_t>::max();
   EXPECT_EQ(parse_entry(encode_entry(entry)), entry);
+  entry.parts = kMostMessagesOfUnit - 1;
+  EXPECT_EQ(parse_entry(encode_entry(entry)), entry);
   EXPECT_LT(encode_entry(entry).size() + 200, kHeaderAllowanceBytes) << "the protocol's own headers need room too";
-  for (const EntryType type : {EntryType::create, EntryType::trim, EntryType::value, EntryType::seal}) {
+  for (const EntryType type :
+       {EntryType::create, EntryType::trim, EntryType::value, EntryType::seal, EntryType::part}) {
     Entry other;
     other.type = type;
     other.end = 9;
@@ -40,7 +43,8 @@ TEST(JetstreamEntry, WhatIsNotOursIsNotTaken) {
        {"", "1", "2 fence token=1", "1 fence", "1 fence token=", "1 fence token=-1", "1 fence token=1x",
         "1 other token=1", "1 unit base=0 end=1 start=0 newest=1 greatest=1",
         "1 unit base=1 end=1 start=0 newest=1 greatest=1 token=0", "1 trim end=1 start=2 greatest=0 token=0",
-        "1 trim end=99999999999999999999 start=2 greatest=0 token=0", "1 fence token 1", "hello"}) {
+        "1 trim end=99999999999999999999 start=2 greatest=0 token=0", "1 fence token 1", "hello",
+        "1 unit base=0 end=1 start=0 newest=1 greatest=1 token=0 parts=16"}) {
     EXPECT_FALSE(parse_entry(text)) << text;
   }
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "jetstream/entry.hpp"
 #include "support.hpp"
 #include "support/tcp_proxy.hpp"
 
@@ -450,18 +451,142 @@ TEST_F(JetstreamFaults, TooManyStreamsAreNoSpace) {
   EXPECT_EQ(writer.append(1), 1u) << "others of the storage go on";
 }
 
-TEST_F(JetstreamFaults, TheLargestUnitIsTheServers) {
+TEST_F(JetstreamFaults, TheLargestUnitFollowsTheServer) {
   start_server({.max_payload = 200'000});
   Broker broker(server->url());
   const auto started = broker.storage->start();
   ASSERT_TRUE(started);
-  EXPECT_EQ(started->largest_unit, 200'000u - 512u);
+  EXPECT_EQ(started->largest_unit, kLargestUnitInParts);
   const auto log = broker.create();
   Writer writer(broker, log, 1);
   EXPECT_EQ(writer.append(1, started->largest_unit), 1u);
   EXPECT_EQ(writer.append(1, started->largest_unit + 1), 1u);
   EXPECT_EQ(writer.count(StatusCode::too_large), 1u);
   EXPECT_FALSE(broker.said("connection")) << "the server was never asked to close it";
+  writer.verify(*log);
+}
+
+// ---- Units of several messages
+// ------------------------------------------------------------------------------------------------
+
+TEST_F(JetstreamFaults, KafkasLargestBatchFitsADefaultServer) {
+  start_server();
+  Broker broker(server->url());
+  const auto started = broker.storage->start();
+  ASSERT_TRUE(started);
+  constexpr size_t kKafkasLargest = 1'048'588;
+  ASSERT_GE(started->largest_unit, kKafkasLargest);
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  ASSERT_EQ(writer.append(1, 500), 1u);
+  for (size_t i = 0; i < 4; ++i) ASSERT_EQ(writer.append(1, kKafkasLargest), i + 2);
+  ASSERT_EQ(writer.append(1, 500), 6u);
+  writer.verify(*log);
+  Broker second(server->url());
+  ASSERT_TRUE(second.storage->start());
+  writer.verify(*second.open());
+  const auto again = second.open();
+  const auto located = wait<Result<int64_t>>(second.loop, [&] { return again->locate(3, second.loop); });
+  ASSERT_TRUE(located) << located.error().describe();
+  EXPECT_EQ(*located, 3);
+}
+
+// What a broker leaves that dies in the middle of a unit.
+TEST_F(JetstreamFaults, AUnitThatHasNotEndedCountsForNothing) {
+  start_server({.max_payload = 200'000});
+  Stranger stranger(server->url());
+  constexpr size_t kLarge = 700'000;
+  Broker broker(server->url());
+  ASSERT_TRUE(broker.storage->start());
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  ASSERT_EQ(writer.append(1, kLarge), 1u);
+  const std::string header = "1 part end=1 start=0 greatest=0 token=4294967297";
+  for (int i = 0; i < 3; ++i) stranger.forge("part", std::string(100'000, 'x'), header);
+  ASSERT_EQ(writer.append(1, kLarge), 2u) << "behind what somebody with this token left";
+  stranger.forge("part", std::string(100'000, 'x'), "1 part end=2 start=0 greatest=1 token=4294967297");
+  Broker second(server->url());
+  ASSERT_TRUE(second.storage->start());
+  const auto other = second.open();
+  const auto position = second.acquire(*other, 2);
+  ASSERT_TRUE(position) << position.error().describe();
+  EXPECT_EQ(position->end, 2);
+  writer.verify(*other);
+  Writer heir(second, other, 3);
+  ASSERT_EQ(heir.append(1, kLarge), 1u);
+  // Whoever trims throws the beginnings away too: the last unit has four messages, and the trim is one.
+  const Status trimmed = wait<Status>(second.loop, [&] { return other->trim(2, second.loop); });
+  ASSERT_TRUE(trimmed) << trimmed.describe();
+  const auto state = stranger.stream_info()["state"];
+  EXPECT_EQ(state.value("num_subjects", 0), 4) << "create, part, unit, trim: " << state.dump();
+  EXPECT_EQ(state.value("messages", 0), 6) << state.dump();
+  const auto bounds = wait<Result<host::Bounds>>(second.loop, [&] { return other->bounds(second.loop); });
+  ASSERT_TRUE(bounds);
+  EXPECT_EQ(bounds->start, 2);
+  EXPECT_EQ(bounds->end, 3);
+}
+
+// The server keeps the acknowledgement of a unit's first message back, and somebody comes in between.
+TEST_F(JetstreamFaults, AFenceInTheMiddleOfAUnit) {
+  start_server({.max_payload = 200'000});
+  test::TcpProxy proxy(server->port());
+  Broker broker("nats://127.0.0.1:" + std::to_string(proxy.port()));
+  ASSERT_TRUE(broker.storage->start());
+  const auto log = broker.create();
+  Writer writer(broker, log, 5);
+  ASSERT_EQ(writer.append(1), 1u);
+  Stranger stranger(server->url());
+  const auto begin_unit = [&] {
+    const uint64_t last = stranger.stream_info()["state"].value("last_seq", uint64_t{0});
+    proxy.hold_replies(true);
+    writer.send(1, 500'000);
+    return eventually([&] { return stranger.stream_info()["state"].value("last_seq", uint64_t{0}) > last; });
+  };
+  // A lower one disturbs nobody: the unit is written again behind it.
+  ASSERT_TRUE(begin_unit());
+  stranger.forge("fence", "", "1 fence token=17179869185");
+  proxy.hold_replies(false);
+  ASSERT_TRUE(eventually([&] { return writer.answered() == writer.told_size(); }));
+  EXPECT_EQ(writer.acknowledged(), 2u);
+  // A higher one ends it.
+  Broker heir(server->url());
+  ASSERT_TRUE(heir.storage->start());
+  const auto other = heir.open();
+  ASSERT_TRUE(begin_unit());
+  const auto position = heir.acquire(*other, 6);
+  ASSERT_TRUE(position) << position.error().describe();
+  EXPECT_EQ(position->end, 2);
+  proxy.hold_replies(false);
+  ASSERT_TRUE(eventually([&] { return writer.answered() == writer.told_size(); }));
+  EXPECT_EQ(writer.acknowledged(), 2u);
+  writer.verify(*other);
+  Writer next(heir, other, 7);
+  ASSERT_EQ(next.append(1, 500'000), 1u);
+  const auto bounds = wait<Result<host::Bounds>>(heir.loop, [&] { return other->bounds(heir.loop); });
+  ASSERT_TRUE(bounds);
+  EXPECT_EQ(bounds->end, 3);
+}
+
+TEST_F(JetstreamFaults, ACutInTheMiddleOfAUnit) {
+  start_server({.max_payload = 200'000});
+  test::TcpProxy proxy(server->port());
+  Broker broker("nats://127.0.0.1:" + std::to_string(proxy.port()));
+  ASSERT_TRUE(broker.storage->start());
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  ASSERT_EQ(writer.append(1), 1u);
+  for (int round = 0; round < 3; ++round) {
+    const size_t before = writer.acknowledged();
+    proxy.hold_replies(true);
+    writer.send(1, 500'000);
+    ASSERT_TRUE(eventually([&] { return proxy.held() > 0; }));
+    proxy.cut();
+    proxy.hold_replies(false);
+    ASSERT_TRUE(eventually([&] { return writer.answered() == writer.told_size(); }));
+    EXPECT_EQ(writer.acknowledged(), before) << "its end was never sent";
+    ASSERT_TRUE(eventually([&] { return writer.append(1, 500'000) > before; }));
+  }
+  EXPECT_EQ(broker.storage->metrics().data_losses.load(), 0u);
   writer.verify(*log);
 }
 
