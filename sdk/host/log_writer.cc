@@ -37,7 +37,7 @@ void Unit::reset() {
 
 void Unit::fill(uint64_t token, int64_t at, bool native) {
   request.token = token;
-  request.at = at;
+  request.at = native ? 0 : at;
   uint64_t unowned = 0;
   for (const Queued& queued : entries) {
     request.bytes += queued.entry.bytes.size();
@@ -45,6 +45,7 @@ void Unit::fill(uint64_t token, int64_t at, bool native) {
     if (queued.entry.sync) request.flags |= SLUICE_APPEND_SYNC;
   }
   copies.reserve(unowned);  // so that it does not move below
+  int64_t next = 0;
   for (const Queued& queued : entries) {
     const AppendEntry& entry = queued.entry;
     const uint8_t* data = entry.bytes.data();
@@ -53,8 +54,11 @@ void Unit::fill(uint64_t token, int64_t at, bool native) {
       copies.insert(copies.end(), entry.bytes.begin(), entry.bytes.end());
       data = copies.data() + place;
     }
-    batches.push_back(
-        {data, entry.bytes.size(), entry.base_offset, entry.last_offset, entry.max_timestamp, entry.record_count, 0});
+    // NATIVE: the engine gives the offsets; here they only count up, as in every unit.
+    const int64_t base = native ? next : entry.base_offset;
+    const int64_t last = base + (entry.last_offset - entry.base_offset);
+    next = last + 1;
+    batches.push_back({data, entry.bytes.size(), base, last, entry.max_timestamp, entry.record_count, 0});
   }
   request.batches = batches.data();
   request.batch_count = static_cast<uint32_t>(batches.size());

@@ -239,7 +239,8 @@ typedef struct sluice_log_list {
 typedef struct sluice_batch {
   const uint8_t *data;
   uint64_t size;
-  int64_t base_offset; /* >= at for the first, > the last before for others; the difference is a gap that is asked for */
+  int64_t base_offset; /* >= at for the first, > the last before for others; the difference is a gap that is asked for. NATIVE:
+                          the batches of a unit count up from 0, and the bytes hold whatever their producer wrote */
   int64_t last_offset; /* >= base_offset, also where record_count is 0 */
   int64_t max_timestamp;
   uint32_t record_count;
@@ -258,7 +259,7 @@ typedef struct sluice_append {
   uint32_t size;
   uint32_t flags;
   uint64_t token; /* must equal the one in force; 0 on SEVERAL_WRITERS */
-  int64_t at;     /* LOG: the end that the unit must find */
+  int64_t at;     /* LOG: the end that the unit must find; NATIVE: 0 */
   const sluice_batch *batches;
   uint32_t batch_count; /* >= 1 */
   uint32_t reserved;

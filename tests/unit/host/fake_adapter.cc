@@ -195,6 +195,7 @@ sluice_status append(sluice_log* handle, sluice_ticket* ticket, const sluice_app
   std::vector<StoredBatch> unit;
   for (uint32_t i = 0; i < request->batch_count; ++i) {
     const sluice_batch& b = request->batches[i];
+    c->offsets.push_back(b.base_offset);
     unit.push_back(
         {std::string(reinterpret_cast<const char*>(b.data), b.size), b.base_offset, b.last_offset, b.max_timestamp});
   }

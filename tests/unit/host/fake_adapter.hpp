@@ -43,6 +43,7 @@ struct Command {
   uint64_t token = 0;
   int64_t at = 0;  // append: where; trim, read: the offset
   size_t batches = 0;
+  std::vector<int64_t> offsets;  // append: of the batches, as the host says
   sluice_ticket* ticket = nullptr;
   void* result = nullptr;  // the struct that the host gave for it
   /// Carries the command out in the store and fills in the results, while the ticket is pending. `effect` alone: a late

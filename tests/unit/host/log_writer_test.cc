@@ -344,6 +344,17 @@ TEST_F(LogWriterTest, NativeStoragesGiveTheOffsets) {
   EXPECT_EQ(outcomes[0].first_offset, 100);
   EXPECT_EQ(outcomes[1].last_offset, 104);
   EXPECT_EQ(log->position().end, 105);
+  // Batches of one unit count up from 0, whatever stands in them, and the unit asks for no place.
+  engine.hold = [](const std::string& name) { return name == "append"; };
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(append_at({0, log->position().generation}, 2).ok());
+  log->send();
+  settle();
+  const Command& unit = *engine.commands.at(engine.waiting("append").at(0));
+  EXPECT_EQ(unit.at, 0);
+  EXPECT_EQ(unit.offsets, (std::vector<int64_t>{0, 2, 4}));
+  engine.hold = nullptr;
+  engine.carry_out_and_reply(engine.waiting("append").at(0));
+  settle();
   engine.refuse = [](const Command& c) { return c.name == "append" ? std::optional(SLUICE_UNKNOWN) : std::nullopt; };
   ASSERT_TRUE(append_at(log->position(), 1).ok());
   log->send();
