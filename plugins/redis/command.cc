@@ -55,6 +55,66 @@ Command& Command::lend(Bytes argument) {
   return *this;
 }
 
+bool Command::is_transaction() const {
+  return text_.starts_with("*1\r\n$5\r\nMULTI\r\n");
+}
+
+/// The end of the command that begins at `at` in the text; `lent` counts the pieces that are passed.
+size_t Command::skip_command(size_t at, size_t& lent) const {
+  const auto number = [&] {
+    const size_t end = text_.find('\r', at);
+    size_t value = 0;
+    std::from_chars(text_.data() + at + 1, text_.data() + end, value);
+    at = end + 2;
+    return value;
+  };
+  for (size_t arguments = number(); arguments > 0; --arguments) {
+    const size_t size = number();
+    if (lent < lent_.size() && lent_[lent].at == at) {
+      ++lent;
+    } else {
+      at += size;
+    }
+    at += 2;
+  }
+  return at;
+}
+
+Command Command::asking() const {
+  Command all;
+  size_t lent = 0;
+  for (size_t at = 0; at < text_.size();) {
+    all.begin(1).add("ASKING");
+    const size_t first = lent;
+    const size_t shift = all.text_.size() - at;
+    size_t end = at;
+    uint32_t commands = 0;
+    do {
+      end = skip_command(end, lent);
+      ++commands;
+    } while (is_transaction() && end < text_.size());
+    for (size_t i = first; i < lent; ++i) {
+      all.lent_.push_back({lent_[i].at + shift, lent_[i].bytes});
+      all.bytes_ += lent_[i].bytes.size();
+    }
+    all.text_.append(text_, at, end - at);
+    all.bytes_ += end - at;
+    all.count_ += commands;
+    at = end;
+  }
+  return all;
+}
+
+void Command::drop_asking(std::vector<Reply>& replies) const {
+  if (is_transaction()) {
+    replies.erase(replies.begin());
+    return;
+  }
+  std::vector<Reply> kept;
+  for (size_t i = 1; i < replies.size(); i += 2) kept.push_back(std::move(replies[i]));
+  replies = std::move(kept);
+}
+
 Bytes Command::piece(size_t index) const {
   const size_t which = index / 2;
   if (index % 2 == 1) return lent_[which].bytes;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "redis/reply.hpp"
 
 namespace sluice::redis {
 
@@ -27,6 +28,11 @@ class Command {
   Command& add(int64_t number);
   Command& lend(Bytes argument);
 
+  /// The same with ASKING before each command, or before MULTI alone: for a node that a slot is moving to.
+  Command asking() const;
+  /// Takes the replies to ASKING out of those to asking().
+  void drop_asking(std::vector<Reply>& replies) const;
+
   /// How many replies come.
   uint32_t count() const { return count_; }
   bool empty() const { return count_ == 0; }
@@ -37,6 +43,9 @@ class Command {
   Bytes piece(size_t index) const;
 
  private:
+  bool is_transaction() const;
+  size_t skip_command(size_t at, size_t& lent) const;
+
   struct Lent {
     size_t at;  // in text_: what of it goes before
     Bytes bytes;

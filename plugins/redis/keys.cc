@@ -83,6 +83,10 @@ std::optional<int64_t> end_at(EntryId last_id) {
   return static_cast<int64_t>(last_id.high) + 1;
 }
 
+int64_t behind(EntryId id) {
+  return id.high >= static_cast<uint64_t>(INT64_MAX) ? INT64_MAX : static_cast<int64_t>(id.high) + 1;
+}
+
 LogKeys::LogKeys(std::string_view prefix, const Uuid& id)
     : base(fmt::format("{}:{{{}}}", prefix, id.to_string())), slot(hash_slot(base)) {}
 

@@ -50,6 +50,8 @@ std::string entry_id(int64_t last_offset);
 std::string last_id_at(int64_t end);
 /// The end of a log whose last generated id this is; nothing for an id that Sluice never gives.
 std::optional<int64_t> end_at(EntryId last_id);
+/// The offset behind an entry, whoever wrote it.
+int64_t behind(EntryId id);
 
 struct LogKeys {
   std::string base;

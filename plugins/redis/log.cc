@@ -34,6 +34,7 @@ Log::Log(std::shared_ptr<Engine> engine, const Uuid& id, uint32_t flags)
     : engine_(std::move(engine)), keys_(engine_->prefix, id), flags_(flags), gate_(*engine_->common.reactor) {}
 
 void Log::forget() {
+  ++changes_;
   known_.reset();
   owns_ = false;
   doubt_ = false;
@@ -78,20 +79,33 @@ Status Log::gone() const {
   return Status(StatusCode::corrupt, fmt::format("the stream of log {} is gone, and its hash is not", keys_.base));
 }
 
+Status Log::intruded(std::string_view last_id) const {
+  return Status(StatusCode::corrupt,
+                fmt::format("the last entry of log {} has the id {}: somebody else writes there", keys_.base, last_id));
+}
+
 /// Whether what is known holds as long as nobody else fences the log.
 bool Log::is_writer() const {
   return owns_ && known_ && !several() && !doubt_ && writes_on_ == engine_->servers.write_generation(keys_.slot);
 }
 
-/// Asks for token, start and end. NOT_FOUND, CORRUPT where the stream is not as Sluice leaves it.
+/// Asks for token, start and end. NOT_FOUND, CORRUPT where the stream is not as Sluice leaves it; if it is its last
+/// entry that is not, as much is known as a read needs. An answer that was overtaken by an append, a fence or a trim of
+/// this process says less than is known by then, and is dropped.
 Task<Status> Log::look(int64_t deadline_ns) {
   uint64_t guess = known_ ? known_->token : 0;
+  if (known_) known_->foreign = false;
   for (int i = 0; i < kMaxLooks; ++i) {
+    const uint64_t changes = changes_;
     Command command{"HMGET", keys_.base, "token", "start"};
     command.begin(3).add("XINFO").add("STREAM").add(keys_.stream(guess));
     const Answer answer = co_await call(Lane::read, command, deadline_ns);
     if (!answer.replied()) co_return answer.why;
     if (answer[0].is_error()) co_return status_of(answer[0].text());
+    if (changes_ != changes) {
+      if (is_writer()) co_return Status();
+      continue;
+    }
     if (answer[0][0].is_nil()) {
       known_.reset();
       owns_ = false;
@@ -119,9 +133,9 @@ Task<Status> Log::look(int64_t deadline_ns) {
     const auto id = parse_entry_id(last_id);
     const auto end = id ? end_at(*id) : std::nullopt;
     if (!end) {
-      co_return Status(
-          StatusCode::corrupt,
-          fmt::format("the last entry of {} has the id {}: somebody else writes there", keys_.stream(guess), last_id));
+      owns_ = false;
+      if (id) known_ = Known{guess, *start, behind(*id), true};
+      co_return intruded(last_id);
     }
     if (known_ && known_->token != guess) owns_ = false;
     known_ = Known{guess, *start, *end};
@@ -193,12 +207,10 @@ Task<Status> Log::fence(uint64_t token, sluice_fence_result& result, int64_t dea
   const auto start = parse_number(reply[2].text());
   const auto id = parse_entry_id(reply[3].text());
   const auto end = id ? end_at(*id) : std::nullopt;
-  if (!start || !end) {
-    co_return Status(StatusCode::corrupt, fmt::format("the last entry of {} has the id {}: somebody else writes there",
-                                                      keys_.stream(token), reply[3].text()));
-  }
+  if (!start || !end) co_return intruded(reply[3].text());
   // A token that was in force before leaves the stream's name: what was sent on an earlier connection may yet land.
   const bool sure = reply[4].text() == "raised" || writes_on_ == 0 || writes_on_ == answer.generation;
+  ++changes_;
   known_ = Known{token, *start, *end};
   owns_ = sure;
   if (sure) {
@@ -233,7 +245,10 @@ Task<Status> Log::trim(uint64_t token, int64_t offset, int64_t deadline_ns) {
     if (!end || i + 1 >= kMaxLooks) co_return Status(StatusCode::corrupt, "the log's last entry is not one of ours");
     to = *end;
   }
-  if (known_ && known_->token == token) known_->start = std::max(known_->start, start);
+  if (known_ && known_->token == token) {
+    ++changes_;
+    known_->start = std::max(known_->start, start);
+  }
   // The start is where it should be. What lies before it goes in steps, so that others are served meanwhile, and by the
   // stream's name, so that it is done only while the token is in force. Whatever stays goes with the next trim.
   const std::string stream = keys_.stream(token);

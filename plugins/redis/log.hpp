@@ -12,6 +12,7 @@
 //   an
 //     earlier append may be on its way yet: UNAVAILABLE until a fence with a higher token.
 //   - FENCED, CONFLICT, OUT_OF_RANGE and "nothing there" are never said from memory: the server is asked first.
+//   - Questions and appends go by different connections: an answer that an append overtook is not believed.
 //   - Logs of several writers have one token, 0; there a transaction of two scripts compares the end.
 #pragma once
 
@@ -83,6 +84,7 @@ class Log {
     uint64_t token = 0;
     int64_t start = 0;
     int64_t end = 0;
+    bool foreign = false;  // the last entry is not ours: `end` is behind it, for reads alone
   };
   // One append at a time.
   class Gate {
@@ -142,6 +144,7 @@ class Log {
   Task<Status> look(int64_t deadline_ns);
   Task<Result<bool>> confirm(int64_t deadline_ns);
   Status gone() const;
+  Status intruded(std::string_view last_id) const;
 
   Task<Status> append_alone(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
   Task<Status> append_exactly(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
@@ -166,6 +169,7 @@ class Log {
   bool owns_ = false;       // appended or fenced, so that known_ holds while the token does
   bool doubt_ = false;      // an append may land yet
   uint64_t writes_on_ = 0;  // the generation on which the log was fenced or first written to; 0: never
+  uint64_t changes_ = 0;    // of known_ by calls that write
   uint64_t removals_ = 0;
   Gate gate_;
   Noting noting_;

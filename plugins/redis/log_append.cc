@@ -107,6 +107,7 @@ Task<Status> Log::send_unit(const sluice_append& request, sluice_append_result& 
   }
   landed(request);
   if (known_ && known_->token == request.token) {
+    ++changes_;
     known_->end = std::max(known_->end, end);
     owns_ = true;
     note(request);
@@ -203,11 +204,7 @@ Task<Status> Log::append_exactly(const sluice_append& request, sluice_append_res
   if (exec[0][0].text() == "SHUT") {
     const auto id = parse_entry_id(exec[0][1].text());
     const auto found = id ? end_at(*id) : std::nullopt;
-    if (!found) {
-      co_return Status(
-          StatusCode::corrupt,
-          fmt::format("the last entry of {} has the id {}: somebody else writes there", stream, exec[0][1].text()));
-    }
+    if (!found) co_return intruded(exec[0][1].text());
     tell(result, *found, 0);
     co_return Status(StatusCode::conflict, fmt::format("the log ends at {}", *found));
   }

@@ -68,11 +68,6 @@ class Gathered {
   std::unique_ptr<plugin::Lease> lease_ = std::make_unique<plugin::Lease>();
 };
 
-// Behind an entry, whoever wrote it.
-int64_t behind(const EntryId& id) {
-  return id.high >= static_cast<uint64_t>(INT64_MAX) ? INT64_MAX : static_cast<int64_t>(id.high) + 1;
-}
-
 }  // namespace
 
 /// How many entries should be asked for to get `bytes`.
@@ -114,7 +109,12 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
   for (int retry = 0; retry < kMaxRetries; ++retry) {
     if (!is_writer() && !known_now) {
       const Status status = co_await look(deadline_ns);
-      if (!status.ok()) co_return status;
+      const bool readable = status.ok() || (known_ && known_->foreign);
+      // CORRUPT would say that there is something to read behind it.
+      if (status.code() == StatusCode::corrupt && !readable) {
+        co_return Status(StatusCode::internal, status.text());
+      }
+      if (!readable) co_return status;
       known_now = true;
     }
     const bool inside = request.offset >= known_->start && request.offset < known_->end;
@@ -142,7 +142,10 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
       const uint64_t wanted = std::min(request.max_bytes, kMaxReadBytes) - gathered.bytes();  // not enough() yet
       const int64_t count = entries_for(wanted);
       Result<Reply> reply = co_await range(token, next, request.limit, count, deadline_ns);
-      if (!reply && gathered.empty()) co_return reply.error();
+      if (!reply && gathered.empty()) {
+        const bool damaged = reply.error().code() == StatusCode::corrupt;  // as above
+        co_return damaged ? Status(StatusCode::internal, reply.error().text()) : reply.error();
+      }
       if (!reply) break;
       const ReplyView entries(*reply);
       over = entries.size() < static_cast<size_t>(count);

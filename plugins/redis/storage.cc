@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "redis/classify.hpp"
@@ -349,6 +350,13 @@ Task<Status> Storage::remove(std::shared_ptr<Log> log, Uuid id, int64_t deadline
 }
 
 Status Storage::list_logs(plugin::Call& call, sluice_log_list& list) {
+  // Those that lie on one server are asked for together.
+  std::map<Link*, std::vector<Uuid>> ids_by_link;
+  for (size_t i = 0; i < index[0].size(); ++i) {
+    const auto id = Uuid::parse(index[0][i].text());
+    if (!id) continue;
+    ids_by_link[engine_->servers.link(LogKeys(engine_->prefix, *id).slot, Lane::read)].push_back(*id);
+  }
   const int64_t deadline_ns = call.deadline_ns();
   return calls_->run(call, [this, &list, deadline_ns] { return list_into(list, deadline_ns); });
 }
@@ -368,31 +376,24 @@ Task<Result<std::vector<Storage::Listed>>> Storage::list(int64_t deadline_ns) {
   if (!index.replied()) co_return fail(index.why);
   if (index[0].is_error()) co_return fail(status_of(index[0].text()));
   std::vector<Listed> found;
-  for (size_t from = 0; from < index[0].size();) {
-    // As many as lie on one server; all of them where there is one.
-    Command command;
-    std::vector<Uuid> ids;
-    Link* link = nullptr;
-    uint16_t slot = 0;
-    for (; from < index[0].size() && ids.size() < kMaxListedAtOnce; ++from) {
-      const auto id = Uuid::parse(index[0][from].text());
-      if (!id) continue;
-      const LogKeys keys(engine_->prefix, *id);
-      Link* lives_on = engine_->servers.link(keys.slot, Lane::read);
-      if (link != nullptr && lives_on != link) break;
-      link = lives_on;
-      slot = keys.slot;
-      ids.push_back(*id);
-      command.begin(5).add("HMGET").add(keys.base).add("token").add("topic").add("partition");
-    }
-    if (ids.empty()) continue;
-    const Answer answer = co_await engine_->servers.call(slot, Lane::read, command, deadline_ns);
-    if (!answer.replied()) co_return fail(answer.why);
-    for (size_t i = 0; i < ids.size(); ++i) {
-      if (answer[i].is_error()) co_return fail(status_of(answer[i].text()));
-      if (answer[i][0].is_nil()) continue;
-      const auto partition = parse_number(answer[i][2].text());
-      found.push_back({ids[i], std::string(answer[i][1].text()), static_cast<int32_t>(partition.value_or(0))});
+  for (const auto& [link, ids] : ids_by_link) {
+    for (size_t from = 0; from < ids.size(); from += kMaxListedAtOnce) {
+      const size_t count = std::min(ids.size() - from, kMaxListedAtOnce);
+      Command command;
+      uint16_t slot = 0;
+      for (size_t i = 0; i < count; ++i) {
+        const LogKeys keys(engine_->prefix, ids[from + i]);
+        slot = keys.slot;
+        command.begin(5).add("HMGET").add(keys.base).add("token").add("topic").add("partition");
+      }
+      const Answer answer = co_await engine_->servers.call(slot, Lane::read, command, deadline_ns);
+      if (!answer.replied()) co_return fail(answer.why);
+      for (size_t i = 0; i < count; ++i) {
+        if (answer[i].is_error()) co_return fail(status_of(answer[i].text()));
+        if (answer[i][0].is_nil()) continue;
+        const auto partition = parse_number(answer[i][2].text());
+        found.push_back({ids[from + i], std::string(answer[i][1].text()), static_cast<int32_t>(partition.value_or(0))});
+      }
     }
   }
   co_return found;

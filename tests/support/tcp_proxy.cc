@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kTickMs = 5;
 constexpr size_t kPartBytes = 64 << 10;
+constexpr size_t kOpeningBytes = 4 << 10;
 
 sockaddr_in loopback(uint16_t port) {
   sockaddr_in address{};
@@ -67,6 +68,19 @@ void TcpProxy::cut() {
   }
 }
 
+void TcpProxy::hold_replies_to(const std::string& said) {
+  const std::lock_guard lock(mutex_);
+  held_name_ = said;
+  hold_ = Hold::some;
+}
+
+bool TcpProxy::holds(const Pair& pair) {
+  const Hold hold = hold_;
+  if (hold != Hold::some) return hold == Hold::all;
+  const std::lock_guard lock(mutex_);
+  return pair.opening.find(held_name_) != std::string::npos;
+}
+
 void TcpProxy::accept_forever() {
   while (!stopping_) {
     pollfd ready{listener_, POLLIN, 0};
@@ -95,7 +109,7 @@ void TcpProxy::forward(Pair& pair) {
   std::string part(kPartBytes, '\0');
   std::string kept;
   while (!pair.over) {
-    if (!hold_ && !kept.empty()) {
+    if (!kept.empty() && !holds(pair)) {
       if (!send_all(pair.client, kept.data(), kept.size())) break;
       held_ -= kept.size();
       kept.clear();
@@ -105,12 +119,13 @@ void TcpProxy::forward(Pair& pair) {
     if (ready[0].revents != 0) {
       const ssize_t got = recv(pair.client, part.data(), part.size(), 0);
       if (got <= 0 || !send_all(pair.server, part.data(), static_cast<size_t>(got))) break;
+      if (pair.opening.size() < kOpeningBytes) pair.opening.append(part.data(), static_cast<size_t>(got));
       forwarded_ += static_cast<uint64_t>(got);
     }
     if (ready[1].revents != 0) {
       const ssize_t got = recv(pair.server, part.data(), part.size(), 0);
       if (got <= 0) break;
-      if (hold_ || !kept.empty()) {
+      if (!kept.empty() || holds(pair)) {
         kept.append(part.data(), static_cast<size_t>(got));
         held_ += static_cast<uint64_t>(got);
       } else if (!send_all(pair.client, part.data(), static_cast<size_t>(got))) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -23,7 +24,9 @@ class TcpProxy {
 
   uint16_t port() const { return port_; }
   /// What the server says from now on waits here, until it is let through, in order, or cut off with the connection.
-  void hold_replies(bool hold) { hold_ = hold; }
+  void hold_replies(bool hold) { hold_ = hold ? Hold::all : Hold::none; }
+  /// ... only on connections whose client said `said` when it introduced itself.
+  void hold_replies_to(const std::string& said);
   /// Bytes that clients sent and that were passed on, since the beginning.
   uint64_t forwarded() const { return forwarded_; }
   /// Bytes of the server's that are kept back.
@@ -35,21 +38,25 @@ class TcpProxy {
   struct Pair {
     int client;
     int server;
+    std::string opening;  // the first of what the client said
     std::atomic<bool> over{false};
     std::thread thread;
   };
   void accept_forever();
   void forward(Pair& pair);
+  bool holds(const Pair& pair);
 
   const uint16_t target_;
   uint16_t port_ = 0;
   int listener_ = -1;
-  std::atomic<bool> hold_{false};
+  enum class Hold { none, some, all };
+  std::atomic<Hold> hold_{Hold::none};
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> forwarded_{0};
   std::atomic<uint64_t> held_{0};
   std::mutex mutex_;
   std::list<Pair> pairs_;  // guarded by mutex_
+  std::string held_name_;  // guarded by mutex_
   std::thread acceptor_;
 };
 

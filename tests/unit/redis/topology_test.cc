@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sentinels that promote a replica, and clusters whose slots move and whose nodes die.
+#include <fmt/format.h>
+
+#include "redis/keys.hpp"
+#include "support/nats_server.hpp"
+#include "support/redis_server.hpp"
+#include "support/storage_world.hpp"
+
+namespace sluice::redis {
+namespace {
+
+using test::Broker;
+using test::eventually;
+using test::RedisCluster;
+using test::RedisServer;
+using test::wait;
+using test::Writer;
+
+LogKeys keys_of(uint8_t number) {
+  return LogKeys("sluice", Uuid::from_words(0, number));
+}
+
+Result<host::Bounds> bounds_of(Broker& broker, host::Log& log) {
+  return wait<Result<host::Bounds>>(broker.loop, [&] { return log.bounds(broker.loop); });
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// ---- Sentinels
+
+class RedisSentinel : public ::testing::Test {
+ protected:
+  // A master with a replica, and one sentinel that decides alone.
+  void SetUp() override {
+    ASSERT_TRUE(master.start());
+    replica = std::make_unique<RedisServer>(
+        test::RedisSettings{.lines = {fmt::format("replicaof 127.0.0.1 {}", master.port())}});
+    ASSERT_TRUE(replica->start());
+    sentinel = std::make_unique<RedisServer>(test::RedisSettings{
+        .lines = {fmt::format("sentinel monitor orders 127.0.0.1 {} 1", master.port()),
+                  "sentinel down-after-milliseconds orders 300", "sentinel failover-timeout orders 3000"},
+        .sentinel = true});
+    ASSERT_TRUE(sentinel->start());
+    ASSERT_TRUE(eventually([&] { return contains(replica->cli({"INFO", "replication"}), "master_link_status:up"); }));
+    ASSERT_TRUE(eventually([&] {
+      return contains(sentinel->cli({"SENTINEL", "REPLICAS", "orders"}), std::to_string(replica->port()));
+    }));
+  }
+  host::OptionInputs options() const {
+    return {{"mode", std::string("sentinel")}, {"master", std::string("orders")}, {"address", sentinel->address()}};
+  }
+
+  RedisServer master{{.lines = {"repl-diskless-sync-delay 0"}}};
+  std::unique_ptr<RedisServer> replica;
+  std::unique_ptr<RedisServer> sentinel;
+};
+
+TEST_F(RedisSentinel, ServiceFollowsTheMaster) {
+  Broker broker("redis", options());
+  const auto started = broker.storage->start();
+  ASSERT_TRUE(started) << started.error().describe();
+  EXPECT_NE(started->capabilities & SLUICE_CAP_DURABLE, 0u);
+  EXPECT_EQ(started->capabilities & SLUICE_CAP_NO_ROLLBACK, 0u) << "the replica may lag when it is promoted";
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  ASSERT_EQ(writer.append(20, 2'000), 20u);
+  ASSERT_EQ(master.cli({"WAIT", "1", "10000"}), "1");
+  master.kill();
+  ASSERT_TRUE(eventually([&] { return writer.append(1) > 20; }, 60'000));
+  EXPECT_TRUE(contains(replica->cli({"ROLE"}), "master"));
+  writer.verify(*log);
+
+  // The old master comes back as a replica, and nobody writes to it.
+  ASSERT_TRUE(master.start());
+  ASSERT_TRUE(eventually([&] { return contains(master.cli({"ROLE"}), "slave"); }, 60'000));
+  const size_t before = writer.acknowledged();
+  ASSERT_TRUE(eventually([&] { return writer.append(1) > before; }));
+  writer.verify(*log);
+}
+
+TEST_F(RedisSentinel, TheFirstThatAnswersIsEnough) {
+  host::OptionInputs several = options();
+  several["address"] = fmt::format("127.0.0.1:{},{}", test::free_port(), sentinel->address());
+  Broker broker("redis", several);
+  const auto started = broker.storage->start();
+  ASSERT_TRUE(started) << started.error().describe();
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  EXPECT_EQ(writer.append(3), 3u);
+}
+
+TEST_F(RedisSentinel, AMasterThatTheyDoNotKnowIsInvalid) {
+  host::OptionInputs wrong = options();
+  wrong["master"] = std::string("customers");
+  Broker broker("redis", wrong);
+  const auto started = broker.storage->start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code(), StatusCode::invalid) << started.error().describe();
+  EXPECT_TRUE(contains(started.error().text(), "customers"));
+}
+
+TEST_F(RedisSentinel, NoSentinelIsUnavailable) {
+  sentinel->kill();
+  Broker broker("redis", options());
+  const auto started = broker.storage->start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code(), StatusCode::unavailable) << started.error().describe();
+}
+
+// ---- Clusters
+
+constexpr uint8_t kLogs = 12;
+
+class RedisClusters : public ::testing::Test {
+ protected:
+  void start_cluster(size_t replicas) {
+    cluster = std::make_unique<RedisCluster>(3, replicas);
+    const Status started = cluster->start();
+    ASSERT_TRUE(started) << started.describe();
+    broker = std::make_unique<Broker>(
+        "redis", host::OptionInputs{{"mode", std::string("cluster")}, {"address", cluster->server(0).address()}});
+    const auto up = broker->storage->start();
+    ASSERT_TRUE(up) << up.error().describe();
+    EXPECT_NE(up->capabilities & SLUICE_CAP_DURABLE, 0u);
+    EXPECT_EQ(up->capabilities & SLUICE_CAP_NO_ROLLBACK, 0u);
+  }
+  void write_logs() {
+    for (uint8_t i = 0; i < kLogs; ++i) {
+      logs.push_back(broker->create(static_cast<uint8_t>(i + 1)));
+      writers.push_back(std::make_unique<Writer>(*broker, logs.back(), 1));
+      ASSERT_EQ(writers.back()->append(6, 3'000), 6u);
+    }
+  }
+  void verify_logs() {
+    for (size_t i = 0; i < logs.size(); ++i) writers[i]->verify(*logs[i]);
+  }
+  // The master that holds a log.
+  RedisServer& holder(uint8_t number) {
+    for (size_t i = 0; i < cluster->size(); ++i) {
+      RedisServer& server = cluster->server(i);
+      if (server.running() && server.cli({"EXISTS", keys_of(number).base}) == "1" &&
+          contains(server.cli({"ROLE"}), "master")) {
+        return server;
+      }
+    }
+    ADD_FAILURE() << "nobody holds log " << int{number};
+    return cluster->server(0);
+  }
+  RedisServer& other_than(const RedisServer& server) {
+    return &server == &cluster->server(0) ? cluster->server(1) : cluster->server(0);
+  }
+
+  std::unique_ptr<RedisCluster> cluster;
+  std::unique_ptr<Broker> broker;
+  std::vector<std::shared_ptr<host::Log>> logs;
+  std::vector<std::unique_ptr<Writer>> writers;
+};
+
+TEST_F(RedisClusters, LogsLieOnAllNodesAndAreListed) {
+  start_cluster(0);
+  write_logs();
+  verify_logs();
+  for (size_t i = 0; i < cluster->size(); ++i) EXPECT_NE(cluster->server(i).cli({"DBSIZE"}), "0") << i;
+  const auto listed =
+      wait<Result<std::vector<host::LogEntry>>>(broker->loop, [&] { return broker->storage->list_logs(broker->loop); });
+  ASSERT_TRUE(listed) << listed.error().describe();
+  EXPECT_EQ(listed->size(), size_t{kLogs});
+  for (uint8_t i = 1; i <= kLogs; ++i) {
+    ASSERT_TRUE(
+        wait<Status>(broker->loop, [&] { return broker->storage->delete_log(Broker::descriptor(i), broker->loop); }));
+  }
+  EXPECT_EQ(cluster->server(0).cli({"--cluster", "call", cluster->server(0).address(), "DBSIZE"}).find("not"),
+            std::string::npos);
+}
+
+// While a slot moves, what has moved is found by ASK; appends wait until it has arrived.
+TEST_F(RedisClusters, ASlotThatMovesTakesItsLogsAlong) {
+  start_cluster(0);
+  write_logs();
+  RedisServer& source = holder(1);
+  RedisServer& target = other_than(source);
+  const std::string slot = std::to_string(keys_of(1).slot);
+  const std::string source_id = source.cli({"CLUSTER", "MYID"});
+  const std::string target_id = target.cli({"CLUSTER", "MYID"});
+  ASSERT_EQ(target.cli({"CLUSTER", "SETSLOT", slot, "IMPORTING", source_id}), "OK");
+  ASSERT_EQ(source.cli({"CLUSTER", "SETSLOT", slot, "MIGRATING", target_id}), "OK");
+  const std::string found = source.cli({"CLUSTER", "GETKEYSINSLOT", slot, "100"});
+  std::vector<std::string> migrate{"MIGRATE", "127.0.0.1", std::to_string(target.port()), "", "0", "5000", "KEYS"};
+  for (size_t at = 0; at < found.size();) {
+    const size_t end = std::min(found.find('\n', at), found.size());
+    migrate.push_back(found.substr(at, end - at));
+    at = end + 1;
+  }
+  ASSERT_EQ(source.cli(migrate), "OK");
+
+  const auto bounds = bounds_of(*broker, *logs[0]);
+  ASSERT_TRUE(bounds) << bounds.error().describe();
+  EXPECT_EQ(bounds->end, 6);
+  writers[0]->verify(*logs[0]);
+  const auto other = std::find_if(logs.begin() + 1, logs.end(), [&](const auto& log) {
+    const auto number = static_cast<uint8_t>(&log - logs.data() + 1);
+    return keys_of(number).slot != keys_of(1).slot;
+  });
+  EXPECT_EQ(writers[static_cast<size_t>(other - logs.begin())]->append(1), 7u) << "other logs notice nothing";
+
+  for (size_t i = 0; i < cluster->size(); ++i) {
+    ASSERT_EQ(cluster->server(i).cli({"CLUSTER", "SETSLOT", slot, "NODE", target_id}), "OK");
+  }
+  const size_t before = writers[0]->acknowledged();
+  ASSERT_TRUE(eventually([&] { return writers[0]->append(1) > before; }));
+  EXPECT_EQ(&holder(1), &target);
+  verify_logs();
+}
+
+TEST_F(RedisClusters, ANodeThatDiesCostsOnlyItsOwnLogs) {
+  start_cluster(0);
+  write_logs();
+  RedisServer& dying = holder(1);
+  std::vector<bool> lost;
+  for (uint8_t i = 1; i <= kLogs; ++i) lost.push_back(dying.cli({"EXISTS", keys_of(i).base}) == "1");
+  dying.kill();
+  for (size_t i = 0; i < logs.size(); ++i) {
+    const size_t before = writers[i]->acknowledged();
+    if (!lost[i]) {
+      ASSERT_TRUE(eventually([&] { return writers[i]->append(1) > before; })) << i;
+    }
+  }
+  EXPECT_FALSE(bounds_of(*broker, *logs[0]));
+  ASSERT_TRUE(dying.start());
+  for (size_t i = 0; i < logs.size(); ++i) {
+    const size_t before = writers[i]->acknowledged();
+    ASSERT_TRUE(eventually([&] { return writers[i]->append(1) > before; })) << i;
+  }
+  verify_logs();
+}
+
+TEST_F(RedisClusters, AReplicaThatIsPromotedTakesOver) {
+  start_cluster(1);
+  write_logs();
+  RedisServer& dying = holder(1);
+  ASSERT_EQ(dying.cli({"WAIT", "1", "10000"}), "1");
+  dying.kill();
+  for (size_t i = 0; i < logs.size(); ++i) {
+    const size_t before = writers[i]->acknowledged();
+    ASSERT_TRUE(eventually([&] { return writers[i]->append(1) > before; }, 60'000)) << i;
+  }
+  verify_logs();
+}
+
+TEST_F(RedisClusters, AServerAloneIsNoCluster) {
+  RedisServer alone;
+  ASSERT_TRUE(alone.start());
+  Broker one("redis", {{"mode", std::string("cluster")}, {"address", alone.address()}});
+  const auto started = one.storage->start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code(), StatusCode::invalid) << started.error().describe();
+}
+
+}  // namespace
+}  // namespace sluice::redis
