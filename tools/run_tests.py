@@ -115,8 +115,9 @@ def program(command, log, env=None):
     return result
 
 
-# The kit on adapters of other engines, against real servers: with --all, until it is green every time.
-SERVER_KITS = "^conformance_(redis|jetstream)"
+# What kills, stops and cuts real servers, and the kit on their adapters: with --all, until all of it is green every time also
+# on a machine that is busy.
+SERVER_KITS = "^(conformance_(redis|jetstream|kafka)|(redis|jetstream|kafka)_(faults|topology|cluster|upstream)_test)"
 
 
 def part_servers():
@@ -145,6 +146,10 @@ def part_interop():
     return program(["tests/interop/run"], "interop.log")
 
 
+def part_engines():
+    return program(["tests/interop/engines"], "engines.log")
+
+
 def part_crash(cycles=CRASH_CYCLES):
     return program(["python3", "-B", "tests/fault/crash_test.py", "--cycles", str(cycles)], "crash.log")
 
@@ -157,7 +162,7 @@ SANITIZER_ENV = {
 
 
 # Adapters of other engines: under sanitizers with --all.
-SERVER_TESTS = "redis|jetstream"
+SERVER_TESTS = "redis|jetstream|kafka"
 
 
 def part_asan(servers=False):
@@ -201,11 +206,12 @@ PARTS = {
     "smoke": (part_smoke, "the broker and the command line tool, used as in the README"),
     "bad-input": (part_bad_input, "what malformed and absurd requests get from a live broker"),
     "interop": (part_interop, "real clients against the broker"),
+    "engines": (part_engines, "the worked examples of engines whose own programs share a topic with Kafka clients"),
     "crash": (part_crash, f"{CRASH_CYCLES} kills of the broker under load"),
     "asan": (part_asan, "unit and conformance tests under AddressSanitizer and UBSan"),
     "tsan": (part_tsan, "unit tests of what has threads under ThreadSanitizer"),
     "fuzz": (part_fuzz, f"every fuzzer for {FUZZ_SECONDS} s"),
-    "servers": (part_servers, "the conformance kit on redis and jetstream, against real servers"),
+    "servers": (part_servers, "real servers of other engines that die, hang and fail over, and the conformance kit on their adapters"),
     "asan-servers": (lambda: part_asan(servers=True), "the adapters of other engines under AddressSanitizer and UBSan"),
     "long-fuzz": (lambda: part_fuzz(LONG_FUZZ_SECONDS), f"every fuzzer for {LONG_FUZZ_SECONDS} s"),
     "long-crash": (lambda: part_crash(LONG_CRASH_CYCLES), f"{LONG_CRASH_CYCLES} kills of the broker under load"),

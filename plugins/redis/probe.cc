@@ -28,6 +28,9 @@ std::pair<int, int> parse_version(std::string_view text) {
   return {static_cast<int>(*major), minor ? static_cast<int>(*minor) : 0};
 }
 
+// Counts entries that were ever added, and gives ids such as 0-*.
+constexpr int kOldestRecordMajor = 7;
+
 }  // namespace
 
 std::string_view info_field(std::string_view info, std::string_view key) {
@@ -57,6 +60,10 @@ Status refuse(const Facts& facts, const Settings& settings) {
   if (std::pair(facts.major, facts.minor) < std::pair(kOldestMajor, kOldestMinor)) {
     return Status(StatusCode::invalid,
                   fmt::format("{} is too old: {}.{} is needed", facts.version, kOldestMajor, kOldestMinor));
+  }
+  if (settings.layout == Layout::record && facts.major < kOldestRecordMajor) {
+    return Status(StatusCode::invalid, fmt::format("{} is too old for \"layout\": \"record\": {}.0 is needed",
+                                                   facts.version, kOldestRecordMajor));
   }
   if (facts.is_cluster && settings.mode != Mode::cluster) {
     return Status(StatusCode::invalid, "the server is a node of a cluster: set \"mode\": \"cluster\"");

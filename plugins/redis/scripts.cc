@@ -118,6 +118,48 @@ if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('RENAME', KEYS[3], KEYS[2]
 return {'OK'}
 )";
 
+constexpr std::string_view kStand = R"(
+local names = {'id', 'native', 'partition', 'adopted'}
+local there = redis.call('HMGET', KEYS[1], unpack(names))
+if there[1] then
+  if there[1] ~= ARGV[1] then return {'TAKEN'} end
+  for i, name in ipairs(names) do
+    if there[i] ~= ARGV[i] then return {'EXISTS', name} end
+  end
+  return {'OK'}
+end
+local kind = redis.call('TYPE', KEYS[2]).ok
+if ARGV[4] == '1' then
+  if kind ~= 'stream' then return {'ABSENT', kind} end
+else
+  if kind ~= 'none' then return {'PRESENT', kind} end
+  redis.call('XGROUP', 'CREATE', KEYS[2], 'sluice', '$', 'MKSTREAM')
+  redis.call('XGROUP', 'DESTROY', KEYS[2], 'sluice')
+end
+for i, name in ipairs(names) do redis.call('HSET', KEYS[1], name, ARGV[i]) end
+return {'OK'}
+)";
+
+constexpr std::string_view kLeave = R"(
+local there = redis.call('HMGET', KEYS[1], 'id', 'adopted')
+if there[1] ~= ARGV[1] then return {'OK'} end
+if there[2] == '0' then redis.call('UNLINK', KEYS[2]) end
+redis.call('UNLINK', KEYS[1])
+return {'OK'}
+)";
+
+constexpr std::string_view kAddRecords = R"(
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return {'NOT_FOUND'} end
+local ids = {}
+local at = 3
+while at <= #ARGV do
+  local count = tonumber(ARGV[at])
+  ids[#ids + 1] = redis.call('XADD', KEYS[2], ARGV[2], unpack(ARGV, at + 1, at + count))
+  at = at + count + 1
+end
+return ids
+)";
+
 }  // namespace
 
 std::string script_text(Script script) {
@@ -137,6 +179,12 @@ std::string script_text(Script script) {
       return with(kNote);
     case Script::door:
       return with(kLastId, kDoor);
+    case Script::stand:
+      return with(kStand);
+    case Script::leave:
+      return with(kLeave);
+    case Script::add_records:
+      return with(kAddRecords);
   }
   return {};
 }

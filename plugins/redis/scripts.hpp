@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scripts: where something has to be decided beside the log's hash, and never with a batch as an argument. Each
+// The scripts: where something has to be decided beside the log's hash, and, but for records, never with a batch as an argument. Each
 // takes the hash's key as its first; other keys of the log begin with it.
 //
 // Answers are arrays of texts whose first says what happened: OK, NOT_FOUND, FENCED (token), EXISTS, GONE (the hash is
@@ -20,8 +20,12 @@ enum class Script : size_t {
   save,  // KEYS hash, values; ARGV token, stamp, name, value or "": OK, FENCED token, NOT_FOUND, OLD (a later one came)
   note,  // KEYS hash, times; ARGV token, member: OK, else nothing was done
   door,  // KEYS hash, stream, open; ARGV "open", last id | "shut": OK last_id, SHUT last_id, NOT_FOUND, GONE
+  // The layout `record`: KEYS marker, stream.
+  stand,        // ARGV id, native name, partition, adopted: OK, EXISTS name, TAKEN, ABSENT type, PRESENT type
+  leave,        // ARGV id: OK
+  add_records,  // ARGV id, "*" or "0-*", then for each record the number of its fields and values, and these: the ids
 };
-inline constexpr size_t kScripts = 7;
+inline constexpr size_t kScripts = 10;
 
 std::string script_text(Script script);
 

@@ -30,6 +30,18 @@ const sluice_option kOptionTable[kOptionCount] = {
     {"database", "The number of the database; 0 in a cluster.", "0", nullptr, SLUICE_OPTION_INTEGER, 0, 0, 1'000'000},
     {"prefix", "What the names of all keys begin with; one for each cluster of brokers.", "sluice", nullptr,
      SLUICE_OPTION_TEXT, 0, 0, 0},
+    {"layout",
+     "log: topics are Sluice's own, with all of Kafka's promises. record: topics are streams with an entry for each "
+     "record, which other programs read and write too (kind NATIVE).",
+     "log", "log|record", SLUICE_OPTION_CHOICE, 0, 0, 0},
+    {"ids",
+     "With layout=record: time, the ids of `XADD key *`, so that offsets have gaps; dense, `XADD key 0-*` alone, and "
+     "offsets count up by one.",
+     "time", "time|dense", SLUICE_OPTION_CHOICE, 0, 0, 0},
+    {"key_field", "With layout=record: the field that holds a record's key.", "key", nullptr, SLUICE_OPTION_TEXT, 0, 0,
+     0},
+    {"value_field", "With layout=record: the field that holds a record's value.", "value", nullptr, SLUICE_OPTION_TEXT,
+     0, 0, 0},
     {"tls", "Encrypt connections.", "false", nullptr, SLUICE_OPTION_BOOLEAN, 0, 0, 0},
     {"connect_timeout", "How long a connection may take to be made and to log in.", "3s", nullptr,
      SLUICE_OPTION_DURATION, 0, 10, 600'000},
@@ -72,6 +84,14 @@ Result<Settings> read_settings(const plugin::Options& options) {
     if (c <= ' ' || c == '{' || c == '}' || c == '\x7f') {
       return fail(wrong("prefix", "no spaces, control characters or braces"));
     }
+  }
+  settings.layout = static_cast<Layout>(options.number("layout"));
+  settings.ids = static_cast<Ids>(options.number("ids"));
+  settings.key_field = options.text("key_field");
+  settings.value_field = options.text("value_field");
+  if (settings.key_field.empty()) return fail(wrong("key_field", "a name is needed"));
+  if (settings.value_field.empty() || settings.value_field == settings.key_field) {
+    return fail(wrong("value_field", "a name is needed, another than key_field"));
   }
   if (options.boolean("tls")) {
     return fail(wrong("tls", fmt::format("hiredis {}.{}.{}, which this adapter is built with, has no TLS; leave it off "

@@ -10,11 +10,14 @@
 #include "base/status.hpp"
 #include "plugin/options.hpp"
 #include "redis/address.hpp"
+#include "redis/record_ids.hpp"
 #include "sluice/storage_abi.h"
 
 namespace sluice::redis {
 
-enum class Mode { standalone, sentinel, cluster };  // in the order of the option's choices
+// In the order of the options' choices.
+enum class Mode { standalone, sentinel, cluster };
+enum class Layout { log, record };
 
 /// Longest `prefix`, in bytes.
 inline constexpr size_t kMaxPrefixBytes = 64;
@@ -29,12 +32,16 @@ struct Settings {
   std::string sentinel_password;
   int64_t database = 0;
   std::string prefix = "sluice";
+  Layout layout = Layout::log;
+  Ids ids = Ids::time;  // layout record, and so are the next two
+  std::string key_field = "key";
+  std::string value_field = "value";
   int64_t connect_timeout_ms = 3'000;
   int64_t silence_ms = 10'000;
 };
 
 /// The adapter's table.
-inline constexpr size_t kOptionCount = 12;
+inline constexpr size_t kOptionCount = 16;
 extern const sluice_option kOptionTable[kOptionCount];
 
 /// INVALID names the option that is wrong, alone or beside another.

@@ -16,31 +16,9 @@ constexpr size_t kMaxListedAtOnce = 512;       // hashes that are read together
 constexpr int64_t kAnswersNs = 2'000'000'000;  // for answers to come when connections were cut
 constexpr std::string_view kFormat = "1";      // of what lies in Redis
 
-Status stopped() {
-  return Status(StatusCode::unavailable, "the storage is not started");
-}
-
 }  // namespace
 
 // ---- Calls
-
-template <class Make>
-Status Calls::run(plugin::Call& call, Make make) {
-  ++count_;
-  if (closed_) {
-    ended();
-    return stopped();
-  }
-  reactor_->post([this, pending = call.defer(), make = std::move(make)]() mutable {
-    Task<Status> task = make();
-    start(std::move(task), [this, make = std::move(make), pending = std::move(pending)](Status status) mutable {
-      static_cast<void>(make);  // holds on to the log
-      pending.complete(status);
-      ended();
-    });
-  });
-  return plugin::pending();
-}
 
 void Calls::ended() {
   if (--count_ > 0 || !closed_) return;
@@ -225,6 +203,10 @@ Task<Status> Storage::examine(int64_t deadline_ns, plugin::Condition& condition)
   if (!cluster[0].is_nil() && !Uuid::parse(cluster[0].text())) {
     co_return Status(StatusCode::corrupt, fmt::format("{} does not hold the id of a cluster", cluster_key()));
   }
+  if (engine_->common.settings.layout == Layout::record) {
+    condition.kind = SLUICE_KIND_NATIVE;
+    condition.capabilities |= SLUICE_CAP_ATOMIC;
+  }
   engine_->largest_unit = condition.largest_unit;
   engine_->capabilities = condition.capabilities;
   co_return Status();
@@ -350,13 +332,6 @@ Task<Status> Storage::remove(std::shared_ptr<Log> log, Uuid id, int64_t deadline
 }
 
 Status Storage::list_logs(plugin::Call& call, sluice_log_list& list) {
-  // Those that lie on one server are asked for together.
-  std::map<Link*, std::vector<Uuid>> ids_by_link;
-  for (size_t i = 0; i < index[0].size(); ++i) {
-    const auto id = Uuid::parse(index[0][i].text());
-    if (!id) continue;
-    ids_by_link[engine_->servers.link(LogKeys(engine_->prefix, *id).slot, Lane::read)].push_back(*id);
-  }
   const int64_t deadline_ns = call.deadline_ns();
   return calls_->run(call, [this, &list, deadline_ns] { return list_into(list, deadline_ns); });
 }
@@ -375,6 +350,13 @@ Task<Result<std::vector<Storage::Listed>>> Storage::list(int64_t deadline_ns) {
   const Answer index = co_await engine_->servers.call(hash_slot(index_key()), Lane::read, members, deadline_ns);
   if (!index.replied()) co_return fail(index.why);
   if (index[0].is_error()) co_return fail(status_of(index[0].text()));
+  // Those that lie on one server are asked for together.
+  std::map<Link*, std::vector<Uuid>> ids_by_link;
+  for (size_t i = 0; i < index[0].size(); ++i) {
+    const auto id = Uuid::parse(index[0][i].text());
+    if (!id) continue;
+    ids_by_link[engine_->servers.link(LogKeys(engine_->prefix, *id).slot, Lane::read)].push_back(*id);
+  }
   std::vector<Listed> found;
   for (const auto& [link, ids] : ids_by_link) {
     for (size_t from = 0; from < ids.size(); from += kMaxListedAtOnce) {

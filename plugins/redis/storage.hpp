@@ -17,7 +17,7 @@ namespace sluice::redis {
 
 /// The most that any server offers.
 inline constexpr uint64_t kCapabilities =
-    SLUICE_CAP_DURABLE | SLUICE_CAP_POWER_SAFE | SLUICE_CAP_NO_ROLLBACK | SLUICE_CAP_SHARED;
+    SLUICE_CAP_DURABLE | SLUICE_CAP_POWER_SAFE | SLUICE_CAP_NO_ROLLBACK | SLUICE_CAP_SHARED | SLUICE_CAP_ATOMIC;
 
 /// Counts calls that are not answered, so that stop can wait for none, and starts them on the I/O thread.
 class Calls {
@@ -43,7 +43,31 @@ class Calls {
   std::condition_variable none_;
 };
 
-class Storage final : public plugin::StorageAdapter {
+/// Answers [async] calls on a storage that is not started.
+inline Status stopped() {
+  return Status(StatusCode::unavailable, "the storage is not started");
+}
+
+template <class Make>
+Status Calls::run(plugin::Call& call, Make make) {
+  ++count_;
+  if (closed_) {
+    ended();
+    return stopped();
+  }
+  reactor_->post([this, pending = call.defer(), make = std::move(make)]() mutable {
+    Task<Status> task = make();
+    start(std::move(task), [this, make = std::move(make), pending = std::move(pending)](Status status) mutable {
+      static_cast<void>(make);  // holds on to the log
+      pending.complete(status);
+      ended();
+    });
+  });
+  return plugin::pending();
+}
+
+/// The layout `log`, and what both layouts share.
+class Storage : public plugin::StorageAdapter {
  public:
   Storage(plugin::Host host, Settings settings);
   ~Storage() override;
@@ -56,6 +80,10 @@ class Storage final : public plugin::StorageAdapter {
   Status delete_log(plugin::Call& call, const sluice_log_descriptor& descriptor) override;
   Status list_logs(plugin::Call& call, sluice_log_list& list) override;
   Result<std::unique_ptr<plugin::LogAdapter>> open(const sluice_log_descriptor& descriptor) override;
+
+ protected:
+  const std::shared_ptr<Engine>& engine() const { return engine_; }
+  const std::shared_ptr<Calls>& calls() const { return calls_; }
 
  private:
   class Handle;
