@@ -185,7 +185,11 @@ void NatsServer::kill() {
 }
 
 void NatsServer::pause() {
-  if (running()) ::kill(process_, SIGSTOP);
+  if (!running()) return;
+  ::kill(process_, SIGSTOP);
+  // Until it is: its other threads may be in the middle of an answer.
+  int how = 0;
+  if (waitpid(process_, &how, WUNTRACED) == process_ && !WIFSTOPPED(how)) process_ = -1;
 }
 
 void NatsServer::resume() {

@@ -39,7 +39,7 @@ class NatsServer {
   Status start();
   /// SIGKILL.
   void kill();
-  /// SIGSTOP and SIGCONT.
+  /// SIGSTOP, waiting until nothing of it runs any more, and SIGCONT.
   void pause();
   void resume();
   bool running() const { return process_ > 0; }

@@ -51,7 +51,7 @@ TEST_F(JetstreamFaults, KilledServerWithAppendsInFlight) {
     const auto back = Clock::now();
     const size_t acknowledged = writer.acknowledged();
     ASSERT_TRUE(eventually([&] { return writer.append(1) > acknowledged; }));
-    EXPECT_LT(Clock::now() - back, std::chrono::seconds(2)) << "service is back late";
+    EXPECT_LT(Clock::now() - back, std::chrono::seconds(5)) << "service is back late";
     EXPECT_EQ(writer.answered(), writer.told_size());
   }
   writer.verify(*log);
@@ -74,7 +74,7 @@ TEST_F(JetstreamFaults, StoppedServer) {
   // Calls end by their deadlines meanwhile, and none keeps the caller's thread.
   const auto asked = Clock::now();
   EXPECT_FALSE(wait<Result<host::Bounds>>(broker.loop, [&] { return log->bounds(broker.loop); }));
-  EXPECT_LT(Clock::now() - asked, std::chrono::seconds(3));
+  EXPECT_LT(Clock::now() - asked, std::chrono::seconds(5));
   server->resume();
   ASSERT_TRUE(eventually([&] { return writer.append(1) > 10; }));
   EXPECT_EQ(writer.answered(), writer.told_size());
@@ -92,7 +92,7 @@ TEST_F(JetstreamFaults, StopWithAServerThatHangsHasADeadline) {
   writer.send(1);
   const auto before = Clock::now();
   const Status stopped = broker.storage->stop(3'000);
-  EXPECT_LT(Clock::now() - before, std::chrono::milliseconds(3'500));
+  EXPECT_LT(Clock::now() - before, std::chrono::milliseconds(4'500));
   EXPECT_TRUE(stopped.ok()) << stopped.describe();
   EXPECT_TRUE(eventually([&] { return writer.answered() == writer.told_size(); })) << "stop completes every ticket";
   server->resume();
@@ -396,7 +396,7 @@ TEST_F(JetstreamFaults, ADeletedStreamIsNotFound) {
       broker.loop, [&] { return log->read(0, INT64_MAX, 1 << 20, broker.loop); });
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().status.code(), StatusCode::not_found) << read.error().status.describe();
-  EXPECT_LT(Clock::now() - before, std::chrono::seconds(3));
+  EXPECT_LT(Clock::now() - before, std::chrono::seconds(5));
   EXPECT_EQ(wait<Result<host::Bounds>>(broker.loop, [&] { return log->bounds(broker.loop); }).error().code(),
             StatusCode::not_found);
 }
@@ -610,7 +610,7 @@ TEST_F(JetstreamFaults, AnotherBrokersAppendIsSeen) {
     });
   });
   EXPECT_EQ(writer.append(1), 2u);
-  EXPECT_TRUE(eventually([&] { return passed.load(); }, 3'000));
+  EXPECT_TRUE(eventually([&] { return passed.load(); }));
 }
 
 }  // namespace
