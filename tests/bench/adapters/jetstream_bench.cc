@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// jetstream_bench PLUGIN [--rounds N] [--megabytes N]
+//
+// The JetStream adapter beside a plain cnats program, on one nats-server that it starts: appends and reads of batches
+// of 1 KiB, 64 KiB and 1 MiB, on 1 and on 16 logs. The plain program publishes asynchronously, a batch to a message,
+// and reads by pull fetches without acknowledgements. Both keep as much under way. Rounds alternate; medians are
+// printed.
+//
+// At the end the round trip of single 1 KiB messages: the engine's own, and through the adapter.
+#include <nats/nats.h>
+
+#include <string_view>
+#include <thread>
+
+#include "adapter_bench.hpp"
+#include "support/nats_server.hpp"
+
+namespace {
+
+using namespace sluice;
+using namespace sluice::bench;
+
+class Plain {
+ public:
+  explicit Plain(const std::string& url) {
+    natsOptions* options = nullptr;
+    natsOptions_Create(&options);
+    natsOptions_SetURL(options, url.c_str());
+    natsOptions_SetIOBufSize(options, 256 << 10);
+    need(natsConnection_Connect(&connection_, options) == NATS_OK, "the plain program does not connect");
+    natsOptions_Destroy(options);
+  }
+  ~Plain() { natsConnection_Destroy(connection_); }
+
+  void run(const Case& now, int round, Speeds& speeds) {
+    jsCtx* js = nullptr;
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.PublishAsync.MaxPending = static_cast<int64_t>(window(now.size, now.logs) * now.logs);
+    options.PublishAsync.StallWait = 60'000;
+    need(natsConnection_JetStream(&js, connection_, &options) == NATS_OK, "no JetStream");
+    std::vector<std::string> names;
+    for (size_t i = 0; i < now.logs; ++i) {
+      names.push_back(fmt::format("plain-{}-{}-{}", now.size, round, i));
+      jsStreamConfig config;
+      jsStreamConfig_Init(&config);
+      config.Name = names.back().c_str();
+      need(js_AddStream(nullptr, js, &config, nullptr, nullptr) == NATS_OK, "no stream");
+    }
+    const std::string payload(now.size, 'x');
+    auto begin = Clock::now();
+    for (size_t k = 0; k < now.count; ++k) {
+      for (const std::string& name : names) {
+        need(js_PublishAsync(js, name.c_str(), payload.data(), static_cast<int>(payload.size()), nullptr) == NATS_OK,
+             "publish");
+      }
+    }
+    jsPubOptions wait;
+    jsPubOptions_Init(&wait);
+    wait.MaxWait = 120'000;
+    need(js_PublishAsyncComplete(js, &wait) == NATS_OK, "publishes are not acknowledged");
+    speeds.append.push_back(rate(now.bytes(), Clock::now() - begin));
+
+    begin = Clock::now();
+    std::vector<std::thread> readers;
+    for (const std::string& name : names) readers.emplace_back([&, js] { read(js, name, now); });
+    for (std::thread& reader : readers) reader.join();
+    speeds.read.push_back(rate(now.bytes(), Clock::now() - begin));
+    for (const std::string& name : names) js_DeleteStream(js, name.c_str(), nullptr, nullptr);
+    jsCtx_Destroy(js);
+  }
+
+  std::vector<double> round_trips(size_t count) {
+    jsCtx* js = nullptr;
+    natsConnection_JetStream(&js, connection_, nullptr);
+    jsStreamConfig config;
+    jsStreamConfig_Init(&config);
+    config.Name = "plain-trip";
+    js_AddStream(nullptr, js, &config, nullptr, nullptr);
+    const std::string payload(1024, 'x');
+    std::vector<double> times;
+    for (size_t i = 0; i < count; ++i) {
+      const auto begin = Clock::now();
+      need(js_Publish(nullptr, js, "plain-trip", payload.data(), static_cast<int>(payload.size()), nullptr, nullptr) ==
+               NATS_OK,
+           "publish");
+      times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - begin).count());
+    }
+    js_DeleteStream(js, "plain-trip", nullptr, nullptr);
+    jsCtx_Destroy(js);
+    return times;
+  }
+
+ private:
+  static void read(jsCtx* js, const std::string& name, const Case& now) {
+    jsSubOptions options;
+    jsSubOptions_Init(&options);
+    options.Stream = name.c_str();
+    options.Config.AckPolicy = js_AckNone;
+    natsSubscription* subscription = nullptr;
+    need(js_PullSubscribe(&subscription, js, name.c_str(), nullptr, nullptr, &options, nullptr) == NATS_OK,
+         "no consumer");
+    const int batch = static_cast<int>(std::clamp<size_t>(kReadBytes / now.size, 1, 512));
+    for (size_t got = 0; got < now.count;) {
+      natsMsgList list;
+      const int wanted = static_cast<int>(std::min<size_t>(static_cast<size_t>(batch), now.count - got));
+      need(natsSubscription_Fetch(&list, subscription, wanted, 60'000, nullptr) == NATS_OK, "fetch");
+      got += static_cast<size_t>(list.Count);
+      natsMsgList_Destroy(&list);
+    }
+    natsSubscription_Destroy(subscription);
+  }
+
+  natsConnection* connection_ = nullptr;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int rounds = 3;
+  size_t megabytes = 256;
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const std::string_view option = argv[i];
+    if (option == "--rounds") rounds = std::atoi(argv[i + 1]);
+    if (option == "--megabytes") megabytes = std::strtoull(argv[i + 1], nullptr, 10);
+  }
+  need(argc >= 2 && rounds > 0 && megabytes > 0, "jetstream_bench PLUGIN [--rounds N] [--megabytes N]");
+  test::NatsServer server({.max_payload = 8 << 20});
+  const Status started = server.start();
+  need(started.ok(), started.describe());
+  Plain plain(server.url());
+  Adapter adapter(argv[1], {{"servers", server.url()}});
+  compare(plain, adapter, rounds, megabytes);
+  return 0;
+}
