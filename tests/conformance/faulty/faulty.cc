@@ -3,8 +3,12 @@
 // replaced. SLUICE_FAULT says which. The memory adapter's own entry is renamed to memory_entry when it is compiled into
 // this.
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "sluice/storage_abi.h"
@@ -128,6 +132,154 @@ sluice_append copy_of(const sluice_append& request) {
   return memory().trim(log, ticket, token, offset == std::numeric_limits<int64_t>::max() ? offset : offset + 1);
 }
 
+// Every tenth unit is acknowledged and forgotten.
+[[maybe_unused]] sluice_status drop_some(sluice_log* log, sluice_ticket* ticket, const sluice_append* request,
+                                         sluice_append_result* result) {
+  static std::atomic<int> count{0};
+  if (++count % 10 != 0) return memory().append(log, ticket, request, result);
+  result->end = request->batches[request->batch_count - 1].last_offset + 1;
+  result->token = request->token;
+  return SLUICE_OK;
+}
+
+// Sent again after it had landed, at the end that there was then.
+[[maybe_unused]] sluice_status append_twice(sluice_log* log, sluice_ticket* ticket, const sluice_append* request,
+                                            sluice_append_result* result) {
+  const sluice_status status = memory().append(log, ticket, request, result);
+  if (status != SLUICE_OK) return status;
+  sluice_append_result ignored{};
+  ignored.size = sizeof ignored;
+  static_cast<void>(ignore_at(log, ticket, request, &ignored));
+  return SLUICE_OK;
+}
+
+// The first two batches of a unit change places.
+[[maybe_unused]] sluice_status reorder_unit(sluice_log* log, sluice_ticket* ticket, const sluice_append* request,
+                                            sluice_append_result* result) {
+  if (request->batch_count < 2 || request->bytes > kMaxInlineBytes)
+    return memory().append(log, ticket, request, result);
+  std::vector<sluice_batch> batches(request->batches, request->batches + request->batch_count);
+  std::swap(batches[0].data, batches[1].data);
+  std::swap(batches[0].size, batches[1].size);
+  sluice_append reordered = copy_of(*request);
+  reordered.batches = batches.data();
+  return memory().append(log, ticket, &reordered, result);
+}
+
+// The partition leader epoch is set, as brokers do and storages must not.
+[[maybe_unused]] sluice_status rewrite_bytes(sluice_log* log, sluice_ticket* ticket, const sluice_append* request,
+                                             sluice_append_result* result) {
+  constexpr size_t kLeaderEpochAt = 12;
+  if (request->bytes > kMaxInlineBytes) return memory().append(log, ticket, request, result);
+  std::vector<uint8_t> bytes(request->batches[0].data, request->batches[0].data + request->batches[0].size);
+  bytes[kLeaderEpochAt + 3] = 7;
+  std::vector<sluice_batch> batches(request->batches, request->batches + request->batch_count);
+  batches[0].data = bytes.data();
+  sluice_append rewritten = copy_of(*request);
+  rewritten.batches = batches.data();
+  return memory().append(log, ticket, &rewritten, result);
+}
+
+// What does not fit pushes out what was acknowledged before.
+[[maybe_unused]] sluice_status evict(sluice_log* log, sluice_ticket* ticket, const sluice_append* request,
+                                     sluice_append_result* result) {
+  const sluice_status status = memory().append(log, ticket, request, result);
+  if (status != SLUICE_NO_SPACE) return status;
+  static_cast<void>(memory().trim(log, ticket, request->token, request->at));
+  return memory().append(log, ticket, request, result);
+}
+
+// The caller's thread waits, as for a device.
+[[maybe_unused]] sluice_status wait_inline(sluice_log* log, sluice_ticket* ticket, const sluice_append* request,
+                                           sluice_append_result* result) {
+  std::this_thread::sleep_for(std::chrono::microseconds(100));
+  return memory().append(log, ticket, request, result);
+}
+
+// Each append writes the end into the answer of the one before, which is the host's again.
+[[maybe_unused]] sluice_status touch_late(sluice_log* log, sluice_ticket* ticket, const sluice_append* request,
+                                          sluice_append_result* result) {
+  static std::atomic<sluice_append_result*> before{nullptr};
+  sluice_append_result* const late = before.exchange(result);
+  if (late != nullptr) late->end = request->at;
+  return memory().append(log, ticket, request, result);
+}
+
+// Failures come without a text.
+[[maybe_unused]] sluice_status say_nothing(sluice_log* log, sluice_ticket* ticket, const sluice_append* request,
+                                           sluice_append_result* result) {
+  const sluice_status status = memory().append(log, ticket, request, result);
+  if (status != SLUICE_PENDING && ticket->error->text_capacity > 0) ticket->error->text[0] = '\0';
+  return status;
+}
+
+// The end is one that was read before the fence.
+[[maybe_unused]] sluice_status say_stale_end(sluice_log* log, sluice_ticket* ticket, uint64_t token,
+                                             sluice_fence_result* result) {
+  static std::atomic<int64_t> read_before{0};
+  const int64_t end = bounds_of(log, ticket).end;
+  const sluice_status status = memory().fence(log, ticket, token, result);
+  result->end = read_before.exchange(end);
+  return status;
+}
+
+// Any token will do for a value.
+[[maybe_unused]] sluice_status save_for_anybody(sluice_log* log, sluice_ticket* ticket, const sluice_save* request) {
+  if (request->value_size > kMaxInlineBytes) return memory().save(log, ticket, request);
+  sluice_save trusted{};
+  trusted.size = sizeof trusted;
+  trusted.token = bounds_of(log, ticket).token;
+  trusted.name = request->name;
+  trusted.name_size = request->name_size;
+  trusted.value = request->value;
+  trusted.value_size = request->value_size;
+  return memory().save(log, ticket, &trusted);
+}
+
+// What is trimmed away is used for something else at once, whoever looks at it.
+std::vector<sluice_slice> lent;
+
+[[maybe_unused]] sluice_status remember_lent(sluice_log* log, sluice_ticket* ticket, const sluice_read* request,
+                                             sluice_read_result* result) {
+  const sluice_status status = memory().read(log, ticket, request, result);
+  if (status == SLUICE_OK) lent.insert(lent.end(), result->slices, result->slices + result->slice_count);
+  return status;
+}
+
+[[maybe_unused]] sluice_status overwrite_lent(sluice_log* log, sluice_ticket* ticket, uint64_t token, int64_t offset) {
+  const sluice_status status = memory().trim(log, ticket, token, offset);
+  for (const sluice_slice& slice : lent) {
+    std::memset(const_cast<uint8_t*>(slice.data), 0xee, slice.length);
+  }
+  lent.clear();
+  return status;
+}
+
+// Reading on leaves something out.
+[[maybe_unused]] sluice_status skip_batch(sluice_log* log, sluice_ticket* ticket, const sluice_read* request,
+                                          sluice_read_result* result) {
+  const sluice_status status = memory().read(log, ticket, request, result);
+  if (status == SLUICE_OK && result->slice_count > 0 && result->next < result->end) ++result->next;
+  return status;
+}
+
+// The struct is written as long as it is in this header, and not as long as the host's is.
+[[maybe_unused]] sluice_status assign_whole(sluice_log* log, sluice_ticket* ticket, sluice_bounds* result) {
+  const uint32_t size = result->size;
+  const sluice_bounds whole = bounds_of(log, ticket);
+  std::memcpy(result, &whole, sizeof whole);
+  result->size = size;
+  return SLUICE_OK;
+}
+
+// Says that it outlives what it does not.
+[[maybe_unused]] sluice_status claim_durable(sluice_storage* storage, int64_t deadline_ns, sluice_condition* condition,
+                                             sluice_error* error) {
+  const sluice_status status = memory().start(storage, deadline_ns, condition, error);
+  condition->capabilities |= SLUICE_CAP_DURABLE;
+  return status;
+}
+
 // As the memory adapter's.
 constexpr sluice_option kOptions[] = {{"max_bytes", "See the memory adapter.", "1GiB", nullptr, SLUICE_OPTION_SIZE, 0,
                                        1 << 16, std::numeric_limits<int64_t>::max()}};
@@ -149,7 +301,7 @@ extern "C" SLUICE_PLUGIN_EXPORT const sluice_plugin sluice_plugin_entry = {SLUIC
                                                                            "faulty",
                                                                            "0",
                                                                            "The memory adapter with a fault.",
-                                                                           0,
+                                                                           SLUICE_CAP_DURABLE,
                                                                            SLUICE_KIND_LOG,
                                                                            1,
                                                                            kOptions,
