@@ -117,7 +117,7 @@ def program(command, log, env=None):
 
 # What kills, stops and cuts real servers, and the kit on their adapters: with --all, until all of it is green every time also
 # on a machine that is busy.
-SERVER_KITS = "^(conformance_(redis|jetstream|kafka)|(redis|jetstream|kafka)_(faults|topology|cluster|upstream)_test)"
+SERVER_KITS = "^(conformance_(redis|jetstream|kafka)|(redis|jetstream|kafka)_(faults|topology|cluster|errors|broker)_test)"
 
 
 def part_servers():

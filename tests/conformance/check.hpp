@@ -34,5 +34,6 @@ std::span<const Check> thread_checks();
 std::span<const Check> resource_checks();
 std::span<const Check> invariant_checks();
 std::span<const Check> durability_checks();
+std::span<const Check> native_checks();
 
 }  // namespace sluice::conformance

@@ -271,7 +271,6 @@ void stop_in_time(Context& context) {
   }
 }
 
-constexpr uint32_t kAnyKind = SLUICE_KIND_LOG | SLUICE_KIND_NATIVE;
 constexpr Check kChecks[] = {
     {"append.opaque",
      "B34, S02: bytes are bytes: every value, nothing, null, no UTF-8, all headers; whatever a batch's attributes say.",
@@ -282,7 +281,7 @@ constexpr Check kChecks[] = {
      &created_once},
     {"append.claimed_sizes", "S12, B11: sizes are checked, without overflow, before memory is taken.", &claimed_sizes},
     {"errors.reasons", "B18, S15: each call that fails says why.", &reasons},
-    {"storage.idle", "B16: a storage with nothing to do uses no processor.", &idle, kAnyKind},
+    {"storage.idle", "B16: a storage with nothing to do uses no processor.", &idle},
     {"stop.in_time", "B16: stop keeps to its deadline, says what is left, and may be called again.", &stop_in_time},
 };
 

@@ -17,7 +17,7 @@ std::vector<Check> all_checks() {
   for (const auto list :
        {entry_checks(), lifecycle_checks(), log_checks(), append_checks(), refusal_checks(), read_checks(),
         lease_checks(), locate_checks(), trim_checks(), fence_checks(), value_checks(), writer_checks(),
-        struct_checks(), thread_checks(), resource_checks(), invariant_checks(), durability_checks()}) {
+        struct_checks(), thread_checks(), resource_checks(), invariant_checks(), durability_checks(), native_checks()}) {
     all.insert(all.end(), list.begin(), list.end());
   }
   return all;

@@ -62,6 +62,11 @@ struct RunOptions {
   int64_t lifecycle_timeout_ms = 60'000;
   /// Of ids, sizes and interleavings; 0: a random one, which the report names.
   uint64_t seed = 0;
+  /// NATIVE, each may be empty: a name of the engine's own that may be adopted and written to; shell commands that write
+  /// one entry, and one that cannot be decoded, under the name that stands for {name}.
+  std::string native_name = {};
+  std::string native_write = {};
+  std::string native_damage = {};
 };
 
 using Reporter = std::function<void(const CheckResult&)>;

@@ -4,6 +4,8 @@
 //   --seed N               repeat a run
 //   --call-timeout-ms N    when a call counts as lost
 //   --directory DIR        where adapters keep files
+//   --native-name NAME     a name of the engine's own that may be adopted (kind NATIVE)
+//   --native-write COMMAND, --native-damage COMMAND   write an entry, an undecodable one, under {name}
 //   --json                 the report as JSON on standard output
 //   --must-fail CHECK TEXT the named check, and so the run, must fail with a message that contains the text
 // Ends with 0 when all passed (or failed as it must), 1 when not, 2 when it could not run.
@@ -67,6 +69,12 @@ int main(int argc, char** argv) {
       options.seed = std::strtoull(arguments[++i].c_str(), nullptr, 10);
     } else if (flag == "--call-timeout-ms" && left >= 1) {
       options.call_timeout_ms = std::strtoll(arguments[++i].c_str(), nullptr, 10);
+    } else if (flag == "--native-name" && left >= 1) {
+      options.native_name = arguments[++i];
+    } else if (flag == "--native-write" && left >= 1) {
+      options.native_write = arguments[++i];
+    } else if (flag == "--native-damage" && left >= 1) {
+      options.native_damage = arguments[++i];
     } else if (flag == "--directory" && left >= 1) {
       options.work_directory = std::filesystem::absolute(arguments[++i]).string();
     } else {

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Appends: records go to an idempotent producer, what becomes of them comes back as delivery reports. All state belongs
+// to the writer's thread.
+//
+// A producer that failed for good is replaced: what it still holds is given up, and answered as librdkafka says, before
+// it goes. An append whose deadline passes is answered UNKNOWN by Calls; its records are then on their way all the
+// same.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kafka/calls.hpp"
+#include "kafka/client.hpp"
+#include "kafka/cluster.hpp"
+#include "kafka/partition.hpp"
+#include "kafka/worker.hpp"
+#include "native/unit.hpp"
+#include "sluice/storage_abi.h"
+
+namespace sluice::kafka {
+
+class Writer {
+ public:
+  /// Topics that a producer keeps a handle of; beyond, all are let go.
+  static constexpr size_t kMaxTopics = 4'096;
+
+  Writer(const Settings& settings, Pool& pool, Say say)
+      : settings_(settings), pool_(pool), say_(say), worker_("kafka-writes", say) {}
+
+  /// `appended(partition, end)`: records below `end` were acknowledged. Called on the writer's thread.
+  void start(uint64_t largest_message, std::function<void(const PartitionPtr&, int64_t end)> appended);
+  /// Gives up what is not acknowledged; every append is answered when the thread has ended. The producers, to be
+  /// destroyed where that may block.
+  std::vector<std::shared_ptr<Client>> stop(int64_t deadline_ns);
+
+  /// Any thread. `request` and `result` are used only while the ticket is open.
+  void append(TicketPtr ticket, PartitionPtr partition, const sluice_append& request, sluice_append_result& result);
+
+ private:
+  struct Unit;
+  struct BatchState {
+    Unit* unit = nullptr;
+    int64_t first = -1;
+    int64_t last = -1;
+    uint32_t applied = 0;
+    uint32_t records = 0;
+  };
+  struct Producer {
+    std::shared_ptr<Client> client;  // shared with questions that are under way
+    uint64_t generation = 0;
+    std::map<std::string, TopicHandle> topics;
+    std::list<std::unique_ptr<Unit>> units;  // under way
+    size_t introductions = 0;
+    bool is_idle() const { return units.empty() && introductions == 0; }
+  };
+  /// One append whose records are with a producer.
+  struct Unit {
+    TicketPtr ticket;
+    PartitionPtr partition;
+    sluice_append_result* result = nullptr;
+    Producer* producer = nullptr;
+    std::list<std::unique_ptr<Unit>>::iterator place;  // among the producer's
+    std::vector<BatchState> batches;
+    uint64_t outstanding = 0;  // reports to come
+    uint64_t applied = 0;
+    uint64_t records = 0;
+    uint64_t cost = 0;
+    Status failure;     // the first
+    bool open = false;  // something of it may be there without a report that says so
+  };
+
+  int64_t serve();
+  Status make_producer();
+  void begin(const TicketPtr& ticket, const PartitionPtr& partition, const sluice_append& request,
+             sluice_append_result& result);
+  void introduce(TicketPtr ticket, PartitionPtr partition, const sluice_append& request, sluice_append_result& result);
+  Status send(const TicketPtr& ticket, const PartitionPtr& partition, const native::UnpackedUnit& unpacked,
+              sluice_append_result& result, bool& pending);
+  void heard(Producer& producer, const rd_kafka_event_t& event);
+  void delivered(const rd_kafka_message_t& message);
+  void conclude(Unit& unit);
+  static void tell(const Unit& unit, int64_t end);
+  void retire();
+  void discard_retired();
+  rd_kafka_topic_t* topic(Producer& producer, const std::string& name);
+
+  const Settings& settings_;
+  Pool& pool_;
+  const Say say_;
+  uint64_t largest_message_ = 0;
+  std::function<void(const PartitionPtr&, int64_t)> appended_;
+  std::shared_ptr<Producer> producer_;
+  std::list<std::shared_ptr<Producer>> retired_;
+  uint64_t generation_ = 0;
+  uint64_t in_flight_ = 0;  // cost of all units
+  bool stopping_ = false;
+  Worker worker_;
+};
+
+}  // namespace sluice::kafka
