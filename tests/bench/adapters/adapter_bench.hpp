@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// What benchmarks of adapters share: cases, figures, and an adapter that is driven through the host as the broker does,
+// with as much under way on each log as the plain program beside it has.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/thread_loop.hpp"
+#include "host/library.hpp"
+#include "host/log.hpp"
+#include "host/storage.hpp"
+#include "records/batch.hpp"
+
+namespace sluice::bench {
+
+using Clock = std::chrono::steady_clock;
+
+inline constexpr size_t kInFlightBytes = 8 << 20;  // of one log; of all logs together four times that
+inline constexpr size_t kMostInFlight = 1024;      // batches of one log
+inline constexpr uint64_t kReadBytes = 4 << 20;
+
+inline size_t window(size_t size, size_t logs) {
+  const size_t share = std::min<size_t>(kInFlightBytes, 4 * kInFlightBytes / logs);
+  return std::clamp<size_t>(share / size, 1, kMostInFlight);
+}
+
+inline double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[values.size() / 2];
+}
+
+inline double rate(size_t bytes, Clock::duration time) {
+  return static_cast<double>(bytes) / 1e6 / std::chrono::duration<double>(time).count();
+}
+
+inline void need(bool holds, const std::string& what) {
+  if (holds) return;
+  fmt::print(stderr, "{}\n", what);
+  std::exit(1);
+}
+
+struct Case {
+  size_t logs;
+  size_t size;
+  size_t count;  // batches to a log
+  size_t bytes() const { return logs * size * count; }
+};
+
+struct Speeds {
+  std::vector<double> append;
+  std::vector<double> read;
+};
+
+inline std::shared_ptr<std::string> make_batch(size_t size) {
+  auto bytes = std::make_shared<std::string>(size, 'x');
+  auto* at = reinterpret_cast<uint8_t*>(bytes->data());
+  std::memset(at, 0, records::kBatchHeaderBytes);
+  store_be<int32_t>(at + records::layout::kBatchLength, static_cast<int32_t>(size - records::kLengthPrefixBytes));
+  at[records::layout::kMagic] = 2;
+  store_be<int32_t>(at + records::layout::kRecordsCount, 1);
+  return bytes;
+}
+
+class Adapter {
+ public:
+  Adapter(const std::string& plugin, host::OptionInputs inputs) : loop_("bench") {
+    auto library = host::Library::load(plugin);
+    need(library.has_value(), library ? "" : library.error().describe());
+    host::StorageOptions options;
+    options.name = "bench";
+    options.data_directory = "/tmp";
+    options.inputs = std::move(inputs);
+    options.max_bytes_in_flight = 1ull << 30;
+    options.max_bytes_leased = 1ull << 30;
+    storage_ = *host::Storage::create(*library, std::move(options));
+    need(storage_->start().has_value(), "the adapter does not start");
+  }
+  ~Adapter() { static_cast<void>(storage_->stop(10'000)); }
+
+  void run(const Case& now, int round, Speeds& speeds) {
+    std::vector<std::shared_ptr<host::Log>> logs;
+    for (size_t i = 0; i < now.logs; ++i)
+      logs.push_back(make_log(static_cast<uint8_t>(i), static_cast<uint8_t>(round), now.size));
+    std::atomic<size_t> left = now.logs;
+    auto begin = Clock::now();
+    std::vector<std::unique_ptr<Appender>> appenders;
+    for (auto& log : logs) appenders.push_back(std::make_unique<Appender>(*this, *log, now));
+    on_loop([&] {
+      for (auto& appender : appenders) appender->begin(window(now.size, now.logs), [&] { finished(left); });
+    });
+    wait(left);
+    speeds.append.push_back(rate(now.bytes(), Clock::now() - begin));
+
+    left = now.logs;
+    begin = Clock::now();
+    on_loop([&] {
+      for (auto& log : logs) start(read_all(log, static_cast<int64_t>(now.count)), [&] { finished(left); });
+    });
+    wait(left);
+    speeds.read.push_back(rate(now.bytes(), Clock::now() - begin));
+    left = now.logs;
+    on_loop([&] {
+      for (auto& log : logs) start(storage_->delete_log(log->descriptor(), loop_), [&](Status) { finished(left); });
+    });
+    wait(left);
+  }
+
+  std::vector<double> round_trips(size_t count) {
+    auto log = make_log(200, 200, 1024);
+    std::vector<double> times;
+    const Case one{1, 1024, 1};
+    for (size_t i = 0; i < count; ++i) {
+      std::atomic<size_t> left = 1;
+      Appender appender(*this, *log, one);
+      const auto begin = Clock::now();
+      on_loop([&] { appender.begin(1, [&] { finished(left); }); });
+      wait(left);
+      times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - begin).count());
+    }
+    return times;
+  }
+
+ private:
+  // Keeps a window of batches under way: each that is acknowledged is followed by another. On the loop's thread.
+  class Appender {
+   public:
+    Appender(Adapter& adapter, host::Log& log, const Case& now)
+        : adapter_(adapter), log_(log), left_(now.count), open_(now.count), size_(now.size) {}
+    void begin(size_t batches, std::function<void()> done) {
+      done_ = std::move(done);
+      for (size_t i = 0; i < batches && left_ > 0; ++i) next();
+      log_.send();
+    }
+
+   private:
+    void next() {
+      --left_;
+      const host::WritePosition position = log_.position();
+      std::shared_ptr<std::string> bytes;
+      if (spare_.empty()) {
+        bytes = make_batch(size_);
+      } else {
+        bytes = std::move(spare_.back());
+        spare_.pop_back();
+      }
+      store_be<int64_t>(reinterpret_cast<uint8_t*>(bytes->data()), position.end);
+      host::AppendEntry entry;
+      entry.bytes = {reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size()};
+      entry.owner = bytes;
+      entry.base_offset = entry.last_offset = position.end;
+      entry.record_count = 1;
+      entry.done = [this, bytes](host::AppendOutcome outcome) mutable {
+        need(outcome.status.ok(), outcome.status.describe());
+        spare_.push_back(std::move(bytes));
+        if (left_ > 0) {
+          next();
+          if (!sending_) {
+            sending_ = true;  // once for all that are answered together
+            adapter_.loop_.post([this] {
+              sending_ = false;
+              log_.send();
+            });
+          }
+        }
+        if (--open_ == 0) done_();
+      };
+      const Status queued = log_.enqueue(std::move(entry), position.generation, adapter_.loop_);
+      need(queued.ok(), queued.describe());
+    }
+
+    Adapter& adapter_;
+    host::Log& log_;
+    size_t left_;
+    size_t open_;
+    const size_t size_;
+    bool sending_ = false;
+    std::vector<std::shared_ptr<std::string>> spare_;
+    std::function<void()> done_;
+  };
+
+  std::shared_ptr<host::Log> make_log(uint8_t number, uint8_t round, size_t size) {
+    host::LogDescriptor descriptor;
+    descriptor.id[0] = number;
+    descriptor.id[1] = round;
+    store_be<uint64_t>(descriptor.id.data() + 8, size);
+    descriptor.topic = "bench";
+    std::atomic<size_t> left = 1;
+    on_loop([&] {
+      start(storage_->create_log(descriptor, loop_), [&](Status status) {
+        need(status.ok(), status.describe());
+        finished(left);
+      });
+    });
+    wait(left);
+    auto log = *storage_->open(descriptor);
+    left = 1;
+    on_loop([&] {
+      start(log->acquire(1, loop_), [&](Result<host::WritePosition> position) {
+        need(position.has_value(), "acquire");
+        finished(left);
+      });
+    });
+    wait(left);
+    return log;
+  }
+
+  Task<void> read_all(std::shared_ptr<host::Log> log, int64_t end) {
+    for (int64_t offset = 0; offset < end;) {
+      auto read = co_await log->read(offset, INT64_MAX, kReadBytes, loop_);
+      need(read.has_value() && read->next > offset, "read");
+      offset = read->next;
+    }
+  }
+
+  void on_loop(std::function<void()> function) {
+    loop_.post([function = std::move(function)] { function(); });
+  }
+  void finished(std::atomic<size_t>& left) {
+    const std::lock_guard lock(mutex_);
+    --left;
+    changed_.notify_all();
+  }
+  void wait(std::atomic<size_t>& left) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return left == 0; });
+  }
+
+  ThreadLoop loop_;
+  std::shared_ptr<host::Storage> storage_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+/// Runs `plain` and `adapter` in turns over sizes and numbers of logs, and prints medians and ratios.
+template <class Plain>
+void compare(Plain& plain, Adapter& adapter, int rounds, size_t megabytes) {
+  fmt::print("{:>4} {:>8}  {:>21}  {:>21}   MB/s: adapter, plain, ratio\n", "logs", "batch", "append", "read");
+  for (const size_t logs : {size_t{1}, size_t{16}}) {
+    for (const size_t size : {size_t{1} << 10, size_t{64} << 10, size_t{1} << 20}) {
+      // Small ones are slow: fewer bytes of them.
+      const size_t bytes = (megabytes << 20) / (size < 4096 ? 4 : 1);
+      const Case now{logs, size, std::max<size_t>(1, bytes / size / logs)};
+      Speeds of_plain;
+      Speeds of_adapter;
+      for (int round = 0; round < rounds; ++round) {
+        plain.run(now, round, of_plain);
+        adapter.run(now, round, of_adapter);
+      }
+      const double append[2] = {median(of_adapter.append), median(of_plain.append)};
+      const double read[2] = {median(of_adapter.read), median(of_plain.read)};
+      fmt::print("{:>4} {:>8}  {:>7.0f} {:>7.0f} {:>5.2f}  {:>7.0f} {:>7.0f} {:>5.2f}\n", logs, size, append[0],
+                 append[1], append[0] / append[1], read[0], read[1], read[0] / read[1]);
+      std::fflush(stdout);
+    }
+  }
+  auto engine = plain.round_trips(2'000);
+  auto ours = adapter.round_trips(2'000);
+  for (auto* times : {&engine, &ours}) std::sort(times->begin(), times->end());
+  fmt::print("one at a time, us p50 / p99: engine {:.0f} / {:.0f}, adapter {:.0f} / {:.0f}\n", engine[1'000],
+             engine[1'980], ours[1'000], ours[1'980]);
+}
+
+}  // namespace sluice::bench
