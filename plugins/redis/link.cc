@@ -154,7 +154,10 @@ Task<Status> Link::establish() {
     status = co_await dialer_.dial(connection_, address, deadline_ns);
     if (!status.ok()) continue;
     status = co_await greet(deadline_ns);
-    if (status.ok()) break;
+    if (status.ok()) {
+      address_ = address;
+      break;
+    }
     connection_.cut(status);
   }
   co_return status;

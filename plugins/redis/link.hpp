@@ -78,6 +78,8 @@ class Link {
   bool up() const { return up_; }
   /// 0 before it is up for the first time.
   uint64_t generation() const { return generation_; }
+  /// Where it leads, or led when it was up last.
+  const Address& address() const { return address_; }
   /// While it is not up: what a call is answered with.
   Status why() const { return why_; }
   Connection& connection() { return connection_; }
@@ -105,6 +107,7 @@ class Link {
   bool awaited_ = false;
   bool up_ = false;
   uint64_t generation_ = 0;
+  Address address_;
   Status why_{StatusCode::unavailable, "not connected yet"};
 };
 

@@ -217,6 +217,14 @@ std::vector<Server*> Servers::all() const {
   return found;
 }
 
+/// Whether sentinels sent one link to a master and the other to the next. One of the two is the wrong one: reads would
+/// not find what was appended.
+bool Servers::is_torn() const {
+  if (common_.settings.mode != Mode::sentinel || servers_.empty()) return false;
+  const Server& server = *servers_.front();
+  return server.writer.up() && server.reader.up() && server.writer.address() != server.reader.address();
+}
+
 /// The node that MOVED or ASK names; nullptr if it is not connected, for the call to be made again later.
 Server* Servers::redirected(std::string_view error, uint16_t slot, Lane lane, bool for_good) {
   want_map();
@@ -234,6 +242,12 @@ Server* Servers::redirected(std::string_view error, uint16_t slot, Lane lane, bo
 Task<Answer> Servers::call(uint16_t slot, Lane lane, const Command& command, int64_t deadline_ns, Follow follow) {
   Answer answer;
   Link* asked = nullptr;  // while the slot moves
+  if (is_torn()) {
+    answer.fate = Answer::Fate::unsent;
+    answer.why = Status(StatusCode::unavailable, "the sentinels have named another master");
+    for (const Lane each : {Lane::write, Lane::read}) servers_.front()->link(each).cut(answer.why);
+    co_return answer;
+  }
   for (int sends = 0; sends < kMaxSends; ++sends) {
     Link* to = asked != nullptr ? asked : link(slot, lane);
     if (to == nullptr || !to->up()) {

@@ -74,6 +74,7 @@ class Servers {
   void want_map() {
     if (is_cluster()) map_wanted_.fire();
   }
+  bool is_torn() const;
   Server* redirected(std::string_view error, uint16_t slot, Lane lane, bool for_good);
 
   Common& common_;

@@ -203,10 +203,15 @@ class Writer {
         std::count_if(told_.begin(), told_.end(), [code](const Told& told) { return told.code == code; }));
   }
 
-  /// Nothing lost, doubled, out of order or invented, and nothing that was refused.
+  /// Nothing lost, doubled, out of order or invented, and nothing that was refused. Waits for a server that is not back
+  /// yet: appends and reads may go by different connections.
   void verify(host::Log& log) {
     std::vector<std::pair<int64_t, uint64_t>> found;
-    const auto bounds = wait<Result<host::Bounds>>(broker_.loop, [&] { return log.bounds(broker_.loop); });
+    Result<host::Bounds> bounds = fail(StatusCode::unavailable, "not asked");
+    ASSERT_TRUE(eventually([&] {
+      bounds = wait<Result<host::Bounds>>(broker_.loop, [&] { return log.bounds(broker_.loop); });
+      return bounds || bounds.error().code() != StatusCode::unavailable;
+    })) << bounds.error().describe();
     ASSERT_TRUE(bounds) << bounds.error().describe();
     for (int64_t offset = bounds->start; offset < bounds->end;) {
       const auto read = wait<tl::expected<host::ReadResult, host::ReadError>>(

@@ -2,6 +2,9 @@
 // Sentinels that promote a replica, and clusters whose slots move and whose nodes die.
 #include <fmt/format.h>
 
+#include <atomic>
+
+#include "fake_server.hpp"
 #include "redis/keys.hpp"
 #include "support/nats_server.hpp"
 #include "support/redis_server.hpp"
@@ -41,7 +44,7 @@ class RedisSentinel : public ::testing::Test {
     ASSERT_TRUE(replica->start());
     sentinel = std::make_unique<RedisServer>(test::RedisSettings{
         .lines = {fmt::format("sentinel monitor orders 127.0.0.1 {} 1", master.port()),
-                  "sentinel down-after-milliseconds orders 300", "sentinel failover-timeout orders 3000"},
+                  "sentinel down-after-milliseconds orders 1500", "sentinel failover-timeout orders 3000"},
         .sentinel = true});
     ASSERT_TRUE(sentinel->start());
     ASSERT_TRUE(eventually([&] { return contains(replica->cli({"INFO", "replication"}), "master_link_status:up"); }));
@@ -108,6 +111,29 @@ TEST_F(RedisSentinel, NoSentinelIsUnavailable) {
   const auto started = broker.storage->start();
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code(), StatusCode::unavailable) << started.error().describe();
+}
+
+// A failover between the two connections: nothing is sent while they lead to different servers.
+TEST(RedisSentinels, ConnectionsToDifferentMastersAreGivenUp) {
+  RedisServer old_master;
+  RedisServer new_master;
+  ASSERT_TRUE(old_master.start());
+  ASSERT_TRUE(new_master.start());
+  std::atomic<int> asked{0};
+  FakeServer sentinel([&](const std::vector<std::string>&) {
+    const std::string port = std::to_string(++asked == 1 ? old_master.port() : new_master.port());
+    return fmt::format("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{}\r\n", port.size(), port);
+  });
+  Broker broker(
+      "redis", {{"mode", std::string("sentinel")}, {"master", std::string("orders")}, {"address", sentinel.address()}});
+  const auto torn = broker.storage->start();
+  ASSERT_FALSE(torn);
+  EXPECT_EQ(torn.error().code(), StatusCode::unavailable) << torn.error().describe();
+  ASSERT_TRUE(eventually([&] { return broker.storage->start().has_value(); }));
+  Writer writer(broker, broker.create(), 1);
+  EXPECT_EQ(writer.append(3), 3u);
+  EXPECT_EQ(old_master.cli({"DBSIZE"}), "0");
+  EXPECT_NE(new_master.cli({"DBSIZE"}), "0");
 }
 
 // ---- Clusters
