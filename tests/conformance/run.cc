@@ -79,7 +79,9 @@ CheckResult run_check(const Check& check, const std::shared_ptr<const host::Libr
   {
     Context context(library, inputs, options, workspace.folder(check.name),
                     seed ^ std::hash<std::string>()(check.name));
-    if ((library->plugin().kinds & check.kinds) == 0) {
+    // An adapter may offer both kinds: which one this storage is, its start says.
+    const uint32_t kinds = report.kind != 0 ? report.kind : library->plugin().kinds;
+    if ((kinds & check.kinds) == 0) {
       result.verdict = Verdict::not_applicable;
       result.message = "the adapter does not offer this kind of storage";
     } else {
@@ -87,6 +89,7 @@ CheckResult run_check(const Check& check, const std::shared_ptr<const host::Libr
     }
     if (const ConditionAnswer* known = context.known_condition()) {
       report.server = known->server;
+      report.kind = known->kind;
       report.capabilities = known->capabilities;
     }
   }

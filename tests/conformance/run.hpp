@@ -40,6 +40,7 @@ struct Report {
   std::string version;
   std::string library;
   std::string server;  // what the adapter says it runs on
+  uint32_t kind = 0;   // of the storage, once one was started
   uint64_t capabilities = 0;
   uint64_t seed = 0;
   std::vector<CheckResult> results;
@@ -62,8 +63,8 @@ struct RunOptions {
   int64_t lifecycle_timeout_ms = 60'000;
   /// Of ids, sizes and interleavings; 0: a random one, which the report names.
   uint64_t seed = 0;
-  /// NATIVE, each may be empty: a name of the engine's own that may be adopted and written to; shell commands that write
-  /// one entry, and one that cannot be decoded, under the name that stands for {name}.
+  /// NATIVE, each may be empty: a name of the engine's own that may be adopted and written to; shell commands that
+  /// write one entry, and one that cannot be decoded, under the name that stands for {name}.
   std::string native_name = {};
   std::string native_write = {};
   std::string native_damage = {};
