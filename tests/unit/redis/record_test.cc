@@ -172,7 +172,7 @@ TEST_F(RedisRecord, OffsetsAreStableAndReadFromEverywhere) {
   for (int i = 0; i < 50; ++i) {
     const auto outcome = append(*made, *log, batch({fmt::format("a{}", i), fmt::format("b{}", i)}, "k"));
     ASSERT_TRUE(outcome.status.ok()) << outcome.status.describe();
-    EXPECT_EQ(outcome.last_offset, outcome.first_offset + 1) << "one script, one millisecond";
+    EXPECT_GT(outcome.last_offset, outcome.first_offset);
     expected.push_back({outcome.first_offset, "k", fmt::format("a{}", i)});
     expected.push_back({outcome.last_offset, "k", fmt::format("b{}", i)});
     xadd("t", {"value", fmt::format("f{}", i)});
@@ -219,10 +219,10 @@ TEST_F(RedisRecord, TrimmedEntriesAreOutOfRange) {
   auto log = open(*made, descriptor(1, "t"));
   const auto first = append(*made, *log, batch({"a", "b", "c"}));
   ASSERT_TRUE(first.status.ok());
-  ASSERT_TRUE(wait<Status>(made->loop, [&] { return log->trim(first.first_offset + 2, made->loop); }).ok());
-  EXPECT_EQ(bounds(*made, *log).start, first.first_offset + 2);
+  ASSERT_TRUE(wait<Status>(made->loop, [&] { return log->trim(first.last_offset, made->loop); }).ok());
+  EXPECT_EQ(bounds(*made, *log).start, first.last_offset);
   EXPECT_EQ(read(*made, *log, 0).error().status.code(), StatusCode::out_of_range);
-  EXPECT_EQ(read_all(*made, *log, first.first_offset + 2).size(), 1u);
+  EXPECT_EQ(read_all(*made, *log, first.last_offset).size(), 1u);
   server.cli({"XTRIM", "t", "MAXLEN", "0"});
   EXPECT_EQ(bounds(*made, *log).start, first.last_offset + 1);
   EXPECT_EQ(bounds(*made, *log).end, first.last_offset + 1);
