@@ -24,6 +24,19 @@ Status not_found() {
   return Status(StatusCode::not_found, "no such log");
 }
 
+/// What XINFO STREAM says of the last entry that was ever added; empty if it says nothing.
+std::string_view last_id_in(ReplyView info) {
+  for (size_t field = 0; field + 1 < info.size(); field += 2) {
+    if (info[field].text() == "last-generated-id") return info[field + 1].text();
+  }
+  return {};
+}
+
+std::optional<int64_t> end_in(std::string_view last_id) {
+  const auto id = parse_entry_id(last_id);
+  return id ? end_at(*id) : std::nullopt;
+}
+
 Status fenced(std::string_view token) {
   return Status(StatusCode::fenced, fmt::format("the token in force is {}", token));
 }
@@ -91,7 +104,8 @@ bool Log::is_writer() const {
 
 /// Asks for token, start and end. NOT_FOUND, CORRUPT where the stream is not as Sluice leaves it; if it is its last
 /// entry that is not, as much is known as a read needs. An answer that was overtaken by an append, a fence or a trim of
-/// this process says less than is known by then, and is dropped.
+/// this process says less than is known by then, and is dropped; but a later end than this process knows is one that is
+/// there, though the append's own reply is on its way yet.
 Task<Status> Log::look(int64_t deadline_ns) {
   uint64_t guess = known_ ? known_->token : 0;
   if (known_) known_->foreign = false;
@@ -103,8 +117,10 @@ Task<Status> Log::look(int64_t deadline_ns) {
     if (!answer.replied()) co_return answer.why;
     if (answer[0].is_error()) co_return status_of(answer[0].text());
     if (changes_ != changes) {
-      if (is_writer()) co_return Status();
-      continue;
+      if (!is_writer()) continue;
+      const auto end = end_in(last_id_in(answer[1]));
+      if (end && guess == known_->token) known_->end = std::max(known_->end, *end);
+      co_return Status();
     }
     if (answer[0][0].is_nil()) {
       known_.reset();
@@ -126,15 +142,11 @@ Task<Status> Log::look(int64_t deadline_ns) {
       if (i + 1 < kMaxLooks) continue;
       co_return gone();
     }
-    std::string_view last_id;
-    for (size_t field = 0; field + 1 < info.size(); field += 2) {
-      if (info[field].text() == "last-generated-id") last_id = info[field + 1].text();
-    }
-    const auto id = parse_entry_id(last_id);
-    const auto end = id ? end_at(*id) : std::nullopt;
+    const std::string_view last_id = last_id_in(info);
+    const auto end = end_in(last_id);
     if (!end) {
       owns_ = false;
-      if (id) known_ = Known{guess, *start, behind(*id), true};
+      if (const auto id = parse_entry_id(last_id)) known_ = Known{guess, *start, behind(*id), true};
       co_return intruded(last_id);
     }
     if (known_ && known_->token != guess) owns_ = false;

@@ -12,7 +12,10 @@
 //   an
 //     earlier append may be on its way yet: UNAVAILABLE until a fence with a higher token.
 //   - FENCED, CONFLICT, OUT_OF_RANGE and "nothing there" are never said from memory: the server is asked first.
-//   - Questions and appends go by different connections: an answer that an append overtook is not believed.
+//   - Questions and appends go by different connections, whose replies come in any order: an answer that an append
+//   overtook
+//     is not believed, and nothing is read above the end that is known, because the reply to its append may not be
+//     here.
 //   - Logs of several writers have one token, 0; there a transaction of two scripts compares the end.
 #pragma once
 

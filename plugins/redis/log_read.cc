@@ -104,10 +104,14 @@ Task<Result<Reply>> Log::range(uint64_t token, int64_t from, int64_t limit, int6
   co_return reply;
 }
 
+/// Gives nothing at or above the end that is known, though the stream may hold it: that is a unit of this process whose
+/// reply is not here yet, and whoever read it would ask next at an offset that is above the end. Who asks above the end
+/// all the same was told of it by somebody else, so the server is asked for the end, and not only whether the token is
+/// the same.
 Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, int64_t deadline_ns) {
   bool known_now = false;  // what is known was asked for in this call
   for (int retry = 0; retry < kMaxRetries; ++retry) {
-    if (!is_writer() && !known_now) {
+    if (!known_now && (!is_writer() || request.offset > known_->end)) {
       const Status status = co_await look(deadline_ns);
       const bool readable = status.ok() || (known_ && known_->foreign);
       // CORRUPT would say that there is something to read behind it.
@@ -133,6 +137,8 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
       co_return Status(StatusCode::out_of_range, fmt::format("the log goes from {} to {}", start, known_->end));
     }
     if (request.offset == known_->end || request.limit <= request.offset) co_return Status();
+    // Behind the last entry of a stream that somebody else wrote to nothing of ours comes.
+    const int64_t limit = known_->foreign ? request.limit : std::min(request.limit, known_->end);
 
     Gathered gathered(request.max_bytes);
     int64_t next = request.offset;
@@ -141,7 +147,7 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
     for (int ranges = 0; ranges < kMaxRanges && !over && !gathered.enough(); ++ranges) {
       const uint64_t wanted = std::min(request.max_bytes, kMaxReadBytes) - gathered.bytes();  // not enough() yet
       const int64_t count = entries_for(wanted);
-      Result<Reply> reply = co_await range(token, next, request.limit, count, deadline_ns);
+      Result<Reply> reply = co_await range(token, next, limit, count, deadline_ns);
       if (!reply && gathered.empty()) {
         const bool damaged = reply.error().code() == StatusCode::corrupt;  // as above
         co_return damaged ? Status(StatusCode::internal, reply.error().text()) : reply.error();

@@ -147,7 +147,13 @@ void RedisServer::kill() {
 }
 
 void RedisServer::pause() {
-  if (running()) ::kill(process_, SIGSTOP);
+  if (!running()) return;
+  ::kill(process_, SIGSTOP);
+  // The signal is delivered some time later, and until then the server goes on.
+  int how = 0;
+  while (waitpid(process_, &how, WUNTRACED) < 0 && errno == EINTR) {
+  }
+  if (!WIFSTOPPED(how)) process_ = -1;
 }
 
 void RedisServer::resume() {

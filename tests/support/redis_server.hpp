@@ -37,7 +37,7 @@ class RedisServer {
   Status start();
   /// SIGKILL.
   void kill();
-  /// SIGSTOP and SIGCONT.
+  /// SIGSTOP, and waits until it has stopped; SIGCONT.
   void pause();
   void resume();
   bool running() const { return process_ > 0; }

@@ -267,6 +267,36 @@ TEST_F(RedisFaults, AnAnswerThatAppendsOvertookIsDropped) {
   writer.verify(*log);
 }
 
+// ... and an append's reply may come after answers that already show it. Whoever has seen the unit can read on behind
+// it.
+TEST_F(RedisFaults, NobodyReadsAheadOfTheEnd) {
+  start_server();
+  test::TcpProxy proxy(server->port());
+  const auto one = broker({{"address", fmt::format("127.0.0.1:{}", proxy.port())}});
+  const auto other = broker();
+  const auto log = one->create();
+  const auto other_log = other->open();
+  Writer writer(*one, log, 1);
+  ASSERT_EQ(writer.append(3), 3u);
+  proxy.hold_replies_to("sluice-write");
+  writer.send(1);
+  ASSERT_TRUE(eventually([&] { return proxy.held() > 0; })) << "the server has it, the writer does not know";
+  const Read before = read_at(*one, *log, 0);
+  ASSERT_TRUE(before) << before.error().status.describe();
+  EXPECT_EQ(before->next, 3);
+  const Read elsewhere = read_at(*other, *other_log, 0);
+  ASSERT_TRUE(elsewhere) << elsewhere.error().status.describe();
+  EXPECT_EQ(elsewhere->next, 4);
+  const Read behind = read_at(*one, *log, 4);
+  ASSERT_TRUE(behind) << behind.error().status.describe();
+  EXPECT_EQ(behind->end, 4);
+  EXPECT_FALSE(read_at(*one, *log, 5));
+  proxy.hold_replies(false);
+  ASSERT_TRUE(eventually([&] { return writer.acknowledged() == 4; }));
+  EXPECT_EQ(writer.append(1), 5u);
+  writer.verify(*log);
+}
+
 // An append that waits in a stopped server's socket is executed after its connection was closed and the log was read.
 TEST_F(RedisFaults, AnAppendThatComesLateFindsNoStream) {
   start_server();
