@@ -115,9 +115,12 @@ def program(command, log, env=None):
     return result
 
 
-# What kills, stops and cuts real servers, and the kit on their adapters: with --all, until all of it is green every time also
-# on a machine that is busy.
-SERVER_KITS = "^(conformance_(redis|jetstream|kafka)|(redis|jetstream|kafka)_(faults|topology|cluster|errors|broker)_test)"
+# What kills, stops and cuts real servers, and the kit on their adapters: with --all, until it is green every time also on a
+# machine that is busy. Each engine has its own.
+REDIS_KITS = "conformance_redis|redis_(faults|topology)_test"
+JETSTREAM_KITS = "conformance_jetstream|jetstream_(faults|topology|cluster|errors|broker)_test"
+KAFKA_KITS = "conformance_kafka|kafka_(faults|topology|cluster|errors|broker)_test"
+SERVER_KITS = "^(" + "|".join(filter(None, (REDIS_KITS, JETSTREAM_KITS, KAFKA_KITS))) + ")"
 
 
 def part_servers():
