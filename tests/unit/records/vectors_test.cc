@@ -47,7 +47,7 @@ std::vector<Expected> content(Codec codec) {
 }
 
 Buffer read_vector(const std::string& name) {
-  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "vectors" / (name + ".hex"));
+  std::ifstream file(std::filesystem::path(SLUICE_VECTORS) / (name + ".hex"));
   EXPECT_TRUE(file.is_open()) << name;
   std::string digits;
   for (std::string line; std::getline(file, line);) digits += line;
