@@ -3,11 +3,13 @@
 //
 //   load produce   BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES
 //   load consume   BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES
-//   load roundtrip BOOTSTRAP TOPIC 1 RECORD_BYTES COUNT      one record at a time, acknowledged before the next
+//   load roundtrip BOOTSTRAP TOPIC 1 RECORD_BYTES COUNT      one record at a time, acknowledged before the next; SIGTERM ends it early
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -127,21 +129,26 @@ int consume(const char* bootstrap, const char* topic_name, int partitions, size_
   std::_Exit(0);  // not the time that librdkafka takes to let go of what it fetched ahead
 }
 
+std::atomic<bool> ended{false};
+
 int roundtrip(const char* bootstrap, const char* topic_name, size_t record_bytes, int64_t count) {
   Delivered delivered;
   rd_kafka_t* producer = make_producer(bootstrap, delivered, "0");
   rd_kafka_topic_t* topic = rd_kafka_topic_new(producer, topic_name, nullptr);
   std::string value(record_bytes, 'x');
   std::vector<double> micros;
-  for (int64_t i = 0; i < count + 200; ++i) {
+  std::signal(SIGTERM, [](int) { ended = true; });
+  for (int64_t i = 0; i < count + 200 && !ended; ++i) {
     const auto began = Clock::now();
     if (rd_kafka_produce(topic, 0, RD_KAFKA_MSG_F_COPY, value.data(), value.size(), nullptr, 0, nullptr) != 0) fail("produce");
     while (delivered.good + delivered.failed <= i) rd_kafka_poll(producer, 100);
     if (i >= 200) micros.push_back(seconds_since(began) * 1e6);  // after a warm-up
   }
   if (delivered.failed != 0) fail("not everything was delivered");
+  if (micros.empty()) fail("ended before it began");
   std::sort(micros.begin(), micros.end());
-  std::printf("{\"p50_us\": %.0f, \"p99_us\": %.0f}\n", micros[micros.size() / 2], micros[micros.size() * 99 / 100]);
+  std::printf("{\"count\": %zu, \"p50_us\": %.0f, \"p99_us\": %.0f, \"max_us\": %.0f}\n", micros.size(), micros[micros.size() / 2],
+              micros[micros.size() * 99 / 100], micros.back());
   rd_kafka_topic_destroy(topic);
   rd_kafka_destroy(producer);
   return 0;
