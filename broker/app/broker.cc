@@ -15,10 +15,12 @@
 #include "app/metrics.hpp"
 #include "app/run_on.hpp"
 #include "app/storage_pages.hpp"
+#include "base/thread_loop.hpp"
 #include "cluster/cluster.hpp"
 #include "group/coordinator.hpp"
 #include "handlers/fetch_sessions.hpp"
 #include "net/server.hpp"
+#include "partition/migrator.hpp"
 #include "partition/partitions.hpp"
 #include "storage/storages.hpp"
 
@@ -28,6 +30,7 @@ namespace {
 constexpr int64_t kGroupTickMs = 50;
 constexpr int64_t kMaintainMs = 5'000;
 constexpr int64_t kShardRetryMs = 1'000;
+constexpr int64_t kStopMovingMs = 5'000;  // for copies under way, which are gone on with at the next start
 constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
 
 std::function<uint64_t()> random_source() {
@@ -59,6 +62,9 @@ struct BrokerApp::Parts {
   std::vector<std::shared_ptr<storage::ReplayedLog>> shard_logs;  // main loop
   std::atomic<size_t> shards_loaded{0};
   std::unique_ptr<Background> background;  // on the main loop
+  std::unique_ptr<ThreadLoop> moving_loop;
+  std::unique_ptr<Background> moving;  // on moving_loop
+  std::unique_ptr<partition::Migrator> migrator;
   std::atomic<bool> stopping{false};
   std::atomic<bool> serving{false};
   std::thread retry_thread;
@@ -118,6 +124,11 @@ Status BrokerApp::start() {
   p.partition_context.reset(new partition::PartitionContext{*p.cluster, system_clock(), {}});
   p.partition_context->producer_expiration_ms = options_.producer_expiration_ms;
   p.partitions = std::make_unique<partition::Partitions>(*p.partition_context);
+  p.moving_loop = std::make_unique<ThreadLoop>("migration");
+  p.moving = std::make_unique<Background>(*p.moving_loop);
+  partition::MigratorOptions migrator_options;
+  migrator_options.pause = [&p](int64_t ms) { return p.moving->pause(ms); };
+  p.migrator = std::make_unique<partition::Migrator>(*p.cluster, *p.partitions, *p.moving_loop, migrator_options);
   p.groups = std::make_unique<group::GroupCoordinator>(options_.group, static_cast<size_t>(options_.offsets_partitions),
                                                        system_clock(), p.main_loop());
   p.fetch_sessions = std::make_unique<handlers::FetchSessions>(options_.handlers.max_fetch_sessions, random_source());
@@ -130,6 +141,7 @@ Status BrokerApp::start() {
                                       options_.settings,
                                       {},
                                       log_});
+  p.broker->migration = [&p](const cluster::TopicInfo& topic) { return p.migrator->describe(topic); };
 
   p.cluster->on_change([&p](const cluster::TopicPtr& before, const cluster::TopicPtr& after) {
     p.partitions->changed(before, after);
@@ -210,6 +222,7 @@ void BrokerApp::start_background() {
     p.background->run(p.cluster->maintain());
     p.background->repeat(kMaintainMs, [&p]() -> Task<void> { return p.cluster->maintain(); });
   });
+  p.moving_loop->post([&p] { p.moving->run(p.migrator->run()); });
   // Starting a storage again may block: a thread of its own, woken to stop.
   p.retry_thread = std::thread([this, &p] {
     std::unique_lock lock(p.retry_mutex);
@@ -295,9 +308,11 @@ bool BrokerApp::stop() {
   }
   if (p.retry_thread.joinable()) p.retry_thread.join();
   if (p.background) p.background->stop();
+  if (p.moving) p.moving->stop();
   bool clean = true;
   if (p.groups) p.groups->stop();  // members that wait for a rebalance are answered, and go to where the group will be
   if (p.server) clean = p.server->stop(left_ms()) && clean;
+  if (p.moving) (void)p.moving->wait(std::min(left_ms(), kStopMovingMs));
   if (p.partitions && p.loops) {
     auto saved = run_on<bool>(
         p.main_loop(),
@@ -318,7 +333,9 @@ bool BrokerApp::stop() {
   }
   // Whatever waited for a storage has its answer now.
   if (p.background && !p.background->wait(left_ms())) clean = false;
+  if (p.moving && !p.moving->wait(left_ms())) clean = false;
   if (p.admin) p.admin->stop();
+  if (p.moving_loop) p.moving_loop->stop();
   if (p.loops) p.loops->stop();
   p.shard_logs.clear();
   p.server.reset();

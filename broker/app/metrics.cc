@@ -97,6 +97,8 @@ void show_metrics(admin::Registry& registry, storage::Storages& storages, partit
         static_cast<double>(p.data_losses));
     one("sluice_partition_lost_offsets_total", "Acknowledged offsets that were gone then.", MetricType::counter,
         static_cast<double>(p.lost_offsets));
+    one("sluice_partition_switches_total", "Partitions that went over to another storage.", MetricType::counter, static_cast<double>(p.switches));
+    one("sluice_migration_copied_bytes_total", "Bytes of batches copied after them.", MetricType::counter, static_cast<double>(p.bytes_copied));
     const auto g = groups.metrics();
     one("sluice_groups", "Consumer groups.", MetricType::gauge, static_cast<double>(g.groups));
     one("sluice_group_members", "Members of consumer groups.", MetricType::gauge, static_cast<double>(g.members));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cluster/extents.hpp"
 #include "cluster/native.hpp"
 
 namespace sluice::cluster {
@@ -181,6 +182,12 @@ Task<void> Cluster::maintain() {
     if (!status.ok())
       note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\" stays unfinished: {}", topic->name, status.describe()));
   }
+  for (const auto& topic : state_.with_dropped_logs()) {
+    if (busy_.contains(topic->id)) continue;
+    Status status = co_await delete_dropped_on_loop(topic);
+    if (!status.ok())
+      note(SLUICE_LOG_WARNING, fmt::format("topic \"{}\": dropped logs stay: {}", topic->name, status.describe()));
+  }
   co_await undo_late_creations();
   co_await follow_native_topics();
   maintaining_ = false;
@@ -298,7 +305,9 @@ Task<Status> Cluster::make_logs(TopicPtr topic, int32_t from) {
 Task<Status> Cluster::delete_logs(TopicPtr topic) {
   Group group(loop_, kMaxStorageCallsInFlight);
   for (int32_t i = 0; i < static_cast<int32_t>(topic->partitions.size()); ++i) {
-    for (const Extent& extent : topic->partitions[static_cast<size_t>(i)].extents) {
+    std::vector<Extent> logs;
+    for_each_log(topic->partitions[static_cast<size_t>(i)], [&](const Extent& extent) { logs.push_back(extent); });
+    for (const Extent& extent : logs) {
       auto storage = storages_.find(extent.storage);
       if (!storage || !storage->started()) {
         co_await group.all();
@@ -367,22 +376,15 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
   const std::string& storage_name = wanted.internal ? storages_.internal_storage()
                                     : is_named      ? named->second
                                                     : storages_.route(wanted.name);
-  auto storage = storages_.find(storage_name);
-  if (!storage && is_named) {
-    std::vector<std::string> known;
-    for (const auto& each : storages_.all()) known.push_back(each->name());
-    co_return refuse(ErrorCode::kInvalidConfig,
-                     fmt::format("Invalid value {} for configuration {}: There is no such storage; there are: {}",
-                                 storage_name, kStorageSetting, fmt::join(known, ", ")));
-  }
-  if (!storage) {
+  if (!is_named && !storages_.find(storage_name)) {
     co_return refuse(
         ErrorCode::kKafkaStorageError,
         fmt::format("Storage \"{}\", where topic '{}' is routed, is not loaded.", storage_name, wanted.name));
   }
-  if (!storage->started()) {
-    co_return refuse(ErrorCode::kRequestTimedOut, fmt::format("Storage \"{}\" is not available.", storage_name));
-  }
+  const auto largest = wanted.configs.find("max.message.bytes");
+  ClusterError unfit = check_storage(storage_name, wanted.configs, largest != wanted.configs.end());
+  if (unfit.code != ErrorCode::kNone) co_return tl::unexpected(unfit);
+  auto storage = storages_.find(storage_name);
   if (storage->condition().kind == SLUICE_KIND_NATIVE) {
     auto planned = co_await plan_native(wanted, storage);
     if (!planned) co_return tl::unexpected(planned.error());
@@ -393,18 +395,6 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
         fmt::format("Invalid value {} for configuration {}: Storage \"{}\" is Sluice's own place: there are "
                     "no topics of others to adopt",
                     wanted.configs.at(std::string(kNativeNameSetting)), kNativeNameSetting, storage_name));
-  }
-  const uint64_t largest_unit = storage->condition().largest_unit;
-  if (const auto largest = wanted.configs.find("max.message.bytes");
-      largest != wanted.configs.end() && largest_unit != 0) {
-    // Checked above to be a number.
-    if (std::strtoull(largest->second.c_str(), nullptr, 10) > largest_unit) {
-      co_return refuse(
-          ErrorCode::kInvalidConfig,
-          fmt::format(
-              "Invalid value {} for configuration max.message.bytes: Storage \"{}\" takes at most {} bytes at once",
-              largest->second, storage_name, largest_unit));
-    }
   }
   TopicInfo topic;
   topic.id = random_uuid(options_.random);
@@ -568,7 +558,7 @@ Task<ClusterError> Cluster::grow_on_loop(std::string name, int32_t count, bool v
     if (validate_only) co_return ClusterError{};
     AddPartitions command{topic->id, topic->version, {}};
     // Next to the others, wherever the route would put a new topic now.
-    const std::string storage = topic->partitions.front().extents.back().storage;
+    const std::string storage(home_of(*topic));
     for (int32_t i = present; i < count; ++i) command.partitions.push_back(new_partition(storage));
     auto added = co_await propose(std::move(command));
     if (!added) co_return added.error();
@@ -633,7 +623,7 @@ Task<ClusterResult<TopicPtr>> Cluster::replace_on_loop(Uuid id, int32_t partitio
   }
   note(SLUICE_LOG_WARNING, fmt::format("{}-{}: storage \"{}\" forgot its records; the partition starts again, empty",
                                        topic->name, partition, open.storage));
-  Command replaced_command = ReplaceExtent{id, partition, lost, Extent{open.storage, new_log_id(), 0, -1}};
+  Command replaced_command = ReplaceExtent{id, partition, lost, Extent{open.storage, new_log_id(), open.from, -1}};
   auto replaced = co_await propose(std::move(replaced_command));
   if (!replaced) co_return tl::unexpected(replaced.error());
   if (replaced->error != ErrorCode::kNone) co_return tl::unexpected(ClusterError{replaced->error, "the topic is gone"});

@@ -44,6 +44,9 @@ struct ClusterError {
 template <class T>
 using ClusterResult = tl::expected<T, ClusterError>;
 
+/// Makes a topic's settings as they are to be from those it has, or says why not. May be called several times.
+using ConfigChange = std::function<ClusterResult<Configs>(const Configs& present)>;
+
 struct NewTopic {
   std::string name;
   int32_t partitions = -1;  // -1: the default
@@ -59,6 +62,9 @@ class Cluster {
   static constexpr int kMaxStorageCallsInFlight = 64;
   static constexpr int kMaxProposals = 10;
   static constexpr size_t kMaxListedUnknownLogs = 10;
+  /// Of a partition: migrations that are turned round again and again leave one or two each time.
+  static constexpr size_t kMaxExtents = 64;
+  static constexpr size_t kMaxDroppedLogs = 64;
   /// The logs of each storage are listed at start and every so often, for a creation may land long after it was given
   /// up.
   static constexpr int64_t kListLogsEveryMs = 600'000;
@@ -115,6 +121,21 @@ class Cluster {
   /// is over already. Gives the topic as it is then.
   Task<ClusterResult<TopicPtr>> raise_leader_epoch(Uuid topic, int32_t partition, int32_t leader_epoch, Executor& on);
 
+  // ---- Settings and migrations (migration.cc); awaited from any loop, resume on `on`
+  /// Changes the topic's settings. Another "sluice.storage" than where the topic lives starts a migration there; the one
+  /// that a migration comes from turns it round, which is how it is cancelled.
+  Task<ClusterResult<TopicPtr>> alter_topic(std::string name, ConfigChange change, bool validate_only, Executor& on);
+  /// Records a new log on the migration's target, to be written next. Gives the topic as it is then.
+  Task<ClusterResult<TopicPtr>> record_next(Uuid topic, int32_t partition, Executor& on);
+  /// Records a new log on the migration's target, for the first run of extents that are not there; what is before
+  /// `from`, where a batch begins, is not copied. Gives the topic as it is then.
+  Task<ClusterResult<TopicPtr>> record_copy(Uuid topic, int32_t partition, int64_t from, Executor& on);
+  /// Proposes a change of a topic and gives the topic as it is then. An error other than REQUEST_TIMED_OUT is the state
+  /// machine's refusal; after REQUEST_TIMED_OUT the change has not happened and will not as long as health() is ok.
+  Task<ClusterResult<TopicPtr>> change_topic(Command command, Executor& on);
+  /// Deletes the logs that the topic dropped. UNAVAILABLE: some stay, maintain() tries again.
+  Task<Status> delete_dropped_logs(Uuid topic, Executor& on);
+
   /// The descriptor that a partition's log was made with.
   static host::LogDescriptor describe_log(const TopicInfo& topic, int32_t partition, const Extent& extent);
 
@@ -133,6 +154,15 @@ class Cluster {
   Task<ClusterError> grow_on_loop(std::string name, int32_t count, bool validate_only);
   Task<ClusterResult<TopicPtr>> replace_on_loop(Uuid topic, int32_t partition, host::LogId lost);
   Task<ClusterResult<TopicPtr>> raise_on_loop(Uuid topic, int32_t partition, int32_t leader_epoch);
+  Task<ClusterResult<TopicPtr>> alter_on_loop(std::string name, ConfigChange change, bool validate_only);
+  /// Where the topic is to go if its settings become `configs`.
+  ClusterResult<std::optional<Migration>> planned_migration(const TopicInfo& topic, const Configs& configs) const;
+  ClusterError check_changes(const TopicInfo& topic, Configs& configs) const;
+  ClusterError check_storage(const std::string& name, const Configs& configs, bool with_size) const;
+  Task<ClusterResult<TopicPtr>> record_next_on_loop(Uuid topic, int32_t partition);
+  Task<ClusterResult<TopicPtr>> record_copy_on_loop(Uuid topic, int32_t partition, int64_t from);
+  Task<ClusterResult<TopicPtr>> change_on_loop(Command command);
+  Task<Status> delete_dropped_on_loop(TopicPtr topic);
   Task<Status> make_logs(TopicPtr topic, int32_t from);
   Task<Status> delete_logs(TopicPtr topic);
   Task<Status> finish(TopicPtr topic);

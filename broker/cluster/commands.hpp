@@ -42,7 +42,7 @@ struct DeleteTopic {
 struct ForgetTopic {
   Uuid topic;
 };
-/// The storage lost the log of the open extent: a new, empty one takes its place, the epoch rises.
+/// The storage lost the log of the open extent: a new, empty one takes its place, the epoch rises. Sealed extents stay.
 struct ReplaceExtent {
   Uuid topic;
   int32_t partition = 0;
@@ -73,8 +73,71 @@ struct RaiseLeaderEpoch {
   int32_t leader_epoch = 0;
 };
 
+// Settings and migrations. What changes extents names the leader epoch and the logs that it was decided on, which is as
+// good as a version: an epoch is never gone back to, a log's id never used again. Refused (CONCURRENT_TRANSACTIONS, look
+// again) if they are not as named.
+
+/// The topic's settings and where it is to live. Refused unless it has `version`. Logs made ready for another target
+/// than `migration`'s are dropped.
+struct AlterTopic {
+  Uuid topic;
+  uint64_t version = 0;
+  Configs configs;
+  std::optional<Migration> migration;
+};
+/// The log that is to be written next, still to be made. One that was recorded before is dropped.
+struct RecordNext {
+  Uuid topic;
+  int32_t partition = 0;
+  int32_t leader_epoch = 0;
+  host::LogId open{};
+  Extent extent;
+};
+/// The open extent is sealed at `at`, its end; the recorded log is written from there on.
+struct SwitchExtent {
+  Uuid topic;
+  int32_t partition = 0;
+  int32_t leader_epoch = 0;
+  host::LogId open{};
+  host::LogId next{};
+  int64_t at = 0;
+};
+/// The log that a run of sealed extents is to be copied into, still to be made. One that was recorded before is dropped.
+struct RecordCopy {
+  Uuid topic;
+  int32_t partition = 0;
+  int32_t leader_epoch = 0;
+  ExtentCopy copy;
+};
+/// The copy is whole: it takes the place of what it was copied from, which is dropped.
+struct NameCopy {
+  Uuid topic;
+  int32_t partition = 0;
+  int32_t leader_epoch = 0;
+  host::LogId log{};
+};
+/// A sealed extent has nothing above the log start, or its storage lost it.
+struct DropExtent {
+  Uuid topic;
+  int32_t partition = 0;
+  host::LogId log{};
+};
+/// Dropped logs are deleted.
+struct ForgetLogs {
+  Uuid topic;
+  int32_t partition = 0;
+  std::vector<host::LogId> logs;
+};
+/// Everything is on `target`. Refused if it is not.
+struct FinishMigration {
+  Uuid topic;
+  std::string target;
+};
+
 using Command = std::variant<RegisterBroker, CreateTopic, AddPartitions, MarkReady, DeleteTopic, ForgetTopic,
-                             ReplaceExtent, AllocateProducerIds, PutTopic, PutState, PutDeletedLogs, RaiseLeaderEpoch>;
+                             ReplaceExtent, AllocateProducerIds, PutTopic, PutState, PutDeletedLogs, RaiseLeaderEpoch,
+                             AlterTopic, RecordNext, SwitchExtent, RecordCopy, NameCopy, DropExtent, ForgetLogs,
+                             FinishMigration>;
 
 /// Which proposer waits for the answer: unique within one incarnation of a broker; all zero where nobody does.
 struct CommandId {
@@ -84,6 +147,8 @@ struct CommandId {
   bool operator==(const CommandId&) const = default;
 };
 
+/// In the oldest layout that can say it, so that a broker of an older level understands whatever it could have said
+/// itself.
 std::string encode(const CommandId& id, const Command& command);
 
 /// UNSUPPORTED for a command above this broker's level, CORRUPT for malformed bytes.

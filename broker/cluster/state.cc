@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cluster/state.hpp"
 
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <mutex>
+
+#include "cluster/extents.hpp"
 
 namespace sluice::cluster {
 namespace {
@@ -65,10 +66,21 @@ CommandResult ClusterState::put(TopicInfo topic) {
   slot = std::make_shared<const TopicInfo>(std::move(topic));
   if (!slot->deleting) names_[slot->name] = slot->id;
   for (const auto& partition : slot->partitions) {
-    for (const auto& extent : partition.extents) logs_[as_uuid(extent.log)] = slot->id;
+    for_each_log(partition, [&](const Extent& extent) { logs_[as_uuid(extent.log)] = slot->id; });
   }
   changes_.emplace_back(before, slot);
   return {ErrorCode::kNone, 0, slot};
+}
+
+void ClusterState::forget_log(const Extent& extent) {
+  logs_.erase(as_uuid(extent.log));
+  deleted_logs_.emplace_back(extent.storage, extent.log);
+  ++deleted_ids_[as_uuid(extent.log)];
+  while (deleted_logs_.size() > kMaxDeletedLogs) {
+    auto oldest = deleted_ids_.find(as_uuid(deleted_logs_.front().second));
+    if (--oldest->second == 0) deleted_ids_.erase(oldest);
+    deleted_logs_.pop_front();
+  }
 }
 
 CommandResult ClusterState::decide(const CommandId& id, const Command& command) {
@@ -82,16 +94,6 @@ CommandResult ClusterState::decide(const CommandId& id, const Command& command) 
                                               broker->second.incarnation != id.incarnation) {
     return refuse(ErrorCode::kStaleBrokerEpoch);
   }
-  auto forget_log = [&](const Extent& extent) {
-    logs_.erase(as_uuid(extent.log));
-    deleted_logs_.emplace_back(extent.storage, extent.log);
-    ++deleted_ids_[as_uuid(extent.log)];
-    while (deleted_logs_.size() > kMaxDeletedLogs) {
-      auto oldest = deleted_ids_.find(as_uuid(deleted_logs_.front().second));
-      if (--oldest->second == 0) deleted_ids_.erase(oldest);
-      deleted_logs_.pop_front();
-    }
-  };
   return std::visit(Overloaded{
                         [&](const RegisterBroker& c) {
                           brokers_[c.broker.id] = c.broker;
@@ -146,9 +148,8 @@ CommandResult ClusterState::decide(const CommandId& id, const Command& command) 
                         [&](const ForgetTopic& c) {
                           const TopicPtr topic = find(c.topic);
                           if (!topic) return CommandResult{};
-                          for (const auto& partition : topic->partitions) {
-                            for (const auto& extent : partition.extents) forget_log(extent);
-                          }
+                          for (const auto& partition : topic->partitions)
+                            for_each_log(partition, [&](const Extent& extent) { forget_log(extent); });
                           if (auto name = names_.find(topic->name); name != names_.end() && name->second == c.topic)
                             names_.erase(name);
                           topics_.erase(c.topic);
@@ -166,10 +167,10 @@ CommandResult ClusterState::decide(const CommandId& id, const Command& command) 
                           if (partition.extents.empty()) return refuse(ErrorCode::kInvalidPartitions);
                           if (partition.extents.back().log != c.lost)
                             return CommandResult{ErrorCode::kNone, 0, topic};  // done by another
-                          for (const Extent& extent : partition.extents) forget_log(extent);
+                          forget_log(partition.extents.back());
                           ++next.version;
                           ++partition.leader_epoch;
-                          partition.extents = {c.extent};
+                          partition.extents.back() = c.extent;
                           return put(std::move(next));
                         },
                         [&](const RaiseLeaderEpoch& c) {
@@ -193,6 +194,14 @@ CommandResult ClusterState::decide(const CommandId& id, const Command& command) 
                           next_producer_id_ += c.count;
                           return result;
                         },
+                        [&](const AlterTopic& c) { return alter_topic(c); },
+                        [&](const RecordNext& c) { return record_next(c); },
+                        [&](const SwitchExtent& c) { return switch_extent(c); },
+                        [&](const RecordCopy& c) { return record_copy(c); },
+                        [&](const NameCopy& c) { return name_copy(c); },
+                        [&](const DropExtent& c) { return drop_extent(c); },
+                        [&](const ForgetLogs& c) { return forget_logs(c); },
+                        [&](const FinishMigration& c) { return finish_migration(c); },
                         [&](const PutTopic& c) { return put(c.topic); },
                         [&](const PutState& c) {
                           next_producer_id_ = c.next_producer_id;
@@ -263,14 +272,30 @@ TopicPtr ClusterState::topic_in_any_state(std::string_view name) const {
   return found == names_.end() ? nullptr : topics_.at(found->second);
 }
 
-std::vector<TopicPtr> ClusterState::unfinished() const {
+std::vector<TopicPtr> ClusterState::topics_that(bool (*holds)(const TopicInfo&)) const {
   std::shared_lock lock(mutex_);
   std::vector<TopicPtr> result;
   for (const auto& [id, topic] : topics_) {
-    if (topic->deleting || topic->ready_partitions < static_cast<int32_t>(topic->partitions.size()))
-      result.push_back(topic);
+    if (holds(*topic)) result.push_back(topic);
   }
   return result;
+}
+
+std::vector<TopicPtr> ClusterState::unfinished() const {
+  return topics_that([](const TopicInfo& topic) {
+    return topic.deleting || topic.ready_partitions < static_cast<int32_t>(topic.partitions.size());
+  });
+}
+
+std::vector<TopicPtr> ClusterState::migrating() const {
+  return topics_that([](const TopicInfo& topic) { return !topic.deleting && topic.migration.has_value(); });
+}
+
+std::vector<TopicPtr> ClusterState::with_dropped_logs() const {
+  return topics_that([](const TopicInfo& topic) {
+    return !topic.deleting && std::any_of(topic.partitions.begin(), topic.partitions.end(),
+                                          [](const PartitionInfo& p) { return !p.dropped.empty(); });
+  });
 }
 
 std::vector<BrokerInfo> ClusterState::brokers() const {

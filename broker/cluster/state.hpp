@@ -49,6 +49,10 @@ class ClusterState final : public storage::StateMachine {
   TopicPtr topic_in_any_state(std::string_view name) const;
   /// Topics whose logs are still to be made or deleted.
   std::vector<TopicPtr> unfinished() const;
+  /// Topics on their way to another storage, not being deleted.
+  std::vector<TopicPtr> migrating() const;
+  /// Topics with logs that are dropped and not yet deleted, not being deleted themselves.
+  std::vector<TopicPtr> with_dropped_logs() const;
   std::vector<BrokerInfo> brokers() const;
   bool is_deleted_log(const host::LogId& id) const;
   /// Ids of all logs of all topics.
@@ -57,6 +61,20 @@ class ClusterState final : public storage::StateMachine {
  private:
   CommandResult decide(const CommandId& id, const Command& command);
   CommandResult put(TopicInfo topic);
+  void forget_log(const Extent& extent);
+  template <class Change>
+  CommandResult change_partition(const Uuid& topic, int32_t partition, Change change);
+  std::vector<TopicPtr> topics_that(bool (*holds)(const TopicInfo&)) const;
+
+  // state_extents.cc
+  CommandResult alter_topic(const AlterTopic& c);
+  CommandResult record_next(const RecordNext& c);
+  CommandResult switch_extent(const SwitchExtent& c);
+  CommandResult record_copy(const RecordCopy& c);
+  CommandResult name_copy(const NameCopy& c);
+  CommandResult drop_extent(const DropExtent& c);
+  CommandResult forget_logs(const ForgetLogs& c);
+  CommandResult finish_migration(const FinishMigration& c);
 
   mutable std::shared_mutex mutex_;
   std::map<std::string, Uuid, std::less<>> names_;

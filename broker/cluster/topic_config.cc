@@ -84,12 +84,19 @@ constexpr std::array kSettings = {
                  "Accepted for compatibility: segments of different partitions are not rolled together anyway."},
     TopicSetting{"segment.ms", ConfigType::int64, "604800000", "log.roll.ms", true, "", 1, kMax64,
                  "The unit of retention, in time."},
+    TopicSetting{kMigrationSetting, ConfigType::string, "", "", true, "", 0, 0,
+                 "How far the topic is on its way to another storage: an object in JSON; empty when it stays where it is. Shown only."},
+    TopicSetting{kMigrationRateSetting, ConfigType::int64, "-1", "", true, "", -1, kMax64,
+                 "How much a migration copies at most, of all partitions together; -1: no limit."},
+    TopicSetting{kMigrationPausedSetting, ConfigType::boolean, "false", "", true, "true|false", 0, 0,
+                 "Whether a migration rests: nothing is copied, and no partition changes its storage."},
     TopicSetting{kNativeAdoptedSetting, ConfigType::boolean, "false", "", true, "", 0, 0,
                  "Whether the engine's topic was there before this one: then deleting this one leaves it. Shown only."},
     TopicSetting{kNativeNameSetting, ConfigType::string, "", "", true, "", 0, 0,
                  "The engine's own topic that this one stands for, on storages of kind NATIVE; set at creation to adopt one."},
     TopicSetting{kStorageSetting, ConfigType::string, "", "", true, "", 0, 0,
-                 "The storage that the topic lives in, by its name in plugins.json; set at creation, else the routes there decide."},
+                 "The storage that the topic lives in, by its name in plugins.json; where it is not set at creation the routes there decide. "
+                 "Set to another storage it migrates the topic; set back before that is finished it cancels."},
     TopicSetting{kCapabilitiesSetting, ConfigType::list, "", "", true, "", 0, 0,
                  "What the topic's storage promises now. Shown only. \"native\": records are the engine's own entries; a producer's retry "
                  "is recognised as long as this process remembers the first try, so that idempotence is best effort; there are "
@@ -135,6 +142,8 @@ Status check_topic_setting(std::string_view name, std::string_view value) {
   const TopicSetting* setting = find_topic_setting(name);
   if (setting == nullptr) return Status(StatusCode::invalid, fmt::format("Unknown topic config name: {}", name));
   if (name == kCapabilitiesSetting) return invalid(name, value, "The storage decides what it promises; this is only shown");
+  if (name == kMigrationSetting) return invalid(name, value, "This is only shown; sluice.storage starts and cancels migrations");
+  if (name == kMigrationRateSetting && value == "0") return invalid(name, value, "Nothing would be copied; sluice.migration.paused says so");
   if (name == kNativeAdoptedSetting) return invalid(name, value, "Naming an engine's topic adopts it; this is only shown");
   if (name == kNativeNameSetting && value.empty()) return invalid(name, value, "Empty");
   if (!setting->choices.empty()) {
@@ -192,6 +201,8 @@ TopicSettings parse_topic_settings(const Configs& topic, const Configs& broker_d
   s.retention_bytes = number("retention.bytes");
   s.segment_bytes = number("segment.bytes");
   s.segment_ms = number("segment.ms");
+  s.migration_paused = text(kMigrationPausedSetting) == "true";
+  s.migration_max_bytes_per_second = number(kMigrationRateSetting);
   return s;
 }
 

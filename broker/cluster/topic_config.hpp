@@ -33,6 +33,10 @@ inline constexpr std::string_view kCapabilitiesSetting = "sluice.storage.capabil
 /// Topics on storages of kind NATIVE: the engine's own topic behind it, and whether that was there before ours.
 inline constexpr std::string_view kNativeNameSetting = "sluice.native.name";
 inline constexpr std::string_view kNativeAdoptedSetting = "sluice.native.adopted";
+/// How a migration to another storage goes on, and how fast it may.
+inline constexpr std::string_view kMigrationSetting = "sluice.migration";
+inline constexpr std::string_view kMigrationPausedSetting = "sluice.migration.paused";
+inline constexpr std::string_view kMigrationRateSetting = "sluice.migration.max.bytes.per.second";
 
 /// The protocol's numbers for where a value comes from.
 enum class ConfigSource : int8_t {
@@ -71,6 +75,8 @@ struct TopicSettings {
   int64_t retention_bytes = -1;        // per partition; -1: no limit
   int64_t segment_bytes = 1'073'741'824;
   int64_t segment_ms = 604'800'000;
+  bool migration_paused = false;
+  int64_t migration_max_bytes_per_second = -1;  // of all its partitions together; -1: no limit
 };
 
 /// `broker_defaults`: the broker's properties by their own names ("log.retention.ms").

@@ -82,7 +82,7 @@ void produce_one(const RequestContext& context, const Request& request, const cl
   const auto writable = protocol::mutable_view(context.bytes, *wanted.records);
   const MutableBytes batch(reinterpret_cast<uint8_t*>(writable.data()), writable.size());
 
-  const cluster::TopicSettings& settings = partition->settings();
+  const cluster::TopicSettings settings = partition->settings();
   records::BatchRules rules;
   rules.max_batch_bytes = static_cast<size_t>(settings.max_message_bytes);
   rules.count_records = true;

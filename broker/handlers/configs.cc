@@ -2,7 +2,9 @@
 #include "handlers/configs.hpp"
 
 #include <cstdlib>
+#include <set>
 
+#include "cluster/extents.hpp"
 #include "cluster/native.hpp"
 #include "host/capabilities.hpp"
 #include "sluice/storage_abi.h"
@@ -10,28 +12,36 @@
 namespace sluice::handlers {
 namespace {
 
-/// Where the topic's new records go.
-std::string_view storage_of(const cluster::TopicInfo& topic) {
-  return topic.partitions.empty() ? std::string_view()
-                                  : std::string_view(topic.partitions.front().extents.back().storage);
+/// Every storage that the topic's records are in, or are to go to.
+std::set<std::string, std::less<>> storages_of(const cluster::TopicInfo& topic) {
+  std::set<std::string, std::less<>> names;
+  if (topic.migration) names.insert(topic.migration->target);
+  for (const auto& partition : topic.partitions) {
+    for (const auto& extent : partition.extents) names.insert(extent.storage);
+  }
+  return names;
 }
 
-/// No batch is larger than what the storage takes at once, whatever the setting says.
-std::string capped(std::string bytes, const Broker& broker, std::string_view storage) {
-  const auto found = broker.cluster.storages().find(storage);
-  const uint64_t largest = found ? found->condition().largest_unit : 0;
-  if (largest == 0 || std::strtoull(bytes.c_str(), nullptr, 10) <= largest) return bytes;
-  return std::to_string(largest);
+/// No batch is larger than what the storages take at once, whatever the setting says.
+std::string capped(std::string bytes, const Broker& broker, const cluster::TopicInfo& topic) {
+  for (const auto& storage : storages_of(topic)) {
+    const auto found = broker.cluster.storages().find(storage);
+    const uint64_t largest = found ? found->condition().largest_unit : 0;
+    if (largest != 0 && std::strtoull(bytes.c_str(), nullptr, 10) > largest) bytes = std::to_string(largest);
+  }
+  return bytes;
 }
 
 }  // namespace
 
-std::string capabilities_text(const Broker& broker, std::string_view storage) {
-  const auto found = broker.cluster.storages().find(storage);
-  if (!found) return {};
-  const host::Condition condition = found->condition();
-  std::string text = condition.kind == SLUICE_KIND_NATIVE ? "native" : "";
-  for (const std::string& name : host::capability_names(condition.capabilities)) {
+std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic) {
+  uint64_t held = ~uint64_t{0};
+  for (const auto& storage : storages_of(topic)) {
+    const auto found = broker.cluster.storages().find(storage);
+    held &= found ? found->condition().capabilities : 0;
+  }
+  std::string text = cluster::is_native(topic) ? "native" : "";
+  for (const std::string& name : host::capability_names(held)) {
     if (!text.empty()) text += ',';
     text += name;
   }
@@ -47,12 +57,15 @@ std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::To
     if (of_native && !cluster::is_native(topic)) continue;
     if (of_native) read_only = true;
     if (setting.name == cluster::kStorageSetting) {
-      value = storage_of(topic);
+      value = cluster::home_of(topic);
     } else if (setting.name == cluster::kCapabilitiesSetting) {
-      value = capabilities_text(broker, storage_of(topic));
+      value = capabilities_text(broker, topic);
+      read_only = true;
+    } else if (setting.name == cluster::kMigrationSetting) {
+      if (broker.migration) value = broker.migration(topic);
       read_only = true;
     } else if (setting.name == "max.message.bytes") {
-      value = capped(std::move(value), broker, storage_of(topic));
+      value = capped(std::move(value), broker, topic);
     }
     result.push_back({&setting, std::move(value), source, read_only});
   }

@@ -16,9 +16,9 @@ struct ShownSetting {
   bool read_only = false;
 };
 
-/// What a storage promises now, by the names of the storage ABI: "durable,no_rollback". Empty for one that is not
-/// loaded.
-std::string capabilities_text(const Broker& broker, std::string_view storage);
+/// What all storages that the topic's records are in promise now, by the names of the storage ABI:
+/// "durable,no_rollback". Empty where one is not loaded.
+std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic);
 
 /// Every setting of a topic, in order of names, with the value in force.
 std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic);

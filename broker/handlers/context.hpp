@@ -84,6 +84,8 @@ struct Broker {
   std::function<void(int level, const std::string& text)> log;
   /// For lines that clients cause.
   LogLimiter log_limiter{};
+  /// How far a topic's migration is, an object in JSON; empty if it stays where it is. Any thread.
+  std::function<std::string(const cluster::TopicInfo&)> migration{};
 };
 
 /// One request. Passed by value into coroutines: cheap pointers and views into `frame`.

@@ -26,8 +26,10 @@ Task<Reply> delete_records(RequestContext context);             // 21
 Task<Reply> init_producer_id(RequestContext context);           // 22
 Task<Reply> offset_for_leader_epoch(RequestContext context);    // 23
 Task<Reply> describe_configs(RequestContext context);           // 32
+Task<Reply> alter_configs(RequestContext context);              // 33
 Task<Reply> create_partitions(RequestContext context);          // 37
 Task<Reply> delete_groups(RequestContext context);              // 42
+Task<Reply> incremental_alter_configs(RequestContext context);  // 44
 Task<Reply> offset_delete(RequestContext context);              // 47
 Task<Reply> describe_cluster(RequestContext context);           // 60
 Task<Reply> describe_topic_partitions(RequestContext context);  // 75

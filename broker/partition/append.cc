@@ -62,7 +62,7 @@ std::optional<ProduceOutcome> LogPartition::queue_locked(AppendRequest& request,
     context_.metrics.append_errors.fetch_add(1, std::memory_order_relaxed);
     return ProduceOutcome{error, std::move(text), -1, -1, log_start_};
   };
-  const int64_t append_time = settings_.log_append_time ? context_.clock.wall_ms() : -1;
+  const int64_t append_time = settings().log_append_time ? context_.clock.wall_ms() : -1;
   for (int attempt = 0; attempt < 3; ++attempt) {
     const host::WritePosition position = log_->position();
     if (position.end < high_watermark_) {
@@ -186,6 +186,10 @@ LogPartition::Stage LogPartition::stage_locked() {
 
 void LogPartition::unload_locked() {
   if (stage_ == Stage::ready || stage_ == Stage::failed) stage_ = Stage::idle;
+  wake_waiters_locked();
+}
+
+void LogPartition::wake_waiters_locked() {
   for (auto& waiter : waiters_) waiter->notify(INT64_MAX);
   waiters_.clear();
 }

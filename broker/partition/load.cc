@@ -1,31 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// A partition's beginning: fence the log, find the newest state that matches it, replay what came after; and the saving
-// of that state.
+// A partition's beginning: fence the log, find the newest state that matches it, replay what came after.
 #include <fmt/format.h>
 
 #include "partition/log_partition.hpp"
 
 namespace sluice::partition {
-namespace {
-
-constexpr std::string_view kStartName = "start";
-constexpr size_t kSnapshotsKept = 2;
-constexpr uint32_t kMaxParts = 4'096;
-
-std::string snapshot_name(int number) {
-  return fmt::format("state.{}", number);
-}
-std::string part_name(const std::string& snapshot, uint32_t part) {
-  return fmt::format("{}.part.{}", snapshot, part);
-}
-
-}  // namespace
-
 LogPartition::LogPartition(PartitionContext& context, cluster::TopicPtr topic, int32_t index)
-    : Partition(context, std::move(topic), index) {}
+    : Partition(context, std::move(topic), index), extents_(context.cluster, context.metrics.lost_logs, topic_, index) {}
 
 RetentionRules LogPartition::rules() const {
-  return {settings_.retention_ms, settings_.retention_bytes, settings_.segment_bytes, settings_.segment_ms};
+  const cluster::TopicSettings now = settings();
+  return {now.retention_ms, now.retention_bytes, now.segment_bytes, now.segment_ms};
 }
 
 bool LogPartition::loaded() const {
@@ -40,9 +25,12 @@ void LogPartition::update(const cluster::TopicPtr& after) {
     stage_ = Stage::closed;
     return;
   }
-  const int32_t epoch = after->partitions[static_cast<size_t>(index_)].leader_epoch;
-  if (epoch != leader_epoch()) unload_locked();
-  leader_epoch_ = epoch;
+  const cluster::PartitionInfo& info = after->partitions[static_cast<size_t>(index_)];
+  take_settings(*after);
+  extents_.adopt(after);
+  if (info.leader_epoch != leader_epoch() || (log_ && log_->descriptor().id != info.extents.back().log))
+    unload_locked();
+  leader_epoch_ = info.leader_epoch;
 }
 
 Task<ErrorCode> LogPartition::ready(Loop& loop) {
@@ -88,6 +76,10 @@ Task<void> LogPartition::load(Loop& loop) {
     context_.metrics.load_errors.fetch_add(1, std::memory_order_relaxed);
     note(SLUICE_LOG_WARNING, fmt::format("cannot be loaded: {}", status.describe()));
   }
+  end_loading(status);
+}
+
+void LogPartition::end_loading(const Status& status) {
   std::deque<AppendRequest> appends;
   std::vector<std::pair<Executor*, UniqueFunction<void(ErrorCode)>>> waiting;
   std::vector<std::pair<AppendRequest, ProduceOutcome>> answers;
@@ -112,6 +104,7 @@ Task<void> LogPartition::load(Loop& loop) {
       load_failed_at_ms_ = context_.clock.monotonic_ms();
     }
     load_error_ = error;
+    if (error != ErrorCode::kNone) wake_waiters_locked();  // those who waited for records through a switch
     appends.swap(waiting_appends_);
     waiting.swap(waiting_ready_);
     log = log_;
@@ -151,30 +144,34 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
   cluster::TopicPtr topic = context_.cluster.state().topic_in_any_state(topic_->id);
   if (!topic || topic->deleting) co_return Status(StatusCode::not_found, "the topic is gone");
   bool raise = false;
-  std::shared_ptr<host::Log> log;
   {
     std::lock_guard lock(mutex_);
+    // Who appends to a log that was switched away from loses what he appends.
+    if (switch_unknown_ && !context_.cluster.health().ok())
+      co_return Status(StatusCode::unavailable, "nobody can tell which log is to be written");
+    switch_unknown_ = false;
     raise = raise_epoch_;
-    log = log_;
   }
   if (raise) {
     const int32_t over = topic->partitions[static_cast<size_t>(index_)].leader_epoch;
     auto raised = co_await context_.cluster.raise_leader_epoch(topic->id, index_, over, loop);
     if (!raised) co_return Status(StatusCode::unavailable, raised.error().text);
-    topic = *raised;
+  }
+  {
+    // With the lock: what update() has brought is never newer.
     std::lock_guard lock(mutex_);
-    raise_epoch_ = false;
+    if (raise) raise_epoch_ = false;
+    topic = context_.cluster.state().topic_in_any_state(topic_->id);
+    if (!topic || topic->deleting) co_return Status(StatusCode::not_found, "the topic is gone");
+    extents_.adopt(topic);
   }
   const cluster::PartitionInfo info = topic->partitions[static_cast<size_t>(index_)];
   const cluster::Extent extent = info.extents.back();
-  if (!log || log->descriptor().id != extent.log) {
-    auto storage = context_.cluster.storages().find(extent.storage);
-    if (!storage || !storage->started()) {
-      co_return Status(StatusCode::unavailable, fmt::format("storage \"{}\" is not available", extent.storage));
-    }
-    auto opened = storage->open(cluster::Cluster::describe_log(*topic, index_, extent));
-    if (!opened) co_return opened.error();
-    log = *opened;
+  const bool several = info.extents.size() > 1;
+  auto opened = extents_.open(extent);
+  if (!opened) co_return opened.error();
+  const std::shared_ptr<host::Log> log = *opened;
+  {
     std::lock_guard lock(mutex_);
     log_ = log;
   }
@@ -184,9 +181,8 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
   if (!bounds) co_return co_await replace_lost_log(*topic, extent.log, bounds.error(), loop, again);
   {
     std::lock_guard lock(mutex_);
-    const int64_t acknowledged = known_log_ == extent.log ? high_watermark_ : 0;
-    const bool native = log->storage().condition().kind == SLUICE_KIND_NATIVE;  // others write, and no fence tells
-    if (!native && (bounds->end != position->end || position->end < acknowledged)) {
+    const int64_t acknowledged = known_log_ == extent.log ? high_watermark_ : extent.from;
+    if (bounds->end != position->end || position->end < acknowledged) {
       raise_epoch_ = again = true;
       if (position->end < acknowledged) {
         report_loss(acknowledged, position->end, fmt::format("storage \"{}\" acknowledged everything", extent.storage));
@@ -198,15 +194,20 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
     }
   }
   int64_t start = 0;
-  Status status = co_await load_log_start(*log, bounds->start, bounds->end, start, loop);
+  const int64_t first = several ? info.extents.front().from : bounds->start;
+  Status status = co_await load_log_start(log, first, bounds->end, start, loop);
   if (!status.ok()) co_return status;
   PartitionState state;
-  status = co_await load_state(loop, state, bounds->start, bounds->end);
+  status = co_await load_state(loop, state, several ? start : bounds->start, bounds->end, info.leader_epoch);
   if (!status.ok()) co_return status;
   state.cut_before(start);
   state.end = bounds->end;
   std::lock_guard lock(mutex_);
   if (stage_ == Stage::closed) co_return Status(StatusCode::not_found, "the topic is gone");
+  if (extents_.open_extent().log != extent.log) {
+    again = true;
+    co_return Status(StatusCode::unavailable, "another log is written now");
+  }
   loaded_epoch_ = info.leader_epoch;
   leader_epoch_ = std::max(leader_epoch(), info.leader_epoch);
   state.producers.inherit_refused(state_.producers);
@@ -238,57 +239,23 @@ void LogPartition::report_loss(int64_t acknowledged, int64_t end, std::string_vi
                    who, acknowledged, end, acknowledged - end));
 }
 
-/// The log start is a value of its own: what is before it is hidden, also where the storage still has it.
-Task<Status> LogPartition::load_log_start(host::Log& log, int64_t first, int64_t end, int64_t& start, Loop& loop) {
-  auto saved = co_await log.load(std::string(kStartName), loop);
-  if (!saved) co_return saved.error();
-  start = first;
-  if (saved->has_value() && (*saved)->size() == sizeof(int64_t)) {
-    start = std::max(start, load_be<int64_t>(as_bytes(**saved).data()));
-  }
-  if (start <= end) co_return Status();
-  // Records that were deleted are lost as well; those that come now under their offsets are others, and were not
-  // deleted.
-  start = end;
-  std::string value(sizeof(int64_t), '\0');
-  store_be<int64_t>(reinterpret_cast<uint8_t*>(value.data()), start);
-  co_return co_await log.save(std::string(kStartName), std::move(value), loop);
-}
-
-Task<Status> LogPartition::load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end) {
-  std::shared_ptr<host::Log> log;
-  {
-    std::lock_guard lock(mutex_);
-    log = log_;
-  }
+Task<Status> LogPartition::load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end, int32_t epoch) {
   int64_t best = -1;
   int64_t lost_up_to = -1;
-  for (int i = 0; i < static_cast<int>(kSnapshotsKept); ++i) {
-    auto snapshot = co_await load_snapshot(loop, snapshot_name(i), end);
-    if (!snapshot) {
-      const StatusCode code = snapshot.error().code();
-      // One that is damaged, of a later version, or reflects another history, is not used; the other one, or the log
-      // itself, is there.
-      if (code == StatusCode::unsupported)
-        note(SLUICE_LOG_WARNING, fmt::format("rebuilding its state: {}", snapshot.error().describe()));
-      if (code == StatusCode::not_found || code == StatusCode::corrupt || code == StatusCode::conflict ||
-          code == StatusCode::unsupported) {
-        continue;
-      }
-      co_return snapshot.error();
-    }
-    if (snapshot->end > end) {
-      // The log is shorter than when this was saved. Removed, so that a loss is told once.
-      lost_up_to = std::max(lost_up_to, snapshot->end);
-      Status removed = co_await log->save(snapshot_name(i), "", loop);
-      if (!removed.ok()) co_return removed;
+  std::vector<cluster::Extent> extents = extents_.list();
+  // Those of a sealed log serve where the open one is new, because its storage lost the one before it.
+  for (bool is_open = true; !extents.empty() && best < 0; extents.pop_back(), is_open = false) {
+    const cluster::Extent& extent = extents.back();
+    auto found = co_await load_newest_snapshot(loop, extent, is_open ? end : extent.to, state, lost_up_to);
+    if (!found && is_open) co_return found.error();
+    if (!found || *found < 0) continue;  // a sealed log that cannot be read is missed when its records are
+    if (state.end < start) {
+      state = PartitionState();
       continue;
     }
-    if (snapshot->end < start || snapshot->end <= best) continue;
-    best = snapshot->end;
-    state = std::move(*snapshot);
+    best = state.end;
     std::lock_guard lock(mutex_);
-    next_snapshot_ = 1 - i;
+    if (is_open) next_snapshot_ = 1 - *found;
   }
   {
     std::lock_guard lock(mutex_);
@@ -298,12 +265,14 @@ Task<Status> LogPartition::load_state(Loop& loop, PartitionState& state, int64_t
   int64_t at = best >= 0 ? best : start;
   uint64_t replayed = 0;
   while (at < end) {
-    auto read = co_await log->read(at, end, kReplayReadBytes, loop);
-    if (!read) co_return read.error().status.in(fmt::format("reading at {}", at));
+    auto read = co_await extents_.read(at, end, kReplayReadBytes, epoch, loop);
+    if (!read) co_return read.error().in(fmt::format("reading at {}", at));
     auto bytes = host::gather(*read);
     if (!bytes) co_return bytes.error();
     Bytes rest = as_bytes(*bytes);
-    if (rest.empty()) co_return Status(StatusCode::corrupt, fmt::format("no batch at {}, end {}", at, end));
+    if (rest.empty() && read->next <= at)
+      co_return Status(StatusCode::corrupt, fmt::format("no batch at {}, end {}", at, end));
+    if (rest.empty()) at = read->next;
     while (!rest.empty()) {
       auto batch = records::take_batch(rest);
       if (!batch)
@@ -319,166 +288,6 @@ Task<Status> LogPartition::load_state(Loop& loop, PartitionState& state, int64_t
   bytes_since_snapshot_ = replayed;
   dirty_ = replayed > 0;
   co_return Status();
-}
-
-Task<Result<PartitionState>> LogPartition::load_snapshot(Loop& loop, std::string name, int64_t end) {
-  std::shared_ptr<host::Log> log;
-  {
-    std::lock_guard lock(mutex_);
-    log = log_;
-  }
-  auto root = co_await log->load(name, loop);
-  if (!root) co_return fail(root.error());
-  if (!root->has_value()) co_return fail(StatusCode::not_found, "");
-  // The root is the number of parts, then the state itself or nothing where it is in parts.
-  if ((*root)->size() < sizeof(uint32_t)) co_return fail(StatusCode::corrupt, "");
-  const auto parts = load_be<uint32_t>(as_bytes(**root).data());
-  std::string bytes = (*root)->substr(sizeof(uint32_t));
-  if (parts > kMaxParts) co_return fail(StatusCode::corrupt, "");
-  for (uint32_t i = 0; i < parts; ++i) {
-    auto part = co_await log->load(part_name(name, i), loop);
-    if (!part) co_return fail(part.error());
-    if (!part->has_value()) co_return fail(StatusCode::corrupt, "");
-    bytes += **part;
-  }
-  auto state = decode_state(bytes);
-  if (!state) co_return fail(state.error());
-  if (state->last_epoch >= 0 && state->end > 0 && state->end <= end) {
-    auto last = co_await log->read(state->end - 1, end, 1, loop);
-    if (!last) {
-      // Trimmed away: nothing to compare with, and nothing that contradicts it.
-      if (last.error().status.code() == StatusCode::out_of_range) co_return std::move(*state);
-      co_return fail(last.error().status);
-    }
-    auto batch = host::gather(*last);
-    if (!batch) co_return fail(batch.error());
-    auto header = records::parse_batch_header(as_bytes(*batch));
-    if (!header || header->leader_epoch != state->last_epoch || header->crc != state->last_crc)
-      co_return fail(StatusCode::conflict, "");
-  }
-  co_return std::move(*state);
-}
-
-Task<void> LogPartition::save_state(Loop& loop) {
-  auto keep = shared_from_this();
-  {
-    std::lock_guard lock(mutex_);
-    if (stage_ != Stage::ready || !dirty_ || saving_) co_return;
-    saving_ = true;
-  }
-  Status status = co_await save_snapshot(loop);
-  std::lock_guard lock(mutex_);
-  saving_ = false;
-  if (!status.ok() && status.code() != StatusCode::fenced)
-    note(SLUICE_LOG_WARNING, fmt::format("state not saved: {}", status.describe()));
-}
-
-Task<Status> LogPartition::save_snapshot(Loop& loop) {
-  std::string bytes;
-  std::string name;
-  std::shared_ptr<host::Log> log;
-  uint64_t covered = 0;
-  {
-    std::lock_guard lock(mutex_);
-    bytes = encode_state(state_);
-    name = snapshot_name(next_snapshot_);
-    log = log_;
-    covered = bytes_since_snapshot_;
-    dirty_ = false;
-  }
-  uint32_t parts = 0;
-  if (bytes.size() > kSavedPartBytes) {
-    // Parts first, the root last: a root never names parts of another snapshot than its own (the checksum is over all).
-    for (size_t at = 0; at < bytes.size(); at += kSavedPartBytes, ++parts) {
-      Status status = co_await log->save(part_name(name, parts), bytes.substr(at, kSavedPartBytes), loop);
-      if (!status.ok()) co_return status;
-    }
-    bytes.clear();
-  }
-  std::string root(sizeof(uint32_t), '\0');
-  store_be<uint32_t>(reinterpret_cast<uint8_t*>(root.data()), parts);
-  root += bytes;
-  Status status = co_await log->save(name, std::move(root), loop);
-  std::lock_guard lock(mutex_);
-  if (status.ok()) {
-    next_snapshot_ = 1 - next_snapshot_;
-    bytes_since_snapshot_ -= std::min(covered, bytes_since_snapshot_);
-    context_.metrics.snapshots.fetch_add(1, std::memory_order_relaxed);
-  } else {
-    dirty_ = true;
-  }
-  co_return status;
-}
-
-Task<Status> LogPartition::move_start(int64_t offset, Loop& loop) {
-  // One after the other: of two values that are saved at the same time the lower one might be what stays.
-  co_await suspend_until<bool>(loop, [this](Resumer<bool> resume) {
-    {
-      std::lock_guard lock(mutex_);
-      if (moving_start_) {
-        start_turns_.push_back(std::move(resume));
-        return;
-      }
-      moving_start_ = true;
-    }
-    resume(true);
-  });
-  Status status = co_await move_start_alone(offset, loop);
-  std::optional<Resumer<bool>> next;
-  {
-    std::lock_guard lock(mutex_);
-    moving_start_ = !start_turns_.empty();
-    if (moving_start_) {
-      next = std::move(start_turns_.front());
-      start_turns_.pop_front();
-    }
-  }
-  if (next) (*next)(true);
-  co_return status;
-}
-
-Task<Status> LogPartition::move_start_alone(int64_t offset, Loop& loop) {
-  std::shared_ptr<host::Log> log;
-  {
-    std::lock_guard lock(mutex_);
-    if (offset <= log_start_) co_return Status();
-    log = log_;
-  }
-  std::string value(sizeof(int64_t), '\0');
-  store_be<int64_t>(reinterpret_cast<uint8_t*>(value.data()), offset);
-  Status status = co_await log->save(std::string(kStartName), std::move(value), loop);
-  if (!status.ok()) co_return status;
-  {
-    std::lock_guard lock(mutex_);
-    log_start_ = std::max(log_start_, offset);
-    state_.cut_before(log_start_);
-    dirty_ = true;
-  }
-  // Only a permission: what is not dropped now is hidden by the log start.
-  co_return co_await log->trim(offset, loop);
-}
-
-Task<void> LogPartition::maintain(Loop& loop) {
-  auto keep = shared_from_this();
-  if (co_await ready(loop) != ErrorCode::kNone) co_return;
-  const int64_t now = context_.clock.wall_ms();
-  int64_t start = 0;
-  int64_t wanted = 0;
-  bool snapshot = false;
-  {
-    std::lock_guard lock(mutex_);
-    if (stage_ != Stage::ready) co_return;
-    state_.producers.expire(now - context_.producer_expiration_ms);
-    start = log_start_;
-    wanted = std::min(state_.retention_start(start, rules(), now), high_watermark_);
-    snapshot = bytes_since_snapshot_ >= context_.snapshot_every_bytes && !saving_;
-  }
-  if (wanted > start) {
-    context_.metrics.retention_runs.fetch_add(1, std::memory_order_relaxed);
-    Status status = co_await move_start(wanted, loop);
-    if (!status.ok()) log_failed(status);
-  }
-  if (snapshot) co_await save_state(loop);
 }
 
 }  // namespace sluice::partition

@@ -8,11 +8,15 @@
 // their tokens apart. Before a load looks at the log, every append that was queued has been answered, so that nothing
 // old arrives in what was loaded.
 //
+// Its records may lie in several logs on several storages, see extents.hpp; the last of them is written, and is meant
+// where it says "the log".
+//
 // A log that ends below what was acknowledged has lost data. Then the epoch is raised, so that clients see that the
 // offsets which come now are others than those they knew under the same numbers, and all that was cached is rebuilt
 // from the log.
 #pragma once
 
+#include "partition/extents.hpp"
 #include "partition/partition.hpp"
 #include "partition/state.hpp"
 
@@ -28,6 +32,9 @@ class LogPartition final : public Partition {
   static constexpr uint64_t kReplayReadBytes = 4 << 20;
   static constexpr uint64_t kLookThroughBytes = 1 << 20;
   static constexpr size_t kSavedPartBytes = 500 * 1024;
+  static constexpr uint64_t kCopyReadBytes = 1 << 20;
+  static constexpr uint64_t kCopyInFlightBytes = 16 << 20;  // read, and not yet acknowledged by the target
+  static constexpr int kMaxSwitchAttempts = 3;              // with another log each
 
   LogPartition(PartitionContext& context, cluster::TopicPtr topic, int32_t index);
 
@@ -42,23 +49,51 @@ class LogPartition final : public Partition {
   Task<void> maintain(Loop& loop) override;
   Task<void> save_state(Loop& loop) override;
   bool loaded() const override;
+  Task<Status> switch_storage(Loop& loop) override;
+  Task<Status> copy_extents(CopyPace& pace, Loop& loop) override;
+  int64_t bytes_between(int64_t from, int64_t to) const override;
 
  private:
   enum class Stage { idle, loading, ready, failed, closed };
   Task<ErrorCode> ready(Loop& loop);
   Task<void> load(Loop& loop);
+  /// Loading succeeded or failed: those who waited for it are served or told.
+  void end_loading(const Status& status);
   /// `again`: something was put right, and the load is to be repeated.
   Task<Status> load_once(Loop& loop, bool& again);
   /// Waits until every append that was queued has been answered.
   Task<void> appends_answered(Loop& loop);
   Task<Status> replace_lost_log(const cluster::TopicInfo& topic, host::LogId lost, const Status& why, Loop& loop,
                                 bool& again);
-  Task<Status> load_log_start(host::Log& log, int64_t first, int64_t end, int64_t& start, Loop& loop);
-  Task<Status> load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end);
-  Task<Result<PartitionState>> load_snapshot(Loop& loop, std::string name, int64_t end);
+  Task<Status> load_state(Loop& loop, PartitionState& state, int64_t start, int64_t end, int32_t epoch);
+  /// The newest usable snapshot in a log whose extent ends at `end`; its number, or -1 if there is none.
+  Task<Result<int>> load_newest_snapshot(Loop& loop, cluster::Extent extent, int64_t end, PartitionState& state,
+                                         int64_t& lost_up_to);
+  Task<Result<PartitionState>> load_snapshot(Loop& loop, std::shared_ptr<host::Log> log, std::string name, int64_t from,
+                                             int64_t end);
   Task<Status> save_snapshot(Loop& loop);
+
+  // start.cc
+  Task<Status> load_log_start(std::shared_ptr<host::Log> log, int64_t first, int64_t end, int64_t& start, Loop& loop);
+  /// The log start that the open log, which is new, does not know: from the logs that were open before it.
+  Task<Result<int64_t>> earlier_log_start(Loop& loop);
+  Task<void> take_start_turn(Loop& loop);
+  void end_start_turn();
   Task<Status> move_start(int64_t offset, Loop& loop);
   Task<Status> move_start_alone(int64_t offset, Loop& loop);
+  /// Permits the storages to drop what is before the log start, and metadata to drop whole extents.
+  Task<Status> trim_extents(int64_t start, int32_t epoch, Loop& loop);
+
+  // move.cc
+  /// Nothing may be under way. `again`: with another log. `intact`: nothing was changed, and the log is as it was known.
+  Task<Status> switch_log(Loop& loop, bool& again, bool& intact);
+  /// Does the storage of a log that is not there answer at all?
+  Task<Status> probe(cluster::Extent extent, Loop& loop);
+  /// A log on the target that holds what a partition needs to begin there, and no record.
+  Task<Status> prepare_log(std::shared_ptr<host::Log> log, int64_t end, int32_t epoch, Loop& loop);
+  Task<Status> plan_copy(cluster::TopicPtr& topic, int32_t epoch, Loop& loop);
+  Task<Status> copy_into(std::shared_ptr<host::Log> log, cluster::Extent copy, host::WritePosition at, int32_t epoch,
+                         CopyPace& pace, Loop& loop);
   Task<tl::expected<std::vector<uint8_t>, Status>> read_batch(int64_t offset, Loop& loop);
   /// Shows the batches from `from` to `to` until `see` says true.
   Task<Status> look_through(int64_t from, int64_t to, std::function<bool(const records::BatchView&)> see, Loop& loop);
@@ -77,6 +112,7 @@ class LogPartition final : public Partition {
   Stage stage_locked();
   /// The next use loads anew, and those who wait look again. `mutex_` is held.
   void unload_locked();
+  void wake_waiters_locked();
   /// After a call failed: another writer took over, or the log is gone.
   void log_failed(const Status& status);
   /// Readers find less than was acknowledged: only a fence can tell.
@@ -109,6 +145,16 @@ class LogPartition final : public Partition {
   bool moving_start_ = false;
   std::deque<Resumer<bool>> start_turns_;  // those who wait to move it
   int next_snapshot_ = 0;
+  bool switch_unknown_ = false;            // metadata may say that another log is written
+  std::optional<host::LogId> whole_copy_;  // all of it is there, and durable
+
+  Extents extents_;
 };
+
+/// What is saved beside a log: the snapshot `bytes` under `name`, the log start.
+Task<Status> write_snapshot(std::shared_ptr<host::Log> log, std::string name, std::string bytes, Loop& loop);
+Task<Status> write_log_start(std::shared_ptr<host::Log> log, int64_t start, Loop& loop);
+Task<Result<std::optional<int64_t>>> read_log_start(std::shared_ptr<host::Log> log, Loop& loop);
+std::string snapshot_name(int number);
 
 }  // namespace sluice::partition

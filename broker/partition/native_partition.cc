@@ -51,6 +51,7 @@ void NativePartition::update(const cluster::TopicPtr& after) {
     log_.reset();
   } else {
     leader_epoch_ = after->partitions[static_cast<size_t>(index_)].leader_epoch;
+    take_settings(*after);
   }
   wake_locked(INT64_MAX);
 }

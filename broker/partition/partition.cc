@@ -16,8 +16,27 @@ Partition::Partition(PartitionContext& context, cluster::TopicPtr topic, int32_t
     : context_(context),
       topic_(std::move(topic)),
       index_(index),
-      settings_(context.cluster.settings_of(*topic_)),
-      leader_epoch_(topic_->partitions[static_cast<size_t>(index)].leader_epoch) {}
+      leader_epoch_(topic_->partitions[static_cast<size_t>(index)].leader_epoch),
+      settings_(context.cluster.settings_of(*topic_)) {}
+
+cluster::TopicSettings Partition::settings() const {
+  std::lock_guard lock(settings_mutex_);
+  return settings_;
+}
+
+void Partition::take_settings(const cluster::TopicInfo& topic) {
+  cluster::TopicSettings now = context_.cluster.settings_of(topic);
+  std::lock_guard lock(settings_mutex_);
+  settings_ = now;
+}
+
+Task<Status> Partition::switch_storage(Loop&) {
+  co_return Status(StatusCode::unsupported, "a partition of a NATIVE storage stays there");
+}
+
+Task<Status> Partition::copy_extents(CopyPace&, Loop&) {
+  co_return Status(StatusCode::unsupported, "a partition of a NATIVE storage stays there");
+}
 
 ErrorCode Partition::check_epoch(int32_t current_leader_epoch) const {
   if (current_leader_epoch == -1) return ErrorCode::kNone;

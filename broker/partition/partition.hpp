@@ -85,6 +85,8 @@ struct PartitionMetrics {
   std::atomic<uint64_t> entries_skipped{0};
   /// Logs found to end below what was acknowledged, and how many offsets were missing in all.
   std::atomic<uint64_t> data_losses{0}, lost_offsets{0};
+  /// Migrations: partitions that switched to another storage, and what was copied after them.
+  std::atomic<uint64_t> switches{0}, bytes_copied{0};
 };
 
 /// What all partitions share. Outlives them.
@@ -94,6 +96,17 @@ struct PartitionContext {
   PartitionMetrics metrics;
   int64_t producer_expiration_ms = 86'400'000;
   uint64_t snapshot_every_bytes = 64ull << 20;
+};
+
+/// Who paces the copying of extents. On the loop that copies.
+class CopyPace {
+ public:
+  virtual ~CopyPace() = default;
+  /// Copying begins, or goes on: so many bytes are to be copied in all, about, and so many are there already.
+  virtual void begin(int64_t bytes_in_all, int64_t bytes_there) = 0;
+  /// Waits until `bytes` more may be copied. False: no more for now.
+  virtual Task<bool> admit(uint64_t bytes) = 0;
+  virtual void copied(uint64_t bytes) = 0;
 };
 
 class Partition : public std::enable_shared_from_this<Partition> {
@@ -107,7 +120,8 @@ class Partition : public std::enable_shared_from_this<Partition> {
 
   const cluster::TopicPtr& topic() const { return topic_; }
   int32_t index() const { return index_; }
-  const cluster::TopicSettings& settings() const { return settings_; }
+  /// As metadata says now. Any thread.
+  cluster::TopicSettings settings() const;
 
   /// Queues a batch, so that batches of one caller keep the order of the calls. Never waits. Any thread; call from a
   /// loop.
@@ -129,7 +143,18 @@ class Partition : public std::enable_shared_from_this<Partition> {
 
   /// Leader epoch in force; any thread.
   int32_t leader_epoch() const { return leader_epoch_.load(std::memory_order_relaxed); }
-  /// Metadata changed: another epoch, or deleted (`after` is nullptr).
+  // ---- Migration. One call at a time for one partition; after a failure or a crash it is simply called again.
+  /// New records go to the target of the topic's migration from now on. Producers and readers wait meanwhile, and are
+  /// told nothing. OK: they do, or there is no migration. UNSUPPORTED: the storage is of kind NATIVE.
+  virtual Task<Status> switch_storage(Loop& loop);
+  /// Copies the first run of extents that are not on the migration's target into a log there, which takes their place
+  /// once it is whole. OK: done, or nothing to do. UNAVAILABLE: `pace` ended it, or a storage was away. TOO_LARGE: a
+  /// batch is larger than the target takes.
+  virtual Task<Status> copy_extents(CopyPace& pace, Loop& loop);
+  /// About so many bytes lie between two offsets; 0 while nobody knows. Any thread.
+  virtual int64_t bytes_between(int64_t, int64_t) const { return 0; }
+
+  /// Metadata changed: another epoch, other settings or extents, or deleted (`after` is nullptr).
   virtual void update(const cluster::TopicPtr& after) = 0;
   /// Retention, forgotten producers, a snapshot if one is due. Every few seconds.
   virtual Task<void> maintain(Loop& loop) = 0;
@@ -141,12 +166,16 @@ class Partition : public std::enable_shared_from_this<Partition> {
   /// Is this the epoch that the client believes in? -1: it does not say.
   ErrorCode check_epoch(int32_t current_leader_epoch) const;
   void note(int level, const std::string& text) const;
+  void take_settings(const cluster::TopicInfo& topic);
 
   PartitionContext& context_;
   const cluster::TopicPtr topic_;  // as it was when opened: id and name do not change
   const int32_t index_;
-  const cluster::TopicSettings settings_;
   std::atomic<int32_t> leader_epoch_;
+
+ private:
+  mutable std::mutex settings_mutex_;
+  cluster::TopicSettings settings_;  // guarded by settings_mutex_
 };
 
 /// The one table from a storage's answer to the protocol's error codes.

@@ -32,6 +32,7 @@ Task<ReadOutcome> LogPartition::read(ReadRequest request, Loop& loop) {
   outcome.error = co_await ready(loop);
   if (outcome.error != ErrorCode::kNone) co_return outcome;
   std::shared_ptr<host::Log> log;
+  int32_t epoch = 0;
   {
     std::lock_guard lock(mutex_);
     outcome.high_watermark = high_watermark_;
@@ -55,12 +56,13 @@ Task<ReadOutcome> LogPartition::read(ReadRequest request, Loop& loop) {
       co_return outcome;
     }
     log = log_;
+    epoch = loaded_epoch_;
   }
   if (request.offset >= outcome.high_watermark) co_return outcome;
-  auto read =
-      co_await log->read(request.offset, outcome.high_watermark, std::max<uint64_t>(request.max_bytes, 1), loop);
+  auto read = co_await extents_.read(request.offset, outcome.high_watermark, std::max<uint64_t>(request.max_bytes, 1),
+                                     epoch, loop);
   if (!read) {
-    const Status& status = read.error().status;
+    const Status& status = read.error();
     log_failed(status);
     context_.metrics.read_errors.fetch_add(1, std::memory_order_relaxed);
     // Trimmed between our look and the storage's: for the reader it is out of range.
@@ -69,7 +71,8 @@ Task<ReadOutcome> LogPartition::read(ReadRequest request, Loop& loop) {
     co_return outcome;
   }
   if (read->bytes == 0) {
-    outcome.error = suspect_loss(log, request.offset);
+    // A gap up to the end, or less than was acknowledged.
+    if (read->next < outcome.high_watermark) outcome.error = suspect_loss(log, request.offset);
     co_return outcome;
   }
   outcome.slices = std::move(read->slices);
@@ -83,6 +86,8 @@ ErrorCode LogPartition::suspect_loss(const std::shared_ptr<host::Log>& log, int6
   std::lock_guard lock(mutex_);
   if (offset < log_start_) return ErrorCode::kOffsetOutOfRange;
   if (stage_ != Stage::ready || log != log_) return ErrorCode::kNotLeaderOrFollower;
+  // Sealed extents know where they must end: no fence would tell more.
+  if (offset < extents_.open_from()) return ErrorCode::kKafkaStorageError;
   const int64_t now = context_.clock.monotonic_ms();
   // A fence has just said that all is there: then it is the storage's reads that are wrong, and loading again does not
   // help.

@@ -52,6 +52,18 @@ int64_t PartitionState::bytes() const {
   return total;
 }
 
+int64_t PartitionState::bytes_between(int64_t from, int64_t to) const {
+  double total = 0;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const int64_t first = segments[i].base_offset;
+    const int64_t last = i + 1 < segments.size() ? segments[i + 1].base_offset : end;
+    const int64_t shared = std::min(to, last) - std::max(from, first);
+    if (shared > 0)
+      total += static_cast<double>(segments[i].bytes) * static_cast<double>(shared) / static_cast<double>(last - first);
+  }
+  return static_cast<int64_t>(total);
+}
+
 int32_t PartitionState::epoch_at(int64_t offset) const {
   int32_t epoch = -1;
   for (const auto& start : epochs) {

@@ -56,6 +56,8 @@ struct PartitionState {
   /// Everything before `offset` is gone.
   void cut_before(int64_t offset);
   int64_t bytes() const;
+  /// About so many bytes lie between two offsets: segments count by the share of their offsets.
+  int64_t bytes_between(int64_t from, int64_t to) const;
   /// The newest epoch that began at or before `offset`; -1 if none is known.
   int32_t epoch_at(int64_t offset) const;
   /// Where a reader that has the epoch `epoch` must not be beyond (KIP-320): the largest epoch known that is <=

@@ -9,15 +9,15 @@
 namespace sluice::partition {
 
 Task<tl::expected<std::vector<uint8_t>, Status>> LogPartition::read_batch(int64_t offset, Loop& loop) {
-  std::shared_ptr<host::Log> log;
   int64_t limit = 0;
+  int32_t epoch = 0;
   {
     std::lock_guard lock(mutex_);
-    log = log_;
     limit = high_watermark_;
+    epoch = loaded_epoch_;
   }
-  auto read = co_await log->read(offset, limit, 1, loop);
-  if (!read) co_return tl::unexpected(read.error().status);
+  auto read = co_await extents_.read(offset, limit, 1, epoch, loop);
+  if (!read) co_return tl::unexpected(read.error());
   auto bytes = host::gather(*read);
   if (!bytes) co_return tl::unexpected(bytes.error());
   co_return std::vector<uint8_t>(bytes->begin(), bytes->end());
@@ -25,14 +25,14 @@ Task<tl::expected<std::vector<uint8_t>, Status>> LogPartition::read_batch(int64_
 
 Task<Status> LogPartition::look_through(int64_t from, int64_t to, std::function<bool(const records::BatchView&)> see,
                                         Loop& loop) {
-  std::shared_ptr<host::Log> log;
+  int32_t epoch = 0;
   {
     std::lock_guard lock(mutex_);
-    log = log_;
+    epoch = loaded_epoch_;
   }
   while (from < to) {
-    auto read = co_await log->read(from, to, kLookThroughBytes, loop);
-    if (!read) co_return read.error().status;
+    auto read = co_await extents_.read(from, to, kLookThroughBytes, epoch, loop);
+    if (!read) co_return read.error();
     auto bytes = host::gather(*read);
     if (!bytes) co_return bytes.error();
     Bytes rest = as_bytes(*bytes);
@@ -72,16 +72,16 @@ Task<tl::expected<int64_t, Status>> LogPartition::next_batch_since(int64_t times
 }
 
 Task<OffsetAnswer> LogPartition::find_timestamp(int64_t timestamp, Loop& loop) {
-  std::shared_ptr<host::Log> log;
   int64_t start = 0;
   int64_t end = 0;
+  int32_t epoch = 0;
   {
     std::lock_guard lock(mutex_);
-    log = log_;
     start = log_start_;
     end = high_watermark_;
+    epoch = loaded_epoch_;
   }
-  auto located = co_await log->locate(timestamp, loop);
+  auto located = co_await extents_.locate(timestamp, epoch, loop);
   if (!located) co_return OffsetAnswer{to_error_code(located.error())};
   int64_t at = *located;
   if (at < start) {

@@ -27,6 +27,8 @@ struct Raw {
   std::string timeout = "10s";
   std::vector<std::string> configs, headers, show;
   std::string key, format, separator = "\\t", key_separator;
+  std::string rate;
+  bool status = false, pause = false, resume = false, cancel = false;
 };
 
 Pairs to_pairs(const std::vector<std::string>& words, const char* option) {
@@ -55,6 +57,31 @@ int64_t to_timeout_ms(const std::string& text) {
     throw CLI::ValidationError("--timeout", "\"" + text + "\" is not a duration such as 500ms, 10s or 5min");
   }
   return *ms;
+}
+
+int64_t to_rate(const std::string& text) {
+  if (text == "none") return -1;
+  const auto bytes = host::parse_size(text);
+  if (!bytes || *bytes <= 0) {
+    throw CLI::ValidationError("--max-bytes-per-second", "\"" + text + "\" is not a size such as 500000 or 20MiB, nor \"none\"");
+  }
+  return *bytes;
+}
+
+TopicMigrate::Action to_action(const Raw& raw, const TopicMigrate& command) {
+  using Action = TopicMigrate::Action;
+  std::vector<Action> asked;
+  if (!command.to.empty()) asked.push_back(Action::start);
+  if (raw.status) asked.push_back(Action::status);
+  if (raw.pause) asked.push_back(Action::pause);
+  if (raw.resume) asked.push_back(Action::resume);
+  if (raw.cancel) asked.push_back(Action::cancel);
+  if (asked.empty() && !raw.rate.empty()) return Action::limit;
+  if (asked.size() != 1) throw CLI::ValidationError("migrate", "one of --to, --status, --pause, --resume and --cancel is needed");
+  if (!raw.rate.empty() && asked[0] != Action::start && asked[0] != Action::resume) {
+    throw CLI::ValidationError("--max-bytes-per-second", "goes with --to or --resume, or stands alone");
+  }
+  return asked[0];
 }
 
 class Parser {
@@ -95,6 +122,8 @@ class Parser {
       app_.parse(std::vector<std::string>(words.rbegin(), words.rend()));
       common_.timeout_ms = to_timeout_ms(raw_.timeout);
       create_.configs = to_pairs(raw_.configs, "--config");
+      if (migrate_sub_->parsed()) migrate_.action = to_action(raw_, migrate_);
+      if (!raw_.rate.empty()) migrate_.max_bytes_per_second = to_rate(raw_.rate);
       produce_.headers = to_pairs(raw_.headers, "--header");
       produce_.key_separator = to_plain(raw_.key_separator, "--key-separator");
       consume_.separator = to_plain(raw_.separator, "--separator");
@@ -146,6 +175,19 @@ class Parser {
     adopt->footer(
         "Example: sluice topic adopt upstream orders --as upstream.orders\n"
         "Its records stay where they are. Deleting the topic later leaves them there.");
+    migrate_sub_ = add(*topic, "migrate", "Move a topic to another storage of the broker while clients go on", migrate_);
+    CLI::App* migrate = migrate_sub_;
+    migrate->add_option("NAME", migrate_.name)->required();
+    migrate->add_option("--to", migrate_.to, "The storage, by its name in plugins.json")->type_name("STORAGE");
+    migrate->add_option("--max-bytes-per-second", raw_.rate, "How fast to copy at most: 500000, 20MiB, none")->type_name("SIZE");
+    migrate->add_flag("--status", raw_.status, "How far it is");
+    migrate->add_flag("--pause", raw_.pause, "Let it rest");
+    migrate->add_flag("--resume", raw_.resume, "Go on");
+    migrate->add_flag("--cancel", raw_.cancel, "Go back; records that lie on the new storage already go back too");
+    migrate->footer(
+        "Examples:\n"
+        "  sluice topic migrate orders --to redis --max-bytes-per-second 20MiB\n"
+        "  sluice topic migrate orders --status");
   }
 
   void add_groups() {
@@ -289,6 +331,8 @@ class Parser {
   StorageList storage_list_;
   StorageHealth storage_health_;
   StorageDiscover storage_discover_;
+  TopicMigrate migrate_;
+  CLI::App* migrate_sub_ = nullptr;
   GroupList group_list_;
   GroupDescribe group_describe_;
   Produce produce_;

@@ -63,6 +63,14 @@ struct StorageDiscover {
   std::string name;  // "": all that are NATIVE
 };
 
+struct TopicMigrate {
+  enum class Action { start, status, pause, resume, cancel, limit };
+  std::string name;
+  Action action = Action::start;
+  std::string to;                              // start: the storage
+  std::optional<int64_t> max_bytes_per_second;  // -1: no limit
+};
+
 struct GroupList {};
 struct GroupDescribe {
   std::string group;
@@ -121,8 +129,8 @@ struct PluginCheck {
 
 struct Version {};
 
-using Command = std::variant<TopicCreate, TopicList, TopicDescribe, TopicDelete, TopicAdopt, GroupList, GroupDescribe,
-                             Produce, Consume, StorageList, StorageHealth, StorageDiscover, PluginList, PluginDescribe,
+using Command = std::variant<TopicCreate, TopicList, TopicDescribe, TopicDelete, TopicAdopt, TopicMigrate, GroupList,
+                             GroupDescribe, Produce, Consume, StorageList, StorageHealth, StorageDiscover, PluginList, PluginDescribe,
                              PluginCheck, Version>;
 
 struct Arguments {

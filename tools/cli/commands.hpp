@@ -15,6 +15,7 @@ Status run(const TopicList& command, const Common& common);
 Status run(const TopicDescribe& command, const Common& common);
 Status run(const TopicDelete& command, const Common& common);
 Status run(const TopicAdopt& command, const Common& common);
+Status run(const TopicMigrate& command, const Common& common);
 Status run(const GroupList& command, const Common& common);
 Status run(const GroupDescribe& command, const Common& common);
 Status run(const Produce& command, const Common& common);

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "cli/commands.hpp"
+#include "cli/configs.hpp"
 #include "cli/kafka.hpp"
 #include "cli/text.hpp"
 
@@ -29,38 +29,6 @@ Status outcomes(const Client& client, const rd_kafka_topic_result_t** results, s
 
 bool is_internal(const rd_kafka_metadata_topic_t& topic) {
   return std::string_view(topic.topic).starts_with("__");
-}
-
-struct Config {
-  std::string value;
-  bool is_default = false;
-};
-using Configs = std::map<std::string, Config>;
-
-Result<Configs> describe_configs(const Client& client, const std::string& topic) {
-  std::unique_ptr<rd_kafka_ConfigResource_t, Destroy<rd_kafka_ConfigResource_destroy>> resource(
-      rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
-  rd_kafka_ConfigResource_t* wanted = resource.get();
-  auto event = client.admin(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, [&](auto* options, auto* queue) {
-    rd_kafka_DescribeConfigs(client.get(), &wanted, 1, options, queue);
-  });
-  if (!event) return fail(event.error());
-  size_t count = 0;
-  const auto** resources =
-      rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event->get()), &count);
-  if (count != 1) return Configs();
-  const auto code = rd_kafka_ConfigResource_error(resources[0]);
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return fail(client.error(code, rd_kafka_ConfigResource_error_string(resources[0])).in(topic));
-  }
-  Configs configs;
-  const auto** entries = rd_kafka_ConfigResource_configs(resources[0], &count);
-  for (size_t i = 0; i < count; ++i) {
-    const char* value = rd_kafka_ConfigEntry_value(entries[i]);
-    const bool own = rd_kafka_ConfigEntry_source(entries[i]) == RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG;
-    configs[rd_kafka_ConfigEntry_name(entries[i])] = {value == nullptr ? "" : value, !own};
-  }
-  return configs;
 }
 
 std::string joined(const int32_t* ids, int count) {

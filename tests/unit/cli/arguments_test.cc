@@ -53,6 +53,36 @@ TEST(Arguments, TimeoutsHaveAUnit) {
   }
 }
 
+TEST(Arguments, Migrations) {
+  using Action = TopicMigrate::Action;
+  const auto migrate = [](std::vector<std::string> words) {
+    words.insert(words.begin(), {"topic", "migrate", "orders"});
+    return words;
+  };
+  auto start = command<TopicMigrate>(migrate({"--to", "redis"}));
+  EXPECT_EQ(start.name, "orders");
+  EXPECT_EQ(start.to, "redis");
+  EXPECT_EQ(start.action, Action::start);
+  EXPECT_FALSE(start.max_bytes_per_second);
+  EXPECT_EQ(command<TopicMigrate>(migrate({"--to", "redis", "--max-bytes-per-second", "20MiB"})).max_bytes_per_second,
+            20 << 20);
+  EXPECT_EQ(command<TopicMigrate>(migrate({"--status"})).action, Action::status);
+  EXPECT_EQ(command<TopicMigrate>(migrate({"--pause"})).action, Action::pause);
+  EXPECT_EQ(command<TopicMigrate>(migrate({"--resume", "--max-bytes-per-second", "5"})).action, Action::resume);
+  EXPECT_EQ(command<TopicMigrate>(migrate({"--cancel"})).action, Action::cancel);
+  const auto limit = command<TopicMigrate>(migrate({"--max-bytes-per-second", "none"}));
+  EXPECT_EQ(limit.action, Action::limit);
+  EXPECT_EQ(limit.max_bytes_per_second, -1);
+  for (const auto& wrong : std::vector<std::vector<std::string>>{{},
+                                                                 {"--to", "redis", "--cancel"},
+                                                                 {"--pause", "--resume"},
+                                                                 {"--status", "--max-bytes-per-second", "5"},
+                                                                 {"--to", "redis", "--max-bytes-per-second", "0"},
+                                                                 {"--to", "redis", "--max-bytes-per-second", "fast"}}) {
+    EXPECT_EQ(parse_arguments(migrate(wrong), nullptr).exit_code, kExitUsage);
+  }
+}
+
 TEST(Arguments, Topics) {
   const auto create =
       command<TopicCreate>({"topic", "create", "orders", "-p", "3", "-c", "retention.ms=1", "--config", "a=b=c"});

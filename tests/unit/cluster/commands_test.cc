@@ -57,8 +57,47 @@ TEST(Commands, NumbersOnDiskStay) {
   EXPECT_EQ((encode({}, PutTopic{}))[kIndexByte], 8);
   EXPECT_EQ((encode({}, PutState{}))[kIndexByte], 9);
   EXPECT_EQ((encode({}, PutDeletedLogs{}))[kIndexByte], 10);
+  EXPECT_EQ((encode({}, RaiseLeaderEpoch{}))[kIndexByte], 11);
+  EXPECT_EQ((encode({}, AlterTopic{}))[kIndexByte], 12);
+  EXPECT_EQ((encode({}, RecordNext{}))[kIndexByte], 13);
+  EXPECT_EQ((encode({}, SwitchExtent{}))[kIndexByte], 14);
+  EXPECT_EQ((encode({}, RecordCopy{}))[kIndexByte], 15);
+  EXPECT_EQ((encode({}, NameCopy{}))[kIndexByte], 16);
+  EXPECT_EQ((encode({}, DropExtent{}))[kIndexByte], 17);
+  EXPECT_EQ((encode({}, ForgetLogs{}))[kIndexByte], 18);
+  EXPECT_EQ((encode({}, FinishMigration{}))[kIndexByte], 19);
   const std::string expected("\x01\x04\0\0\0\x07\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x09", 22);
   EXPECT_EQ(encode({7, 8, 9}, DeleteTopic{}), expected + std::string(16, '\0'));
+}
+
+TEST(Commands, TopicsAreWrittenForTheOldestBrokerThatUnderstandsThem) {
+  TopicInfo topic;
+  topic.name = "t";
+  topic.partitions.push_back({1, 2, {{"disk", {}, 3, -1}}});
+  const auto version = [](const TopicInfo& t) { return static_cast<int>(encode({}, PutTopic{t})[0]); };
+  EXPECT_EQ(version(topic), 1);
+  // As it was written before there were migrations.
+  const std::string before = encode({}, CreateTopic{topic});
+  const std::string expected = std::string("\1\1", 2) + std::string(20, '\0') + std::string(16, '\0') +
+                               std::string("\0\0\0\1t\0\0\0\0\0\0", 11) + std::string(12, '\0') +
+                               std::string("\0\0\0\1\0\0\0\1\0\0\0\2\0\0\0\1\0\0\0\4" "disk", 24) + std::string(16, '\0') +
+                               std::string("\0\0\0\0\0\0\0\3\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+  EXPECT_EQ(before, expected);
+  TopicInfo other = topic;
+  other.migration = Migration{"disk", "memory"};
+  EXPECT_EQ(version(other), 2);
+  other = topic;
+  other.partitions[0].next = Extent{"memory", {}, 0, -1};
+  EXPECT_EQ(version(other), 2);
+  other = topic;
+  other.partitions[0].copy = ExtentCopy{};
+  EXPECT_EQ(version(other), 2);
+  other = topic;
+  other.partitions[0].dropped.push_back({});
+  EXPECT_EQ(version(other), 2);
+  other = topic;
+  other.partitions[0].extents.push_back({});
+  EXPECT_EQ(version(other), 2) << "who read the last extent alone would hide the records of the first";
 }
 
 TEST(Commands, AreRefusedAtEveryOtherLength) {

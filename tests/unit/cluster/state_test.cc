@@ -260,6 +260,41 @@ struct Picture {
   std::multiset<std::string> records;
 };
 
+/// A step of a migration that is mostly the right one for what the topic is.
+Command moving_command(RandomMetadata& random, const Uuid& id, const TopicPtr& known) {
+  if (known == nullptr) return FinishMigration{id, "memory"};
+  const auto index = static_cast<int32_t>(random.below(known->partitions.size()));
+  const PartitionInfo& partition = known->partitions[static_cast<size_t>(index)];
+  const int32_t epoch = random.chance(90) ? partition.leader_epoch : partition.leader_epoch + 1;
+  const std::string target = known->migration ? known->migration->target : "memory";
+  const host::LogId open = partition.extents.back().log;
+  switch (random.below(8)) {
+    case 0:
+      return AlterTopic{id, random.chance(80) ? known->version : random.below(9), {{"a", "b"}}, random.migration()};
+    case 1:
+      return RecordNext{id, index, epoch, open, {target, random.uuid().bytes, 0, -1}};
+    case 2:
+      return SwitchExtent{id, index, epoch, open, partition.next ? partition.next->log : random.uuid().bytes,
+                          partition.extents.back().from + static_cast<int64_t>(random.below(2))};
+    case 3: {
+      if (partition.extents.size() < 2) return RecordCopy{id, index, epoch, random.copy()};
+      const Extent& from = partition.extents[random.below(partition.extents.size() - 1)];
+      return RecordCopy{id, index, epoch, {{target, random.uuid().bytes, from.from, from.to}, {from.log}}};
+    }
+    case 4:
+      return NameCopy{id, index, epoch, partition.copy ? partition.copy->extent.log : random.uuid().bytes};
+    case 5:
+      return DropExtent{id, index, partition.extents[random.below(partition.extents.size())].log};
+    case 6: {
+      ForgetLogs forget{id, index, {random.uuid().bytes}};
+      for (const Extent& extent : partition.dropped) forget.logs.push_back(extent.log);
+      return forget;
+    }
+    default:
+      return FinishMigration{id, target};
+  }
+}
+
 class ClusterStateRandom : public ::testing::TestWithParam<int> {};
 
 TEST_P(ClusterStateRandom, ASnapshotAndTheRestAreTheWhole) {
@@ -272,7 +307,7 @@ TEST_P(ClusterStateRandom, ASnapshotAndTheRestAreTheWhole) {
     Command command;
     const Uuid id = ids.empty() || random.chance(5) ? random.uuid() : ids[random.below(ids.size())];
     const TopicPtr known = live.topic_in_any_state(id);
-    switch (random.below(9)) {
+    switch (random.below(17)) {
       case 0:
         command = RegisterBroker{random.broker()};
         break;
@@ -309,8 +344,11 @@ TEST_P(ClusterStateRandom, ASnapshotAndTheRestAreTheWhole) {
       case 7:
         command = RaiseLeaderEpoch{id, static_cast<int32_t>(random.below(3)), static_cast<int32_t>(random.below(1000))};
         break;
-      default:
+      case 8:
         command = AllocateProducerIds{static_cast<int32_t>(random.below(1000))};
+        break;
+      default:
+        command = moving_command(random, id, known);
         break;
     }
     const CommandId from{static_cast<int32_t>(random.below(3)), random.below(4), static_cast<uint64_t>(i)};

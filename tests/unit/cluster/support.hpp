@@ -41,6 +41,18 @@ class RandomMetadata {
     for (uint64_t i = 0; i <= below(3); ++i) result.extents.push_back(extent());
     return result;
   }
+  ExtentCopy copy() { return {extent(), {uuid().bytes, uuid().bytes}}; }
+  /// With whatever may be under way to it.
+  PartitionInfo moving_partition() {
+    PartitionInfo result = partition();
+    if (chance(30)) result.next = extent();
+    if (chance(30)) result.copy = copy();
+    for (uint64_t i = below(3); i > 0; --i) result.dropped.push_back(extent());
+    return result;
+  }
+  std::optional<Migration> migration() {
+    return chance(50) ? std::optional<Migration>(Migration{"disk", "memory"}) : std::nullopt;
+  }
   TopicInfo topic() {
     TopicInfo result;
     result.id = uuid();
@@ -49,7 +61,9 @@ class RandomMetadata {
       result.configs["config." + std::to_string(below(9))] = std::string(below(20), 'v');
     result.internal = chance(20);
     result.version = random_();
-    for (uint64_t i = 0; i <= below(4); ++i) result.partitions.push_back(partition());
+    const bool moves = chance(50);
+    for (uint64_t i = 0; i <= below(4); ++i) result.partitions.push_back(moves ? moving_partition() : partition());
+    if (moves) result.migration = migration();
     result.ready_partitions = static_cast<int32_t>(below(result.partitions.size() + 1));
     return result;
   }
@@ -70,8 +84,18 @@ class RandomMetadata {
     all.emplace_back(PutState{static_cast<int64_t>(random_()), {broker(), broker()}});
     all.emplace_back(PutDeletedLogs{{{"disk", uuid().bytes}, {"", uuid().bytes}}});
     all.emplace_back(RaiseLeaderEpoch{uuid(), static_cast<int32_t>(random_()), static_cast<int32_t>(random_())});
+    const Configs configs = {{"retention.ms", "1"}, {"sluice.storage", "memory"}};
+    all.emplace_back(AlterTopic{uuid(), random_(), configs, migration()});
+    all.emplace_back(RecordNext{uuid(), number(), number(), uuid().bytes, extent()});
+    all.emplace_back(SwitchExtent{uuid(), number(), number(), uuid().bytes, uuid().bytes, number()});
+    all.emplace_back(RecordCopy{uuid(), number(), number(), copy()});
+    all.emplace_back(NameCopy{uuid(), number(), number(), uuid().bytes});
+    all.emplace_back(DropExtent{uuid(), number(), uuid().bytes});
+    all.emplace_back(ForgetLogs{uuid(), number(), {uuid().bytes, uuid().bytes}});
+    all.emplace_back(FinishMigration{uuid(), "memory"});
     return all;
   }
+  int32_t number() { return static_cast<int32_t>(random_()); }
 
   std::mt19937_64& generator() { return random_; }
 

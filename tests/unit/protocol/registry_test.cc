@@ -24,7 +24,7 @@ TEST(Registry, FindsEveryApiByItsKey) {
     EXPECT_FALSE(api.serves(static_cast<int16_t>(api.min_served - 1)));
     EXPECT_FALSE(api.serves(static_cast<int16_t>(api.max_served + 1)));
   }
-  EXPECT_EQ(all_apis().size(), 25U);
+  EXPECT_EQ(all_apis().size(), 27U);
   EXPECT_EQ(find_api(-1), nullptr);
   EXPECT_EQ(find_api(4), nullptr);
   EXPECT_EQ(find_api(32767), nullptr);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metadata and partitions of one broker on two storages that a test scripts: "meta" holds the broker's own logs, "data"
-// the topics. One thread; loop, timers and clocks move only when the test says so, so that a run can be told again from
+// Metadata and partitions of one broker on storages that a test scripts: "meta" holds the broker's own logs, "data" the
+// topics, and "other" is where they may go. One thread; loop, timers and clocks move only when the test says so, so that a run can be told again from
 // its seed. The engines outlive the broker, as a disk does: stop() and start() are a restart.
 #pragma once
 
@@ -34,10 +34,11 @@ class ScriptedBroker {
 
   Status start() {
     auto config = storage::parse_plugins_config(
-        R"({"storages": {"meta": {"library": "fake"}, "data": {"library": "fake"}}, "default": "data", "internal": "meta"})",
+        R"({"storages": {"meta": {"library": "fake"}, "data": {"library": "fake"}, "other": {"library": "fake"}},
+            "default": "data", "internal": "meta"})",
         "plugins.json");
     EXPECT_TRUE(config) << config.error().describe();
-    storages = storage::Storages::of(std::move(*config), {}, {open(meta, "meta"), open(data, "data")});
+    storages = storage::Storages::of(std::move(*config), {}, {open(meta, "meta"), open(data, "data"), open(other, "other")});
     cluster::ClusterOptions options;
     options.random = [this] { return random(); };
     options.clock = &clock;
@@ -113,6 +114,21 @@ class ScriptedBroker {
     topic.configs = std::move(configs);
     return wait(cluster->create_topic(std::move(topic), loop));
   }
+  /// Sets one setting of a topic, or removes it.
+  ErrorCode alter(const std::string& topic, const std::string& name, std::optional<std::string> value) {
+    auto change = [&](const cluster::Configs& present) -> cluster::ClusterResult<cluster::Configs> {
+      cluster::Configs next = present;
+      if (value) {
+        next[name] = *value;
+      } else {
+        next.erase(name);
+      }
+      return next;
+    };
+    auto altered = wait(cluster->alter_topic(topic, change, false, loop));
+    if (!altered) lines.push_back(altered.error().text);
+    return altered ? ErrorCode::kNone : altered.error().code;
+  }
   std::shared_ptr<partition::Partition> partition(const std::string& topic = "t", int32_t index = 0) {
     return partitions->find(cluster->state().topic(topic), index);
   }
@@ -133,6 +149,7 @@ class ScriptedBroker {
   std::mt19937_64 random{7};
   host::testing::FakeEngine meta;
   host::testing::FakeEngine data;
+  host::testing::FakeEngine other;
   std::vector<std::string> lines;  // for the operator
   std::unique_ptr<storage::Storages> storages;
   std::unique_ptr<cluster::Cluster> cluster;
