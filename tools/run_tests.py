@@ -17,7 +17,8 @@ FUZZ_SECONDS = 10
 FUZZ_SEED = 1  # a run that fails can be repeated
 CRASH_CYCLES = 20
 LONG_FUZZ_SECONDS = 120
-LONG_CRASH_CYCLES = 200
+LONG_CRASH_CYCLES = 1000
+ENGINES = ("redis", "jetstream")  # of kind LOG, with servers of their own
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 
 
@@ -145,8 +146,15 @@ def part_bad_input():
     return program(["python3", "-B", "tests/protocol/bad_input.py"], "bad-input.log")
 
 
-def part_interop():
-    return program(["tests/interop/run"], "interop.log")
+def part_interop(storage="disk"):
+    return program(["tests/interop/run", "--storage", storage], f"interop-{storage}.log")
+
+
+def part_interop_engines():
+    result = Result()
+    for storage in ENGINES:
+        result.add(part_interop(storage))
+    return result
 
 
 def part_engines():
@@ -155,6 +163,26 @@ def part_engines():
 
 def part_crash(cycles=CRASH_CYCLES):
     return program(["python3", "-B", "tests/fault/crash_test.py", "--cycles", str(cycles)], "crash.log")
+
+
+def part_crash_engines(cycles=CRASH_CYCLES):
+    result = Result()
+    for storage in ENGINES:
+        result.add(program(["python3", "-B", "tests/fault/crash_test.py", "--cycles", str(cycles), "--storage", storage, "--victim", "both"],
+                           f"crash-{storage}.log"))
+    return result
+
+
+def part_migration(cycles=CRASH_CYCLES):
+    circle = [argument for storage in ("disk", *ENGINES) for argument in ("--storage", storage)]
+    return program(["python3", "-B", "tests/fault/migration_test.py", "--cycles", str(cycles), *circle, "--victim", "both"], "migration.log")
+
+
+def part_long_crash():
+    result = part_crash(LONG_CRASH_CYCLES)
+    result.add(part_crash_engines(LONG_CRASH_CYCLES))
+    result.add(part_migration(LONG_CRASH_CYCLES))
+    return result
 
 
 SANITIZER_ENV = {
@@ -209,15 +237,18 @@ PARTS = {
     "smoke": (part_smoke, "the broker and the command line tool, used as in the README"),
     "bad-input": (part_bad_input, "what malformed and absurd requests get from a live broker"),
     "interop": (part_interop, "real clients against the broker"),
+    "interop-engines": (part_interop_engines, f"the same clients, everything on each of {', '.join(ENGINES)}"),
     "engines": (part_engines, "the worked examples of engines whose own programs share a topic with Kafka clients"),
     "crash": (part_crash, f"{CRASH_CYCLES} kills of the broker under load"),
+    "crash-engines": (part_crash_engines, f"{CRASH_CYCLES} kills of the broker or of its storage's server, on each of {', '.join(ENGINES)}"),
+    "migration": (part_migration, f"a topic goes round disk, {', '.join(ENGINES)}, with {CRASH_CYCLES} kills"),
     "asan": (part_asan, "unit and conformance tests under AddressSanitizer and UBSan"),
     "tsan": (part_tsan, "unit tests of what has threads under ThreadSanitizer"),
     "fuzz": (part_fuzz, f"every fuzzer for {FUZZ_SECONDS} s"),
     "servers": (part_servers, "real servers of other engines that die, hang and fail over, and the conformance kit on their adapters"),
     "asan-servers": (lambda: part_asan(servers=True), "the adapters of other engines under AddressSanitizer and UBSan"),
     "long-fuzz": (lambda: part_fuzz(LONG_FUZZ_SECONDS), f"every fuzzer for {LONG_FUZZ_SECONDS} s"),
-    "long-crash": (lambda: part_crash(LONG_CRASH_CYCLES), f"{LONG_CRASH_CYCLES} kills of the broker under load"),
+    "long-crash": (part_long_crash, f"the crash and migration tests with {LONG_CRASH_CYCLES} kills each"),
 }
 # With --all only.
 LONG_PARTS = ["servers", "asan-servers", "long-fuzz", "long-crash"]

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Kills the broker with SIGKILL at random moments under load, and checks that clients were told the truth.
+"""Kills the broker with SIGKILL at random moments under load, or the server of its storage, and checks that clients were told the truth.
 
     tests/fault/crash_test.py --cycles 20 --seed 7
+    tests/fault/crash_test.py --storage redis --victim storage
     tests/fault/crash_test.py --broker kafka --cycles 2     the same test against a real Apache Kafka
     tests/fault/crash_test.py --self-check                  only: does the check notice broken histories?
 
-Idempotent producers (acks=all) send numbered records, a group of two consumes and commits them; meanwhile the broker is
-killed, restarted on the same data and port, and asked for the committed offsets. Afterwards the whole log is read and
+Idempotent producers (acks=all) send numbered records, a group of two consumes and commits them; meanwhile the broker (or
+redis-server, nats-server) is killed, restarted on the same data and port, and the broker is asked for the committed offsets. Afterwards the whole log is read and
 history.py compares. The clients are confluent-kafka's, in a virtual environment of their own under build/. One seed draws
 the same moments again; which requests they hit is up to the machine.
 """
@@ -30,6 +31,7 @@ sys.path[:0] = [str(FAULT), str(INTEROP)]
 import history as histories  # noqa: E402
 from harness import prepare  # noqa: E402
 from harness.broker import SLUICE_BINARY, Broker, BrokerError  # noqa: E402
+from harness.storages import LIBRARIES, Storages  # noqa: E402
 
 try:
     import confluent_kafka
@@ -188,8 +190,12 @@ class GroupMember(threading.Thread):
 
 
 class CrashTest:
-    def __init__(self, broker, seed):
+    """`victims`: what is killed, each with alive, kill, launch and start. One is drawn in each cycle."""
+
+    def __init__(self, broker, storages, victims, seed):
         self._broker = broker
+        self._storages = storages
+        self._victims = victims
         self._draw = random.Random(seed)
         self.history = histories.History(PRODUCERS, PARTITIONS)
         self._lock = threading.Lock()
@@ -210,6 +216,7 @@ class CrashTest:
             for cycle in range(1, cycles + 1):
                 self._cycle(cycle, cycles)
             wait_for("progress after the last kill", self._progress())
+            self._settle()
         finally:
             for producer in self._producers:
                 producer.finish()
@@ -222,6 +229,9 @@ class CrashTest:
             member.finish()
         self._fetch_offsets()
         self._broker.stop()
+
+    def _settle(self):
+        """After the last kill, while clients still work."""
 
     def _acknowledged(self):
         return sum(producer.acknowledged for producer in self._producers)
@@ -246,13 +256,14 @@ class CrashTest:
         if not self._broker.alive():
             raise CrashFailure("the broker ended by itself")
         alive_s = time.monotonic() - started
-        self._broker.kill()
+        name, victim = self._draw.choice(self._victims)
+        victim.kill()
         if self._draw.random() < KILLS_WHILE_STARTING:
-            self._broker.launch()
+            victim.launch()
             time.sleep(self._draw.uniform(0, MAX_STARTING_S))
-            self._broker.kill()
-        took = self._broker.start()
-        print(f"cycle {cycle}/{cycles}: killed after {alive_s:.2f} s{' (early)' if early else ''}, "
+            victim.kill()
+        took = victim.start()
+        print(f"cycle {cycle}/{cycles}: {name} killed after {alive_s:.2f} s{' (early)' if early else ''}, "
               f"{self._acknowledged() - before} acknowledged, back after {took:.2f} s", flush=True)
         self._fetch_offsets()
 
@@ -352,6 +363,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description="SIGKILL under load; checks that nothing acknowledged is lost.")
     parser.add_argument("--broker", choices=("sluice", "kafka"), default="sluice", help="what to start (default: sluice)")
     parser.add_argument("--binary", type=Path, default=SLUICE_BINARY, help="the sluiced to start")
+    parser.add_argument("--storage", choices=LIBRARIES, action="append",
+                        help="where everything lies (default: disk); repeatable where topics move")
+    parser.add_argument("--victim", choices=("broker", "storage", "both"), default="broker", help="whom to kill (default: the broker)")
     parser.add_argument("--cycles", type=int, default=20, help="how often to kill (default: 20)")
     parser.add_argument("--seed", type=int, default=None, help="of the moments (default: drawn, and printed)")
     parser.add_argument("--self-check", action="store_true", help="only feed the check with broken histories")
@@ -359,7 +373,7 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def main():
+def main(test_type=CrashTest, default_storages=("disk",)):
     arguments = parse_arguments()
     report = Report()
     if arguments.self_check:
@@ -376,16 +390,25 @@ def main():
             return report.summary()
         sys.stdout.flush()
         os.environ["SLUICE_CRASH_TEST_ENVIRONMENT"] = "1"
-        os.execv(python, [str(python), "-u", __file__, *sys.argv[1:]])
+        os.execv(python, [str(python), "-u", *sys.argv])
     self_check(report)
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}, {arguments.cycles} cycles, librdkafka {confluent_kafka.libversion()[0]}", flush=True)
     started = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="sluice-crash-"))
-    broker = test = None
+    broker = storages = test = None
     try:
-        broker = Broker(arguments.broker, directory, arguments.binary)
-        test = CrashTest(broker, seed)
+        more = ()
+        if arguments.broker == "sluice":
+            storages = Storages(arguments.storage or default_storages, directory / "storages")
+            storages.start()
+            more = storages.arguments()
+        broker = Broker(arguments.broker, directory, arguments.binary, more)
+        servers = list(storages.servers.items()) if storages else []
+        if arguments.victim != "broker" and not servers:
+            raise BrokerError("the storage has no server that could be killed")
+        victims = {"broker": [("broker", broker)], "storage": servers, "both": [("broker", broker), *servers]}[arguments.victim]
+        test = test_type(broker, storages, victims, seed)
         test.run(arguments.cycles)
     except (BrokerError, CrashFailure) as error:
         report.result("the run", [str(error)] + (test.history.errors if test else []))
@@ -399,6 +422,8 @@ def main():
     finally:
         if broker:
             broker.kill()
+        if storages:
+            storages.kill()
     if report.failed:
         print(f"seed {seed}; data and log: {directory}; the end of the broker's log:")
         for line in broker.log_tail() if broker else []:
