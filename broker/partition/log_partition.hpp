@@ -33,7 +33,7 @@ class LogPartition final : public Partition {
   static constexpr uint64_t kLookThroughBytes = 1 << 20;
   static constexpr size_t kSavedPartBytes = 500 * 1024;
   static constexpr uint64_t kCopyReadBytes = 1 << 20;
-  static constexpr uint64_t kCopyInFlightBytes = 16 << 20;  // read, and not yet acknowledged by the target
+  static constexpr uint64_t kCopyInFlightBytes = 8 << 20;  // read, and not yet acknowledged by the target
   static constexpr int kMaxSwitchAttempts = 3;              // with another log each
 
   LogPartition(PartitionContext& context, cluster::TopicPtr topic, int32_t index);

@@ -3,7 +3,9 @@
 //
 //   load produce   BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES
 //   load consume   BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES
-//   load roundtrip BOOTSTRAP TOPIC 1 RECORD_BYTES COUNT      one record at a time, acknowledged before the next; SIGTERM ends it early
+//   load roundtrip BOOTSTRAP TOPIC 1 RECORD_BYTES COUNT [PAUSE_US]
+//
+// roundtrip sends one record at a time, acknowledged before the next and after a pause; SIGTERM ends it early.
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
@@ -14,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -131,7 +134,7 @@ int consume(const char* bootstrap, const char* topic_name, int partitions, size_
 
 std::atomic<bool> ended{false};
 
-int roundtrip(const char* bootstrap, const char* topic_name, size_t record_bytes, int64_t count) {
+int roundtrip(const char* bootstrap, const char* topic_name, size_t record_bytes, int64_t count, int64_t pause_us) {
   Delivered delivered;
   rd_kafka_t* producer = make_producer(bootstrap, delivered, "0");
   rd_kafka_topic_t* topic = rd_kafka_topic_new(producer, topic_name, nullptr);
@@ -143,6 +146,7 @@ int roundtrip(const char* bootstrap, const char* topic_name, size_t record_bytes
     if (rd_kafka_produce(topic, 0, RD_KAFKA_MSG_F_COPY, value.data(), value.size(), nullptr, 0, nullptr) != 0) fail("produce");
     while (delivered.good + delivered.failed <= i) rd_kafka_poll(producer, 100);
     if (i >= 200) micros.push_back(seconds_since(began) * 1e6);  // after a warm-up
+    if (pause_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(pause_us));
   }
   if (delivered.failed != 0) fail("not everything was delivered");
   if (micros.empty()) fail("ended before it began");
@@ -157,13 +161,13 @@ int roundtrip(const char* bootstrap, const char* topic_name, size_t record_bytes
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) fail("load produce|consume|roundtrip BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES|COUNT");
+  if (argc != 7 && argc != 8) fail("load produce|consume|roundtrip BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES|COUNT [PAUSE_US]");
   const std::string mode = argv[1];
   const int partitions = std::atoi(argv[4]);
   const auto record_bytes = static_cast<size_t>(std::atoll(argv[5]));
   const int64_t amount = std::atoll(argv[6]);
   if (mode == "produce") return produce(argv[2], argv[3], partitions, record_bytes, amount);
   if (mode == "consume") return consume(argv[2], argv[3], partitions, record_bytes, amount);
-  if (mode == "roundtrip") return roundtrip(argv[2], argv[3], record_bytes, amount);
+  if (mode == "roundtrip") return roundtrip(argv[2], argv[3], record_bytes, amount, argc == 8 ? std::atoll(argv[7]) : 0);
   fail("unknown mode " + mode);
 }
