@@ -148,7 +148,7 @@ class Log : public std::enable_shared_from_this<Log> {
   bool busy_ = false;
   std::deque<std::coroutine_handle<>> waiting_;
   bool polling_ = false;
-  bool seen_ = false;  // the log was there once
+  bool seen_ = false;  // the log was there once, or is being deleted
 
   struct Watch {
     const void* handle;

@@ -231,6 +231,8 @@ Task<Status> Log::create(plugin::LogDescriptor descriptor, int64_t deadline_ns) 
 
 Task<Status> Log::remove(int64_t deadline_ns) {
   const std::shared_ptr<Log> keep = shared_from_this();
+  // A poll that finds nothing before this is done is to tell watchers the same.
+  seen_ = true;
   Status status = co_await stream_.remove(deadline_ns);
   if (!status) co_return status;
   stream_.abandon(log_subject(engine_.settings.prefix, id_) + ".");
