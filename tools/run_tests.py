@@ -18,6 +18,7 @@ FUZZ_SEED = 1  # a run that fails can be repeated
 CRASH_CYCLES = 20
 LONG_FUZZ_SECONDS = 120
 LONG_CRASH_CYCLES = 1000
+NEWER_NATS = "v2.15.2"
 ENGINES = ("redis", "jetstream")  # of kind LOG, with servers of their own
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 
@@ -128,6 +129,21 @@ def part_servers():
     result = build("release")
     if not result.failed:
         result.add(ctest("release", "-R", SERVER_KITS))
+    return result
+
+
+def part_newer_nats():
+    """The same tests on a server of today, as a Go module: what another program took from PATH, they take from there."""
+    programs = ROOT / "build" / "interop-cache" / "nats"
+    environment = {"GOBIN": str(programs), "GOFLAGS": "-modcacherw"}
+    if not shutil.which("go"):
+        return Result(skipped=1, notes=["SKIP newer-nats: needs Go"])
+    result = build("release")
+    if run(["go", "install", f"github.com/nats-io/nats-server/v2@{NEWER_NATS}"], "newer-nats.log", environment) != 0:
+        tail("newer-nats.log")
+        return Result(failed=1, notes=[f"nats-server {NEWER_NATS} cannot be had"])
+    if not result.failed:
+        result.add(ctest("release", "-R", "jetstream", env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}))
     return result
 
 
@@ -246,12 +262,13 @@ PARTS = {
     "tsan": (part_tsan, "unit tests of what has threads under ThreadSanitizer"),
     "fuzz": (part_fuzz, f"every fuzzer for {FUZZ_SECONDS} s"),
     "servers": (part_servers, "real servers of other engines that die, hang and fail over, and the conformance kit on their adapters"),
+    "newer-nats": (part_newer_nats, f"the jetstream adapter on nats-server {NEWER_NATS}, where Go is there"),
     "asan-servers": (lambda: part_asan(servers=True), "the adapters of other engines under AddressSanitizer and UBSan"),
     "long-fuzz": (lambda: part_fuzz(LONG_FUZZ_SECONDS), f"every fuzzer for {LONG_FUZZ_SECONDS} s"),
     "long-crash": (part_long_crash, f"the crash and migration tests with {LONG_CRASH_CYCLES} kills each"),
 }
 # With --all only.
-LONG_PARTS = ["servers", "asan-servers", "long-fuzz", "long-crash"]
+LONG_PARTS = ["servers", "newer-nats", "asan-servers", "long-fuzz", "long-crash"]
 DEFAULT_PARTS = [name for name in PARTS if name not in LONG_PARTS]
 
 
