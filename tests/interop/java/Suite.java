@@ -18,6 +18,8 @@ import java.util.concurrent.Future;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.ConsumerGroupDescription;
 import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
 import org.apache.kafka.clients.admin.NewPartitions;
@@ -35,8 +37,11 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.GroupIdNotFoundException;
 import org.apache.kafka.common.errors.GroupNotEmptyException;
+import org.apache.kafka.common.errors.InvalidConfigurationException;
 import org.apache.kafka.common.errors.InvalidPartitionsException;
+import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicExistsException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -86,6 +91,7 @@ public final class Suite {
         cases.put("delete-records", suite::deleteRecords);
         cases.put("grow", suite::grow);
         cases.put("describe-configs", suite::describeConfigs);
+        cases.put("alter-configs", suite::alterConfigs);
         cases.put("long-poll", suite::longPoll);
         cases.put("delete-topic", suite::deleteTopic);
         boolean failed = false;
@@ -385,13 +391,45 @@ public final class Suite {
         NewTopic wanted = new NewTopic(topic, 1, (short) 1).configs(Collections.singletonMap("retention.ms", "123456789"));
         get(admin.createTopics(Collections.singleton(wanted)).all());
         waitFor(topic + " to be listed", () -> get(admin.listTopics().names()).contains(topic));
+        Map<String, String> values = settingsOf(topic);
+        check("123456789".equals(values.get("retention.ms")), "retention.ms is " + values.get("retention.ms"));
+        check("delete".equals(values.get("cleanup.policy")), "cleanup.policy is " + values.get("cleanup.policy"));
+        check(values.containsKey("max.message.bytes"), "max.message.bytes is not described");
+    }
+
+    private Map<String, String> settingsOf(String topic) throws Exception {
         ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
         Map<String, String> values = new HashMap<>();
         get(admin.describeConfigs(Collections.singleton(resource)).all()).get(resource).entries()
             .forEach(entry -> values.put(entry.name(), entry.value()));
-        check("123456789".equals(values.get("retention.ms")), "retention.ms is " + values.get("retention.ms"));
-        check("delete".equals(values.get("cleanup.policy")), "cleanup.policy is " + values.get("cleanup.policy"));
-        check(values.containsKey("max.message.bytes"), "max.message.bytes is not described");
+        return values;
+    }
+
+    private KafkaFuture<Void> alter(String topic, AlterConfigOp.OpType operation, String name, String value) {
+        AlterConfigOp change = new AlterConfigOp(new ConfigEntry(name, value), operation);
+        return admin.incrementalAlterConfigs(Collections.singletonMap(new ConfigResource(ConfigResource.Type.TOPIC, topic),
+            Collections.singleton(change))).all();
+    }
+
+    private void alterConfigs() throws Exception {
+        String topic = createTopic("alter-configs", 1);
+        String before = settingsOf(topic).get("retention.ms");
+        get(alter(topic, AlterConfigOp.OpType.SET, "retention.ms", "123456789"));
+        get(alter(topic, AlterConfigOp.OpType.SET, "max.message.bytes", "2000"));
+        waitFor("the changed settings", () -> "123456789".equals(settingsOf(topic).get("retention.ms"))
+            && "2000".equals(settingsOf(topic).get("max.message.bytes")));
+        try {
+            produce(Collections.singleton(new ProducerRecord<>(topic, 0, null, new byte[3000])), "none", false);
+            throw new AssertionError("a batch larger than the changed limit was taken");
+        } catch (ExecutionException error) {
+            check(error.getCause() instanceof RecordTooLargeException, "refused with " + error.getCause());
+        }
+        get(alter(topic, AlterConfigOp.OpType.DELETE, "retention.ms", ""));
+        waitFor("the default", () -> before.equals(settingsOf(topic).get("retention.ms")));
+        check("2000".equals(settingsOf(topic).get("max.message.bytes")), "a setting that was not named did not stay");
+        expect(InvalidConfigurationException.class, alter(topic, AlterConfigOp.OpType.SET, "retention.ms", "soon"));
+        expect(InvalidConfigurationException.class, alter(topic, AlterConfigOp.OpType.SET, "no.such.setting", "1"));
+        expect(UnknownTopicOrPartitionException.class, alter(topic + "-not-there", AlterConfigOp.OpType.SET, "retention.ms", "1"));
     }
 
     private void longPoll() throws Exception {

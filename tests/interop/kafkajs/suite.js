@@ -4,7 +4,7 @@
 // consumes in groups only; codecs other than gzip are plugged in.
 'use strict';
 
-const { Kafka, CompressionCodecs, CompressionTypes, logLevel } = require('kafkajs');
+const { Kafka, CompressionCodecs, CompressionTypes, ConfigResourceTypes, logLevel } = require('kafkajs');
 const lz4 = require('lz4-napi');
 const SnappyCodec = require('kafkajs-snappy');
 const { ZstdCodec } = require('zstd-codec');
@@ -292,6 +292,23 @@ class Suite {
     await fails('a topic could be made smaller', this.admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }));
   }
 
+  async alterConfigs() {
+    const topic = await this.topic('alter-configs', 1);
+    const resource = { type: ConfigResourceTypes.TOPIC, name: topic };
+    const settings = async () => {
+      const { resources: [described] } = await this.admin.describeConfigs({ includeSynonyms: false, resources: [resource] });
+      return Object.fromEntries(described.configEntries.map(entry => [entry.configName, entry.configValue]));
+    };
+    const alter = configEntries => this.admin.alterConfigs({ validateOnly: false, resources: [{ ...resource, configEntries }] });
+    const before = await settings();
+    await alter([{ name: 'retention.ms', value: '123456789' }]);
+    await waitFor('the changed setting', async () => (await settings())['retention.ms'] === '123456789');
+    // What is not named goes back to its default.
+    await alter([{ name: 'segment.bytes', value: '1048576' }]);
+    await waitFor('the default', async () => (await settings())['retention.ms'] === before['retention.ms']);
+    await fails('a wrong value was taken', alter([{ name: 'retention.ms', value: 'soon' }]));
+  }
+
   async longPoll() {
     const topic = await this.topic('long-poll', 1);
     await this.produceNumbers(topic, 0, 1, 1);
@@ -330,6 +347,7 @@ class Suite {
       ['groups', () => this.groups()],
       ['delete-records', () => this.deleteRecords()],
       ['grow', () => this.grow()],
+      ['alter-configs', () => this.alterConfigs()],
       ['long-poll', () => this.longPoll()],
       ['delete-topic', () => this.deleteTopic()],
     ];
