@@ -273,7 +273,7 @@ void Client::send(const Outgoing& outgoing, Slot& slot) {
       natsMsg_Create(&message, outgoing.subject.c_str(), reply_subject(inbox_, id).c_str(),
                      reinterpret_cast<const char*>(outgoing.payload.data()), static_cast<int>(outgoing.payload.size()));
   for (const auto& [name, value] : outgoing.headers) {
-    if (status == NATS_OK) status = natsMsgHeader_Set(message, name, value.c_str());
+    if (status == NATS_OK) status = natsMsgHeader_Add(message, name.c_str(), value.c_str());
   }
   if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, message);
   natsMsg_Destroy(message);

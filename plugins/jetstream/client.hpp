@@ -34,7 +34,7 @@ namespace sluice::jetstream {
 /// What goes out. Everything it refers to stays until the reply.
 struct Outgoing {
   std::string subject;
-  std::vector<std::pair<const char*, std::string>> headers;
+  std::vector<std::pair<std::string, std::string>> headers;
   Bytes payload;
   int64_t deadline_ns = kNoDeadlineNs;
 };

@@ -4,12 +4,14 @@
 
 #include <nats/nats.h>
 
+#include <cstdlib>
 #include <memory>
-#include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/bytes.hpp"
-#include "jetstream/entry.hpp"
 
 namespace sluice::jetstream {
 
@@ -28,6 +30,17 @@ class Message {
     const char* value = nullptr;
     return natsMsgHeader_Get(message_.get(), name, &value) == NATS_OK && value != nullptr ? value : std::string_view();
   }
+  /// The last one of that name: where others may have written one too, what the server added to it.
+  std::string_view last_header(const char* name) const {
+    const char** values = nullptr;
+    int count = 0;
+    if (natsMsgHeader_Values(message_.get(), name, &values, &count) != NATS_OK) return {};
+    const std::string_view last = count > 0 && values[count - 1] != nullptr ? values[count - 1] : "";
+    std::free(values);
+    return last;
+  }
+  /// All of them, sorted by name; several of one name in their order. False: they cannot be read.
+  bool headers(std::vector<std::pair<std::string, std::string>>& all) const;
   /// Nobody listens on the subject that was published to: nothing was stored anywhere.
   bool no_responders() const { return natsMsg_IsNoResponders(message_.get()); }
   /// What keeps the payload alive.

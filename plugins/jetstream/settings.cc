@@ -56,6 +56,7 @@ Result<Settings> parse_settings(const plugin::Options& options) {
     return wrong(fmt::format("prefix: \"{}\" is not made of 1 to {} letters, digits, '-' and '_'", settings.prefix,
                              kLongestPrefix));
   }
+  settings.layout = static_cast<Layout>(options.number("layout"));
   settings.domain = options.text("domain");
   if (!settings.domain.empty() && !valid_token(settings.domain)) {
     return wrong(fmt::format("domain: \"{}\" is no name of a domain", settings.domain));

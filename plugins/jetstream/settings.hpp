@@ -13,10 +13,12 @@
 namespace sluice::jetstream {
 
 enum class Media : uint8_t { file, memory };
+enum class Layout : uint8_t { log, record };
 
 struct Settings {
   std::vector<std::string> servers;  // nats:// or tls:// URLs
   std::string prefix;
+  Layout layout = Layout::log;
   std::string domain;
   int32_t replicas = 1;
   Media media = Media::file;
@@ -47,6 +49,9 @@ inline constexpr sluice_option kOptions[] = {
      "nats://127.0.0.1:4222", nullptr, SLUICE_OPTION_TEXT, 0, 0, 0},
     {"prefix", "What the names of streams and subjects begin with: letters, digits, '-' and '_'.", "sluice", nullptr,
      SLUICE_OPTION_TEXT, 0, 0, 0},
+    {"layout",
+     "log: Sluice's own logs; record: streams with one message for each record, which other programs read and write.",
+     "log", "log|record", SLUICE_OPTION_CHOICE, 0, 0, 0},
     {"domain", "The JetStream domain, where it is not the server's own.", nullptr, nullptr, SLUICE_OPTION_TEXT, 0, 0,
      0},
     {"replicas", "Servers that hold each new stream; more than 1 needs a cluster, 3 survive the loss of one.", "1",

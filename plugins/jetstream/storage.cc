@@ -58,6 +58,10 @@ Task<Result<nlohmann::json>> Storage::ask(std::string what, std::string body, in
   co_return parse_api_reply(reply.message.payload());
 }
 
+nlohmann::json Storage::own_stream() const {
+  return root_config(engine_->settings);
+}
+
 void Storage::describe(const StreamInfo& root, plugin::Condition& condition) const {
   const ServerInfo server = engine_->client.server();
   condition.kind = SLUICE_KIND_LOG;
@@ -103,8 +107,8 @@ Task<Status> Storage::inspect(int64_t deadline_ns, plugin::Condition& condition)
                     account.error().text(), settings.domain.empty() ? "" : ", and check the option domain"),
         number);
   }
-  const nlohmann::json wanted = root_config(settings);
-  Stream root(engine_->client, settings, root_stream(settings.prefix));
+  const nlohmann::json wanted = own_stream();
+  Stream root(engine_->client, settings, text_at(wanted, "name"));
   Result<StreamInfo> made = co_await root.create(wanted, deadline_ns);
   if (!made && made.error().code() == StatusCode::exists) made = co_await root.info(deadline_ns);
   if (!made) {

@@ -17,7 +17,8 @@ namespace sluice::jetstream {
 constexpr int kLowestMajor = 2;
 constexpr int kLowestMinor = 9;
 
-class Storage final : public plugin::StorageAdapter {
+/// The layout `log`, and what both layouts share.
+class Storage : public plugin::StorageAdapter {
  public:
   Storage(plugin::Host host, Settings settings);
   ~Storage() override;
@@ -31,6 +32,13 @@ class Storage final : public plugin::StorageAdapter {
   Status list_logs(plugin::Call& call, sluice_log_list& list) override;
   Result<std::unique_ptr<plugin::LogAdapter>> open(const sluice_log_descriptor& descriptor) override;
 
+ protected:
+  Engine& engine() const { return *engine_; }
+  Task<Result<nlohmann::json>> ask(std::string what, std::string body, int64_t deadline_ns);
+  /// The stream that says that this is a storage; made at start.
+  virtual nlohmann::json own_stream() const;
+  virtual void describe(const StreamInfo& own, plugin::Condition& condition) const;
+
  private:
   struct Listed {
     Uuid id;
@@ -39,12 +47,10 @@ class Storage final : public plugin::StorageAdapter {
   };
   /// All handles and calls of one log share it.
   std::shared_ptr<Log> log(const Uuid& id);
-  Task<Result<nlohmann::json>> ask(std::string what, std::string body, int64_t deadline_ns);
   Task<Status> inspect(int64_t deadline_ns, plugin::Condition& condition);
   Task<Status> bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadline_ns);
   Task<Result<std::vector<Listed>>> listed(int64_t deadline_ns);
   Task<Status> list_on_loop(sluice_log_list& list, int64_t deadline_ns);
-  void describe(const StreamInfo& root, plugin::Condition& condition) const;
 
   const std::unique_ptr<Engine> engine_;
   std::mutex mutex_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "jetstream/base64.hpp"
 #include "jetstream/reply.hpp"
@@ -17,6 +18,8 @@ using MaybeStored = std::optional<Stored>;
 
 constexpr const char* kExpectedLast = "Nats-Expected-Last-Sequence";
 constexpr const char* kExpectedLastOfSubject = "Nats-Expected-Last-Subject-Sequence";
+constexpr const char* kSequenceHeader = "Nats-Sequence";  // added to answers of direct reads
+constexpr const char* kSubjectHeader = "Nats-Subject";
 
 StreamInfo info_of(const json& reply) {
   StreamInfo info;
@@ -26,6 +29,7 @@ StreamInfo info_of(const json& reply) {
   info.bytes = static_cast<uint64_t>(number_at(reply, "state.bytes"));
   info.replicas = static_cast<int32_t>(number_at(reply, "config.num_replicas", 1));
   info.file = text_at(reply, "config.storage") == "file";
+  info.direct = flag_at(reply, "config.allow_direct");
   if (const auto config = reply.find("config"); config != reply.end()) info.config = *config;
   return info;
 }
@@ -57,10 +61,64 @@ Result<MaybeStored> decode_leader(const json& reply) {
   auto owner = std::make_shared<Buffer>(std::move(*payload));
   stored.payload = owner->view();
   stored.owner = std::move(owner);
+  stored.block = as_text(*headers);
+  stored.stored = text_at(*message, "time");
   return stored;
 }
 
+Result<MaybeStored> decode_answer_of_leader(const Reply& reply) {
+  if (!reply.answered()) return fail(unanswered_read(reply));
+  if (reply.message.no_responders()) return fail(StatusCode::unavailable, "no server answers for JetStream", 503);
+  const Result<json> told = parse_api_reply(reply.message.payload());
+  if (told) return decode_leader(*told);
+  if (told.error().native_code() == kNoMessageFound) return MaybeStored();
+  if (told.error().code() == StatusCode::unknown) return fail(StatusCode::unavailable, told.error().text());
+  return fail(told.error());
+}
+
+/// The lines of a block of headers, sorted by name.
+void read_block(std::string_view block, Headers& headers) {
+  for (size_t at = block.find("\r\n"); at != std::string_view::npos; at = block.find("\r\n")) {
+    block.remove_prefix(at + 2);
+    std::string_view line = block.substr(0, block.find("\r\n"));
+    const size_t colon = line.find(':');
+    if (colon == 0 || colon == std::string_view::npos) continue;
+    const std::string_view name = line.substr(0, colon);
+    line.remove_prefix(colon + 1);
+    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
+    while (!line.empty() && (line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
+    headers.emplace_back(name, line);
+  }
+  std::stable_sort(headers.begin(), headers.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+}
+
+/// Takes the last header of that name out: the server's own.
+std::string take_last(Headers& headers, std::string_view name) {
+  const auto found =
+      std::find_if(headers.rbegin(), headers.rend(), [&](const auto& each) { return each.first == name; });
+  if (found == headers.rend()) return {};
+  std::string value = std::move(found->second);
+  headers.erase(std::next(found).base());
+  return value;
+}
+
 }  // namespace
+
+std::optional<StoredMessage> whole_message(const Stored& stored) {
+  StoredMessage whole;
+  whole.payload = stored.payload;
+  whole.subject = stored.subject;
+  std::string time = stored.stored;
+  if (!stored.message) {
+    read_block(stored.block, whole.headers);
+  } else {
+    if (!stored.message.headers(whole.headers)) return std::nullopt;
+    time = take_last(whole.headers, "Nats-Time-Stamp");
+    for (const char* name : {kSequenceHeader, kSubjectHeader, "Nats-Stream"}) take_last(whole.headers, name);
+  }
+  whole.stored_ms = parse_time(time).value_or(records::kNoTimestamp);
+  return whole;
+}
 
 // ---- Orders
 // ---------------------------------------------------------------------------------------------------------------
@@ -76,14 +134,27 @@ Task<Result<json>> Stream::ask(std::string subject, std::string body, int64_t de
   co_return parse_api_reply(reply.message.payload());
 }
 
+Outgoing Stream::info_question(int64_t deadline_ns) const {
+  Outgoing outgoing;
+  outgoing.subject = api("INFO");
+  outgoing.deadline_ns = deadline_ns;
+  return outgoing;
+}
+
+Result<StreamInfo> Stream::info_answer(const Reply& reply) {
+  if (!reply.answered()) return fail(unanswered_read(reply));
+  if (reply.message.no_responders()) return fail(StatusCode::unavailable, "no server answers for JetStream", 503);
+  const Result<json> told = parse_api_reply(reply.message.payload());
+  if (told) return info_of(*told);
+  // Asking changes nothing: it is never unknown what it did.
+  if (told.error().code() == StatusCode::unknown) return fail(StatusCode::unavailable, told.error().text());
+  return fail(told.error());
+}
+
 Task<Result<StreamInfo>> Stream::info(int64_t deadline_ns) {
-  Result<json> reply = co_await ask(api("INFO"), {}, deadline_ns);
-  if (!reply) {
-    // Asking changes nothing: it is never unknown what it did.
-    if (reply.error().code() == StatusCode::unknown) co_return fail(StatusCode::unavailable, reply.error().text());
-    co_return fail(reply.error());
-  }
-  co_return info_of(*reply);
+  const Outgoing outgoing = info_question(deadline_ns);
+  const Reply reply = co_await client_.request(outgoing);
+  co_return info_answer(reply);
 }
 
 Task<Result<StreamInfo>> Stream::create(const json& config, int64_t deadline_ns) {
@@ -99,7 +170,8 @@ Task<Status> Stream::remove(int64_t deadline_ns) {
 }
 
 Task<Status> Stream::purge(std::string subject, uint64_t below, uint64_t keep, int64_t deadline_ns) {
-  json order = {{"filter", std::move(subject)}};
+  json order = json::object();
+  if (!subject.empty()) order["filter"] = std::move(subject);
   if (below > 0) order["seq"] = below;
   if (keep > 0) order["keep"] = keep;
   const Result<json> reply = co_await ask(api("PURGE"), order.dump(), deadline_ns);
@@ -134,35 +206,44 @@ Task<Result<uint64_t>> Stream::publish(const Publishing& publishing, int64_t dea
 // ---- Reads
 // ----------------------------------------------------------------------------------------------------------------
 
-Result<MaybeStored> Stream::decode_direct(const Message& message) const {
-  const std::string_view status = message.header("Status");
-  if (status == "404") return MaybeStored();
-  if (!status.empty()) {
+Result<MaybeStored> Stream::decode_direct(const Message& message) {
+  const std::string_view sequence = message.last_header(kSequenceHeader);
+  if (sequence.empty()) {
+    const std::string_view status = message.header("Status");
+    if (status == "404") return MaybeStored();
     return fail(StatusCode::internal,
                 fmt::format("a direct read answered {} {}", status, message.header("Description")));
   }
   Stored stored;
-  const std::string_view sequence = message.header("Nats-Sequence");
   const auto [at, error] = std::from_chars(sequence.data(), sequence.data() + sequence.size(), stored.sequence);
   if (error != std::errc()) return fail(StatusCode::internal, "a direct read answered without a sequence");
-  stored.subject = message.header("Nats-Subject");
+  stored.subject = message.last_header(kSubjectHeader);
   stored.entry = parse_entry(message.header(kEntryHeader));
   stored.payload = message.payload();
   stored.owner = message.owner();
+  stored.message = message;
   return stored;
 }
 
+// A question to whoever may answer it. One to the leader has all the time there is.
+Outgoing Stream::question(bool direct, const std::string& query, int64_t deadline_ns) const {
+  Outgoing outgoing;
+  outgoing.subject = direct ? direct_subject() : api("MSG.GET");
+  outgoing.payload = as_bytes(query);
+  outgoing.deadline_ns = direct ? std::min(deadline_ns, monotonic_ns() + kDirectReadMs * kNsPerMs) : deadline_ns;
+  return outgoing;
+}
+
 Task<Result<MaybeStored>> Stream::leader(std::string query, int64_t deadline_ns) {
-  const Result<json> reply = co_await ask(api("MSG.GET"), std::move(query), deadline_ns);
-  if (reply) co_return decode_leader(*reply);
-  if (reply.error().native_code() == kNoMessageFound) co_return MaybeStored();
-  if (reply.error().code() == StatusCode::unknown) co_return fail(StatusCode::unavailable, reply.error().text());
-  co_return fail(reply.error());
+  const Outgoing outgoing = question(false, query, deadline_ns);
+  const Reply reply = co_await client_.request(outgoing);
+  co_return decode_answer_of_leader(reply);
 }
 
 // Makes of the first answer the final one: asks the leader, asks again, or finds that the stream is gone.
-Task<Result<MaybeStored>> Stream::settle(Reply reply, std::string query, int64_t deadline_ns) {
+Task<Result<MaybeStored>> Stream::settle(Reply reply, bool direct, std::string query, int64_t deadline_ns) {
   for (;;) {
+    if (!direct) co_return decode_answer_of_leader(reply);
     if (reply.answered()) {
       Result<MaybeStored> decoded = decode_direct(reply.message);
       if (!decoded || *decoded || !replicated_) co_return decoded;
@@ -171,55 +252,65 @@ Task<Result<MaybeStored>> Stream::settle(Reply reply, std::string query, int64_t
     if (reply.kind != Reply::Kind::overdue || monotonic_ns() >= deadline_ns) co_return fail(unanswered_read(reply));
     const Result<StreamInfo> there = co_await info(deadline_ns);
     if (!there) co_return fail(there.error());
-    Outgoing outgoing;
-    outgoing.subject = direct_subject();
-    outgoing.payload = as_bytes(query);
-    outgoing.deadline_ns = std::min(deadline_ns, monotonic_ns() + kDirectReadMs * kNsPerMs);
-    reply = co_await client_.request(outgoing);
+    direct_ = direct = there->direct;
+    const Outgoing again = question(direct, query, deadline_ns);
+    reply = co_await client_.request(again);
   }
 }
 
 Task<Result<MaybeStored>> Stream::direct(std::string query, int64_t deadline_ns) {
-  Outgoing outgoing;
-  outgoing.subject = direct_subject();
-  outgoing.payload = as_bytes(query);
-  outgoing.deadline_ns = std::min(deadline_ns, monotonic_ns() + kDirectReadMs * kNsPerMs);
+  const bool direct = direct_;
+  const Outgoing outgoing = question(direct, query, deadline_ns);
   Reply reply = co_await client_.request(outgoing);
-  co_return co_await settle(std::move(reply), query, deadline_ns);
+  co_return co_await settle(std::move(reply), direct, query, deadline_ns);
 }
 
 Task<Result<MaybeStored>> Stream::at(uint64_t sequence, int64_t deadline_ns) {
   return direct(fmt::format(R"({{"seq":{}}})", sequence), deadline_ns);
 }
 
+Task<Result<MaybeStored>> Stream::at_by_leader(uint64_t sequence, int64_t deadline_ns) {
+  return leader(fmt::format(R"({{"seq":{}}})", sequence), deadline_ns);
+}
+
 Task<Result<MaybeStored>> Stream::next(uint64_t sequence, const std::string& subject, int64_t deadline_ns) {
   return direct(fmt::format(R"({{"seq":{},"next_by_subj":"{}"}})", sequence, subject), deadline_ns);
 }
 
+std::string Stream::query_of_last(std::string_view subject) {
+  return fmt::format(R"({{"last_by_subj":"{}"}})", subject);
+}
+
+Outgoing Stream::question_of_last(const std::string& query, int64_t deadline_ns) const {
+  return question(!replicated_, query, deadline_ns);
+}
+
+Task<Result<MaybeStored>> Stream::settle_last(Reply reply, std::string query, int64_t deadline_ns) {
+  return settle(std::move(reply), !replicated_, std::move(query), deadline_ns);
+}
+
 Task<Result<MaybeStored>> Stream::last(const std::string& subject, int64_t deadline_ns) {
-  std::string query = fmt::format(R"({{"last_by_subj":"{}"}})", subject);
+  std::string query = query_of_last(subject);
   return replicated_ ? leader(std::move(query), deadline_ns) : direct(std::move(query), deadline_ns);
 }
 
 Task<Result<MaybeStored>> Stream::last_by_leader(const std::string& subject, int64_t deadline_ns) {
-  return leader(fmt::format(R"({{"last_by_subj":"{}"}})", subject), deadline_ns);
+  return leader(query_of_last(subject), deadline_ns);
 }
 
 Task<Result<std::vector<MaybeStored>>> Stream::range(uint64_t first, size_t count, int64_t deadline_ns) {
   std::vector<std::string> queries(count);
   std::vector<Outgoing> outgoing(count);
-  const int64_t wait_until_ns = std::min(deadline_ns, monotonic_ns() + kDirectReadMs * kNsPerMs);
+  const bool direct = direct_;
   for (size_t i = 0; i < count; ++i) {
     queries[i] = fmt::format(R"({{"seq":{}}})", first + i);
-    outgoing[i].subject = direct_subject();
-    outgoing[i].payload = as_bytes(queries[i]);
-    outgoing[i].deadline_ns = wait_until_ns;
+    outgoing[i] = question(direct, queries[i], deadline_ns);
   }
   std::vector<Reply> replies = co_await client_.requests(outgoing);
   std::vector<MaybeStored> found;
   found.reserve(count);
   for (size_t i = 0; i < count; ++i) {
-    Result<MaybeStored> one = co_await settle(std::move(replies[i]), queries[i], deadline_ns);
+    Result<MaybeStored> one = co_await settle(std::move(replies[i]), direct, queries[i], deadline_ns);
     if (!one) co_return fail(one.error());
     found.push_back(std::move(*one));
   }

@@ -15,6 +15,7 @@
 #include "base/task.hpp"
 #include "jetstream/client.hpp"
 #include "jetstream/entry.hpp"
+#include "jetstream/record_message.hpp"
 
 namespace sluice::jetstream {
 
@@ -31,7 +32,13 @@ struct Stored {
   std::optional<Entry> entry;  // nothing: not written by this adapter
   Bytes payload;
   std::shared_ptr<const void> owner;
+  Message message;     // as it came, by a direct read
+  std::string block;   // its headers as they came from the leader
+  std::string stored;  // when it was, as the leader told
 };
+
+/// With its headers, but for those that the server adds to an answer. Nothing: they cannot be read.
+std::optional<StoredMessage> whole_message(const Stored& stored);
 
 struct StreamInfo {
   uint64_t first = 0;
@@ -40,6 +47,7 @@ struct StreamInfo {
   uint64_t bytes = 0;
   int32_t replicas = 1;
   bool file = true;
+  bool direct = true;  // whether it answers direct reads
   nlohmann::json config;
 };
 
@@ -59,14 +67,19 @@ class Stream {
   const std::string& name() const { return name_; }
   /// Whether answers of followers are to be doubted; set from what info() says.
   void set_replicated(bool replicated) { replicated_ = replicated; }
+  /// Whether it can be read directly; else all is asked of the leader, which is slower. From info() too.
+  void set_direct(bool direct) { direct_ = direct; }
 
   /// NOT_FOUND: no such stream.
   Task<Result<StreamInfo>> info(int64_t deadline_ns);
+  /// The same with other questions at once: what to ask, and what the reply tells.
+  Outgoing info_question(int64_t deadline_ns) const;
+  static Result<StreamInfo> info_answer(const Reply& reply);
   /// OK also when an equal one is there; EXISTS: another one is.
   Task<Result<StreamInfo>> create(const nlohmann::json& config, int64_t deadline_ns);
   /// OK also when it is not there.
   Task<Status> remove(int64_t deadline_ns);
-  /// Drops messages of `subject` below `below` (0: all but the newest `keep`).
+  /// Drops messages of `subject` (empty: of all) below `below` (0: all but the newest `keep`).
   Task<Status> purge(std::string subject, uint64_t below, uint64_t keep, int64_t deadline_ns);
 
   /// The sequence. CONFLICT: the condition does not hold; UNKNOWN: may have landed, or may yet; UNAVAILABLE, NOT_FOUND
@@ -75,10 +88,16 @@ class Stream {
 
   /// The message with this sequence; nothing: it is gone, or was never there.
   Task<Result<std::optional<Stored>>> at(uint64_t sequence, int64_t deadline_ns);
-  /// The first message of `subject` at or behind `sequence`.
+  /// ... by the leader, with its headers as they were written.
+  Task<Result<std::optional<Stored>>> at_by_leader(uint64_t sequence, int64_t deadline_ns);
+  /// The first message of `subject`, a pattern, at or behind `sequence`.
   Task<Result<std::optional<Stored>>> next(uint64_t sequence, const std::string& subject, int64_t deadline_ns);
   /// The newest message of `subject`; where there are replicas, by the leader.
   Task<Result<std::optional<Stored>>> last(const std::string& subject, int64_t deadline_ns);
+  /// The same with other questions at once: what to ask, `query` staying until the reply, and what the reply tells.
+  static std::string query_of_last(std::string_view subject);
+  Outgoing question_of_last(const std::string& query, int64_t deadline_ns) const;
+  Task<Result<std::optional<Stored>>> settle_last(Reply reply, std::string query, int64_t deadline_ns);
   /// ... in any case: slower for large ones, but also where the stream allows no direct reads.
   Task<Result<std::optional<Stored>>> last_by_leader(const std::string& subject, int64_t deadline_ns);
   /// at() for `count` sequences from `first` on, all at once.
@@ -98,14 +117,15 @@ class Stream {
   Task<Result<nlohmann::json>> ask(std::string subject, std::string body, int64_t deadline_ns);
   Task<Result<std::optional<Stored>>> direct(std::string query, int64_t deadline_ns);
   Task<Result<std::optional<Stored>>> leader(std::string query, int64_t deadline_ns);
-  /// What an answer to a direct read says; a Status of OK: nothing was answered, ask again.
-  Result<std::optional<Stored>> decode_direct(const Message& message) const;
-  Task<Result<std::optional<Stored>>> settle(Reply reply, std::string query, int64_t deadline_ns);
+  Outgoing question(bool direct, const std::string& query, int64_t deadline_ns) const;
+  static Result<std::optional<Stored>> decode_direct(const Message& message);
+  Task<Result<std::optional<Stored>>> settle(Reply reply, bool direct, std::string query, int64_t deadline_ns);
 
   Client& client_;
   const Settings& settings_;
   const std::string name_;
   bool replicated_ = false;
+  bool direct_ = true;
 };
 
 }  // namespace sluice::jetstream

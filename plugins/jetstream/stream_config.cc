@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "jetstream/names.hpp"
+#include "jetstream/record_names.hpp"
 
 namespace sluice::jetstream {
 namespace {
@@ -40,6 +41,20 @@ json log_config(const Settings& settings, const Uuid& id, const std::string& top
   json config = base_config(settings, log_stream(settings.prefix, id), log_subject(settings.prefix, id) + ".>",
                             describe_log(topic, partition));
   if (settings.max_bytes > 0) config["max_bytes"] = settings.max_bytes + kReserveBytes;
+  return config;
+}
+
+json markers_config(const Settings& settings) {
+  json config = base_config(settings, marker_stream(settings.prefix), marker_subjects(settings.prefix),
+                            "Sluice storage: which topics stand for which streams");
+  config["max_msgs_per_subject"] = 1;
+  return config;
+}
+
+json topic_config(const Settings& settings, const std::string& topic, int32_t partition) {
+  json config = base_config(settings, topic_stream(topic, partition), topic_subject(topic, partition),
+                            fmt::format("Sluice topic: partition {} of {}", partition, topic));
+  if (settings.max_bytes > 0) config["max_bytes"] = settings.max_bytes;
   return config;
 }
 

@@ -16,6 +16,9 @@ namespace sluice::jetstream {
 constexpr uint64_t kReserveBytes = 8 << 20;
 
 nlohmann::json root_config(const Settings& settings);
+/// Of the layout `record`: what says which log stands for which stream, and a topic's partition.
+nlohmann::json markers_config(const Settings& settings);
+nlohmann::json topic_config(const Settings& settings, const std::string& topic, int32_t partition);
 nlohmann::json log_config(const Settings& settings, const Uuid& id, const std::string& topic, int32_t partition);
 
 /// "replicas is 1, wanted 3; storage is memory, wanted file"; empty: they match. Only what was wanted is compared, but

@@ -229,6 +229,7 @@ void foreign_writer(Context& context) {
   all.insert(all.end(), theirs.begin(), theirs.end());
   all.insert(all.end(), more.begin(), more.end());
   expect_records(all, log.read_all(ours.front().offset), "ours and theirs");
+  expect_status(SLUICE_OK, storage.delete_log(descriptor), "delete_log of an adopted log");
 }
 
 void damaged(Context& context) {
@@ -258,6 +259,7 @@ void damaged(Context& context) {
     expect_records(wanted, found, "around undecodable entries");
     require(skipped >= 3, "{} undecodable entries were counted, there are 3 at least", skipped);
   }
+  expect_status(SLUICE_OK, storage.delete_log(descriptor), "delete_log of an adopted log");
 }
 
 constexpr uint32_t kNative = SLUICE_KIND_NATIVE;

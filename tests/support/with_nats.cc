@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // with_nats [--servers N] [--max-payload BYTES] -- COMMAND [ARGUMENT...]
 //
-// Starts nats-server (or a cluster), runs the command with @URL@ in its arguments replaced by the servers' URLs, ends
-// the servers, and ends as the command did.
+// Starts nats-server (or a cluster), runs the command with @URL@ in its arguments replaced by the servers' URLs and with
+// the (first) one's in NATS_URL, ends the servers, and ends as the command did.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
     list.push_back(argument.data());
   }
   list.push_back(nullptr);
+  setenv("NATS_URL", (one ? one->url() : several->server(0).url()).c_str(), 1);
   const pid_t child = fork();
   if (child < 0) return 2;
   if (child == 0) {

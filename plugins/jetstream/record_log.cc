@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "jetstream/record_log.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "jetstream/reply.hpp"
+
+namespace sluice::jetstream {
+namespace {
+
+using plugin::set;
+
+Status gone(const std::string& stream) {
+  return Status(StatusCode::not_found, fmt::format("nothing stands for the stream {}", stream), kStreamNotFound);
+}
+
+}  // namespace
+
+RecordLog::RecordLog(Engine& engine, std::string stream, const Uuid& id)
+    : engine_(engine),
+      id_(id),
+      stream_(engine.client, engine.settings, std::move(stream)),
+      markers_(engine.client, engine.settings, marker_stream(engine.settings.prefix)),
+      marker_query_(Stream::query_of_last(marker_subject(engine.settings.prefix, stream_.name()))) {
+  markers_.set_replicated(engine.settings.replicas > 1);
+}
+
+// As long as nothing was ever taken out a stream begins at 0, also an empty one: so that a reader who waits there is
+// not told that what comes first is out of his range.
+Result<RecordLog::Shape> RecordLog::shape_of(StreamInfo info) {
+  stream_.set_replicated(info.replicas > 1);
+  stream_.set_direct(info.direct);
+  Shape shape;
+  shape.end = static_cast<int64_t>(info.last);
+  shape.start = std::min(info.first > 0 ? static_cast<int64_t>(info.first) - 1 : 0, shape.end);
+  shape.subject = own_subject(info.config);
+  shape.info = std::move(info);
+  return shape;
+}
+
+// Both questions at once.
+Task<Result<RecordLog::Shape>> RecordLog::look(int64_t deadline_ns) {
+  std::vector<Outgoing> questions;
+  questions.push_back(markers_.question_of_last(marker_query_, deadline_ns));
+  questions.push_back(stream_.info_question(deadline_ns));
+  std::vector<Reply> replies = co_await engine_.client.requests(questions);
+  const auto stored = co_await markers_.settle_last(std::move(replies[0]), marker_query_, deadline_ns);
+  if (!stored) co_return fail(stored.error());
+  const auto marker = *stored ? parse_marker((*stored)->payload) : std::nullopt;
+  if (!marker || marker->id != id_) co_return fail(gone(stream_.name()));
+  Result<StreamInfo> info = Stream::info_answer(replies[1]);
+  if (!info) co_return fail(info.error());
+  co_return shape_of(std::move(*info));
+}
+
+// ---- Append
+
+Status RecordLog::may_write(const Shape& shape) const {
+  const std::string& name = stream_.name();
+  if (shape.subject.empty()) {
+    return Status(StatusCode::denied, fmt::format("the stream {} has no subject: it mirrors another", name));
+  }
+  if (flag_at(shape.info.config, "no_ack")) {
+    return Status(StatusCode::denied, fmt::format("the stream {} acknowledges nothing (no_ack)", name));
+  }
+  if (flag_at(shape.info.config, "sealed")) {
+    return Status(StatusCode::denied, fmt::format("the stream {} is sealed", name));
+  }
+  return {};
+}
+
+Result<Outgoing> RecordLog::message_of(const native::UnpackedBatch& batch, const records::RecordView& record,
+                                       int32_t index, const std::string& subject) const {
+  Outgoing message;
+  message.subject = subject;
+  message.headers = record_headers(record, record.timestamp(batch.batch));
+  // Or it would land elsewhere where a subject has moved to another stream.
+  message.headers.emplace_back("Nats-Expected-Stream", stream_.name());
+  if (batch.batch.producer_id() >= 0 && batch.batch.base_sequence() >= 0) {
+    // A retry, also by way of another broker, is known by this for as long as the stream's duplicate_window.
+    const auto sequence =
+        (static_cast<uint32_t>(batch.batch.base_sequence()) + static_cast<uint32_t>(index)) & INT32_MAX;
+    message.headers.emplace_back("Nats-Msg-Id", fmt::format("{}-{}-{}-{}", id_.to_string(), batch.batch.producer_id(),
+                                                            batch.batch.producer_epoch(), sequence));
+  }
+  if (record.value) message.payload = *record.value;
+  return message;
+}
+
+// Whether every record fits into a message: nothing is sent if one does not.
+Status RecordLog::fits(const native::UnpackedUnit& unit, const Shape& shape) const {
+  constexpr uint64_t kAddedBytes = 512;  // Nats-Expected-Stream and Nats-Msg-Id
+  const int64_t configured = number_at(shape.info.config, "max_msg_size", -1);
+  uint64_t largest = engine_.client.max_payload();
+  if (configured >= 0) largest = std::min(largest, static_cast<uint64_t>(configured));
+  for (const native::UnpackedBatch& batch : unit.batches) {
+    records::RecordIterator records(batch.section, batch.batch);
+    int32_t index = 0;
+    for (records::RecordView record; records.next(record); ++index) {
+      const uint64_t value = record.value ? record.value->size() : 0;
+      if (most_header_bytes(record) + kAddedBytes <= kMostHeaderBytes &&
+          value + most_header_bytes(record) + kAddedBytes <= largest)
+        continue;
+      const auto message = message_of(batch, record, index, shape.subject);
+      const uint64_t headers = header_bytes(message->headers);
+      if (headers > kMostHeaderBytes) {
+        return Status(StatusCode::too_large, fmt::format("key and headers of a record take {} bytes of a message's "
+                                                         "headers, which are {} at most",
+                                                         headers, kMostHeaderBytes));
+      }
+      if (value + headers > largest) {
+        return Status(StatusCode::too_large,
+                      fmt::format("a record takes a message of {} bytes; {} takes {} at most", value + headers,
+                                  configured >= 0 ? "the stream" : "the server", largest));
+      }
+    }
+  }
+  return {};
+}
+
+// One after the other in the stream, since they go over one connection. Nothing more is sent after one that did not
+// land.
+Task<void> RecordLog::send(const std::vector<Outgoing>& messages, Sending& sending) {
+  const std::vector<Reply> replies = co_await engine_.client.requests(messages);
+  for (const Reply& reply : replies) {
+    Status status;
+    if (!reply.answered()) {
+      status = unanswered_write(reply);
+    } else if (reply.message.no_responders()) {
+      status = Status(StatusCode::unavailable, "nobody takes the subject of the stream at the moment", 503);
+    } else {
+      const Result<uint64_t> landed = parse_publish_ack(reply.message.payload());
+      if (landed) sending.offsets.push_back(static_cast<int64_t>(*landed) - 1);
+      if (!landed) status = landed.error();
+    }
+    if (status.code() == StatusCode::unknown) ++sending.unsure;
+    if (!status.ok() && sending.refusal.ok()) sending.refusal = std::move(status);
+  }
+}
+
+Task<Status> RecordLog::append(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
+  if (request.bytes > kLargestRecordUnit) {
+    co_return Status(StatusCode::too_large,
+                     fmt::format("{} bytes; at most {} go at once", request.bytes, kLargestRecordUnit));
+  }
+  const Result<native::UnpackedUnit> unit = native::unpack(request, engine_.client.max_payload());
+  if (!unit) co_return unit.error();
+  const Result<Shape> shape = co_await look(deadline_ns);
+  if (!shape) co_return shape.error();
+  if (Status status = may_write(*shape); !status.ok()) co_return status;
+  if (Status status = fits(*unit, *shape); !status.ok()) co_return status;
+
+  const int64_t until_ns = std::min(deadline_ns, monotonic_ns() + kWriteMs * kNsPerMs);
+  Sending sending;
+  std::vector<Outgoing> messages;
+  uint64_t bytes = 0;
+  for (const native::UnpackedBatch& batch : unit->batches) {
+    records::RecordIterator records(batch.section, batch.batch);
+    int32_t index = 0;
+    for (records::RecordView record; sending.refusal.ok() && records.next(record); ++index) {
+      Result<Outgoing> message = message_of(batch, record, index, shape->subject);
+      message->deadline_ns = until_ns;
+      bytes += message->payload.size();
+      messages.push_back(std::move(*message));
+      if (messages.size() < kMostUnacknowledged && bytes < kMostUnacknowledgedBytes) continue;
+      co_await send(messages, sending);
+      messages.clear();
+      bytes = 0;
+    }
+  }
+  if (sending.refusal.ok()) co_await send(messages, sending);
+  if (!sending.refusal.ok()) {
+    const Status& why = sending.refusal;
+    if (sending.offsets.empty() && sending.unsure == 0) co_return why;
+    co_return Status(
+        StatusCode::unknown,
+        fmt::format("{} of {} records are stored; then: {}", sending.offsets.size(), unit->records, why.describe()),
+        why.native_code());
+  }
+  size_t at = 0;
+  int64_t end = shape->end;
+  for (size_t i = 0; i < unit->batches.size(); ++i) {
+    const auto count = static_cast<size_t>(unit->batches[i].batch.records_count());
+    sluice_batch_result& batch = result.batches[i];
+    if (count == 0) continue;
+    // They rise, but where a retry found some of its records stored and others not.
+    const auto first = sending.offsets.begin() + static_cast<ptrdiff_t>(at);
+    const auto [lowest, highest] = std::minmax_element(first, first + static_cast<ptrdiff_t>(count));
+    batch.first_offset = *lowest;
+    batch.last_offset = *highest;
+    batch.applied = static_cast<uint32_t>(count);
+    end = std::max(end, batch.last_offset + 1);
+    at += count;
+  }
+  set(result, &sluice_append_result::end, end);
+  co_return Status();
+}
+
+// ---- Read
+
+size_t RecordLog::messages_for(uint64_t bytes) const {
+  return static_cast<size_t>(std::min<uint64_t>(bytes / std::max<uint64_t>(usual_bytes_, 1) + 1, kMostRecordsAtOnce));
+}
+
+void RecordLog::tell_skipped(uint64_t sequence) {
+  const auto line = skipped_.pass(
+      fmt::format("message {} of stream {} is not readable and was passed: its headers are none, or its header {} does "
+                  "not fit the others",
+                  sequence, stream_.name(), kEntryHeader),
+      engine_.loop.now_ms());
+  if (line) engine_.host.log(SLUICE_LOG_WARNING, *line);
+}
+
+// Whether it is a record. What the library may have misread, or could not read, is asked for as it was written.
+bool RecordLog::decode_now(const Stored& stored, const Shape& shape, Decoding& decoding, bool& doubtful) {
+  auto message = whole_message(stored);
+  const bool readable = message.has_value();
+  decoding.message = readable ? std::move(*message) : StoredMessage();
+  const bool good = readable && decode_record(decoding.message, shape.subject, decoding.decoded);
+  doubtful = stored.message && (!good || (!decoding.decoded.ours && may_be_misread(decoding.message)));
+  return good;
+}
+
+Task<Result<bool>> RecordLog::decode_anew(uint64_t sequence, const Shape& shape, Decoding& decoding,
+                                          int64_t deadline_ns) {
+  const auto stored = co_await stream_.at_by_leader(sequence, deadline_ns);
+  if (!stored) co_return fail(stored.error());
+  bool doubtful = false;
+  co_return *stored&& decode_now(**stored, shape, decoding, doubtful);
+}
+
+/// The sequence of the first message at or behind this one; 0: there is none.
+Task<Result<uint64_t>> RecordLog::next_message(uint64_t sequence, int64_t deadline_ns) {
+  const auto found = co_await stream_.next(sequence, ">", deadline_ns);
+  if (!found) co_return fail(found.error());
+  co_return *found ? (*found)->sequence : 0;
+}
+
+Task<Status> RecordLog::read(const sluice_read& request, sluice_read_result& result, int64_t deadline_ns) {
+  const Result<Shape> shape = co_await look(deadline_ns);
+  if (!shape) co_return shape.error();
+  set(result, &sluice_read_result::start, shape->start);
+  set(result, &sluice_read_result::end, shape->end);
+  set(result, &sluice_read_result::next, request.offset);
+  if (request.offset < shape->start || request.offset > shape->end) {
+    co_return Status(StatusCode::out_of_range, fmt::format("the stream goes from {} to {}", shape->start, shape->end));
+  }
+  const int64_t stop = std::min(shape->end, request.limit);
+  const uint64_t budget = std::min(request.max_bytes, kMostReadBytes);
+  native::Assembler assembler(request.limit, budget);
+  Decoding decoding;
+  int64_t next = request.offset;
+  uint64_t skipped = 0;
+  uint64_t looked_at = 0;
+  bool full = false;
+  while (!full && next < stop && looked_at < kMostRecordsLookedAt) {
+    const uint64_t left = budget - std::min(budget, assembler.bytes());
+    if (left == 0 && !assembler.empty()) break;
+    const size_t count = std::min<size_t>(messages_for(left), static_cast<size_t>(stop - next));
+    const auto found = co_await stream_.range(static_cast<uint64_t>(next) + 1, count, deadline_ns);
+    if (!found) {
+      if (next == request.offset) co_return found.error();
+      break;  // what is there already is good
+    }
+    looked_at += count;
+    bool met = false;
+    for (const std::optional<Stored>& stored : *found) {
+      if (stored) {
+        met = true;
+        bool doubtful = false;
+        bool good = decode_now(*stored, *shape, decoding, doubtful);
+        if (doubtful) {
+          const auto anew = co_await decode_anew(stored->sequence, *shape, decoding, deadline_ns);
+          if (!anew && next == request.offset) co_return anew.error();
+          full = !anew;
+          if (full) break;
+          good = *anew;
+        }
+        if (!good) {
+          ++skipped;
+          tell_skipped(stored->sequence);
+        } else if (assembler.add(next, records::TimestampType::create_time, decoding.decoded.record) !=
+                   native::Assembler::Answer::taken) {
+          full = true;
+          break;
+        } else {
+          usual_bytes_ = (3 * usual_bytes_ + stored->payload.size() + 1) / 4;
+        }
+      }
+      ++next;
+    }
+    if (met || next >= stop) continue;
+    // Messages that were deleted: the server finds the next one faster.
+    const auto sequence = co_await next_message(static_cast<uint64_t>(next) + 1, deadline_ns);
+    if (!sequence) break;
+    next = *sequence == 0 ? stop : std::min(stop, static_cast<int64_t>(*sequence) - 1);
+  }
+  auto lease = std::make_unique<plugin::Lease>();
+  for (native::Built& built : assembler.finish()) {
+    const auto owner = std::make_shared<Buffer>(std::move(built.bytes));
+    lease->add_memory(owner->view(), owner);
+    lease->add_pinned(owner->capacity());
+  }
+  plugin::Lease::lend(std::move(lease), result);
+  set(result, &sluice_read_result::next, next);
+  set(result, &sluice_read_result::skipped, skipped);
+  co_return Status();
+}
+
+Task<Status> RecordLog::bounds(sluice_bounds& result, int64_t deadline_ns) {
+  const Result<Shape> shape = co_await look(deadline_ns);
+  if (!shape) co_return shape.error();
+  set(result, &sluice_bounds::start, shape->start);
+  set(result, &sluice_bounds::end, shape->end);
+  set(result, &sluice_bounds::bytes, shape->end == 0 ? SLUICE_UNKNOWN_NUMBER : static_cast<int64_t>(shape->info.bytes));
+  set(result, &sluice_bounds::newest_timestamp, SLUICE_UNKNOWN_NUMBER);
+  set(result, &sluice_bounds::largest_unit, kLargestRecordUnit);
+  const uint64_t kept = shape->info.file ? SLUICE_CAP_DURABLE | SLUICE_CAP_NO_ROLLBACK : 0;
+  set(result, &sluice_bounds::capabilities, SLUICE_CAP_SHARED | kept);
+  co_return Status();
+}
+
+/// A record is stored after it was made, so what was stored before that time is passed over by a search, and the rest
+/// looked through.
+Task<Status> RecordLog::locate(int64_t timestamp, sluice_locate_result& result, int64_t deadline_ns) {
+  const Result<Shape> shape = co_await look(deadline_ns);
+  if (!shape) co_return shape.error();
+  set(result, &sluice_locate_result::end, shape->end);
+  set(result, &sluice_locate_result::offset, shape->end);
+  auto low = static_cast<uint64_t>(shape->start) + 1;  // nothing before it is wanted
+  auto high = static_cast<uint64_t>(shape->end) + 1;   // what is wanted first lies below it, or is this
+  const int64_t stored_from = timestamp < INT64_MIN + kClockSlackMs ? timestamp : timestamp - kClockSlackMs;
+  while (low < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    const auto found = co_await stream_.next(middle, ">", deadline_ns);
+    if (!found) co_return found.error();
+    const auto message = *found ? whole_message(**found) : std::nullopt;
+    if (*found && (*found)->sequence < high && message && message->stored_ms < stored_from) {
+      low = (*found)->sequence + 1;
+    } else {
+      high = middle;
+    }
+  }
+  Decoding decoding;
+  const auto end = static_cast<uint64_t>(shape->end) + 1;
+  while (low < end) {
+    const size_t count = static_cast<size_t>(std::min<uint64_t>(messages_for(kMostUnacknowledgedBytes), end - low));
+    const auto found = co_await stream_.range(low, count, deadline_ns);
+    if (!found) co_return found.error();
+    bool met = false;
+    for (const std::optional<Stored>& stored : *found) {
+      if (!stored) continue;
+      met = true;
+      bool doubtful = false;  // never of the time
+      if (!decode_now(*stored, *shape, decoding, doubtful) || decoding.decoded.record.timestamp < timestamp) continue;
+      set(result, &sluice_locate_result::offset, static_cast<int64_t>(stored->sequence) - 1);
+      co_return Status();
+    }
+    low += count;
+    if (met || low >= end) continue;
+    const auto sequence = co_await next_message(low, deadline_ns);
+    if (!sequence) co_return sequence.error();
+    low = *sequence == 0 ? end : *sequence;
+  }
+  co_return Status();
+}
+
+Task<Status> RecordLog::trim(int64_t offset, int64_t deadline_ns) {
+  const Result<Shape> shape = co_await look(deadline_ns);
+  if (!shape) co_return shape.error();
+  if (offset <= shape->start) co_return Status();
+  for (const char* forbidden : {"deny_purge", "sealed"}) {
+    if (flag_at(shape->info.config, forbidden)) {
+      co_return Status(StatusCode::denied, fmt::format("the stream {} has {}", stream_.name(), forbidden));
+    }
+  }
+  const auto below = static_cast<uint64_t>(std::min(offset, shape->end)) + 1;
+  co_return co_await stream_.purge({}, below, 0, deadline_ns);
+}
+
+// ---- Watch
+
+Task<Status> RecordLog::watch(int64_t offset, std::shared_ptr<const std::atomic<bool>> closed, int64_t deadline_ns) {
+  const auto unavailable = [](const char* why) { return Status(StatusCode::unavailable, why); };
+  int64_t pause_ms = kFirstRecordWatchMs;
+  for (int looks = 0;; ++looks) {
+    if (looks > 0) {
+      co_await sleep_for(engine_.loop, pause_ms);
+      pause_ms = std::min(2 * pause_ms, kLongestRecordWatchMs);
+    }
+    if (*closed) co_return unavailable("the log was closed");
+    if (!engine_.taking()) co_return unavailable("the storage is being stopped");
+    const int64_t now_ns = monotonic_ns();
+    if (now_ns >= deadline_ns) co_return unavailable("the deadline came before the end moved");
+    const int64_t until_ns = std::min(deadline_ns, now_ns + kWriteMs * kNsPerMs);
+    int64_t end = 0;
+    Status status;
+    if (looks % kLooksToOwnership == 0) {
+      const Result<Shape> shape = co_await look(until_ns);
+      if (shape) end = shape->end;
+      if (!shape) status = shape.error();
+    } else {
+      const Result<StreamInfo> info = co_await stream_.info(until_ns);
+      if (info) end = static_cast<int64_t>(info->last);
+      if (!info) status = info.error();
+    }
+    if (status.code() == StatusCode::not_found) co_return looks == 0 ? status : unavailable("the log was deleted");
+    if (status.ok() && end > offset) co_return status;
+    // A server that is away comes back.
+  }
+}
+
+}  // namespace sluice::jetstream
