@@ -217,6 +217,7 @@ void RecordLog::tell_skipped(uint64_t sequence) {
 bool RecordLog::decode_now(const Stored& stored, const Shape& shape, Decoding& decoding, bool& doubtful) {
   auto message = whole_message(stored);
   const bool readable = message.has_value();
+  decoding.owner = stored.owner;
   decoding.message = readable ? std::move(*message) : StoredMessage();
   const bool good = readable && decode_record(decoding.message, shape.subject, decoding.decoded);
   doubtful = stored.message && (!good || (!decoding.decoded.ours && may_be_misread(decoding.message)));

@@ -72,6 +72,7 @@ class RecordLog {
   struct Decoding {
     StoredMessage message;
     DecodedRecord decoded;
+    std::shared_ptr<const void> owner;  // of the payload
   };
   Task<Result<Shape>> look(int64_t deadline_ns);
   Result<Shape> shape_of(StreamInfo info);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/uuid.hpp"
 #include "jetstream/names.hpp"
@@ -64,6 +65,19 @@ class Stranger {
     natsMsg_Destroy(message);
     natsMsg_Destroy(reply);
     return text;
+  }
+  /// A message with these headers; whether a stream stored it.
+  bool publish(const std::string& subject, const std::string& body,
+               const std::vector<std::pair<std::string, std::string>>& headers) {
+    natsMsg* message = nullptr;
+    natsMsg* reply = nullptr;
+    natsMsg_Create(&message, subject.c_str(), nullptr, body.data(), static_cast<int>(body.size()));
+    for (const auto& [name, value] : headers) natsMsgHeader_Add(message, name.c_str(), value.c_str());
+    const natsStatus status = natsConnection_RequestMsg(&reply, connection_, message, 5'000);
+    const std::string ack = status == NATS_OK ? natsMsg_GetData(reply) : "";
+    natsMsg_Destroy(message);
+    natsMsg_Destroy(reply);
+    return ack.find("\"seq\"") != std::string::npos && ack.find("\"error\"") == std::string::npos;
   }
   std::string ask(const std::string& subject, const std::string& body = {}, const std::string& header = {}) {
     const auto reply = try_to_ask(subject, body, header);
