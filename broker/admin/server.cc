@@ -98,7 +98,10 @@ Page other_page(const JsonPage& page, std::string_view rest) {
   std::string decoded;
   Poco::URI::decode(std::string(rest), decoded);
   auto text = page.answer(decoded);
-  if (!text) return json_page(http_status(text.error().code()), {{"error", text.error().text()}});
+  if (!text) {
+    const Status& why = text.error();
+    return json_page(http_status(why.code()), {{"error", why.text()}, {"code", status_name(why.code())}});
+  }
   return {HTTPResponse::HTTP_OK, "application/json", *text + "\n"};
 }
 

@@ -15,6 +15,9 @@ namespace {
 using plugin::set;
 
 constexpr std::string_view kNoSuchKey = "ERR no such key";
+/// A search by time looks through so much more with each question, up to so many bytes.
+constexpr int64_t kLocateGrowth = 16;
+constexpr uint64_t kLocateBytes = uint64_t{1} << 20;
 
 /// The value beside `name` in a reply of names and values.
 ReplyView field(ReplyView pairs, std::string_view name) {
@@ -227,8 +230,8 @@ Task<Status> RecordLog::bounds(sluice_bounds& result, int64_t deadline_ns) {
   co_return Status();
 }
 
-/// With ids of time, the first entry that was added at that time or later: who wants to know exactly looks on from
-/// there. Dense ids tell no time: entries are looked through from the first.
+/// With ids of time the search begins at the first entry that was added at that time: a producer's clock is hardly ever
+/// ahead of the server's. Dense ids tell no time: entries are looked through from the first.
 Task<Status> RecordLog::locate(int64_t timestamp, sluice_locate_result& result, int64_t deadline_ns) {
   sluice_bounds bounds{};
   bounds.size = sizeof bounds;
@@ -240,8 +243,8 @@ Task<Status> RecordLog::locate(int64_t timestamp, sluice_locate_result& result, 
   set(result, &sluice_locate_result::offset, bounds.end);
   const FieldNames names = this->names();
   DecodedRecord decoded;
+  int64_t count = 1;  // mostly the first is the one
   while (at < bounds.end) {
-    const int64_t count = ids() == Ids::time ? 1 : kMaxRecordEntries;
     Command command;
     command.begin(6).add("XRANGE").add(keys_.stream).add(id_at(at, ids())).add("+").add("COUNT").add(count);
     const Answer answer = co_await call(Lane::read, command, deadline_ns);
@@ -253,12 +256,13 @@ Task<Status> RecordLog::locate(int64_t timestamp, sluice_locate_result& result, 
       if (!offset) co_return offset.error();
       decode_fields(answer[0][i][1], names, *time_of(*id), decoded);
       at = *offset + 1;
-      if (ids() == Ids::dense && decoded.record.timestamp < timestamp) continue;
+      if (decoded.record.timestamp < timestamp) continue;
       set(result, &sluice_locate_result::offset, *offset);
       set(result, &sluice_locate_result::end, std::max(bounds.end, *offset + 1));
       co_return Status();
     }
     if (answer[0].size() < static_cast<size_t>(count)) break;
+    count = std::min(kLocateGrowth * count, entries_for(kLocateBytes));
   }
   co_return Status();
 }

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <set>
+#include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "redis/classify.hpp"
 
@@ -11,8 +13,8 @@ namespace sluice::redis {
 namespace {
 
 constexpr std::string_view kNativeName = "sluice.native.name";
-constexpr std::string_view kScanCount = "1000";
-constexpr size_t kMaxScanned = 1'000'000;  // keys of one server, in a listing
+constexpr int64_t kScanCount = 1000;      // keys looked at by one SCAN
+constexpr size_t kMaxListed = 1'000'000;  // streams
 
 /// The text as a pattern that matches itself.
 std::string literal(std::string_view text) {
@@ -90,6 +92,9 @@ Result<RecordStorage::Wanted> RecordStorage::wanted(const sluice_log_descriptor&
     native = value;
     adopted = true;
   }
+  if ((descriptor.flags & SLUICE_LOG_SEVERAL_WRITERS) != 0) {
+    return fail(StatusCode::unsupported, "streams of other programs have no offsets to agree on before writing");
+  }
   if (native.empty()) return fail(StatusCode::invalid, "a stream needs a name");
   RecordKeys keys(engine()->prefix, adopted && copy.partition == 0 ? native : stream_name(native, copy.partition));
   if (engine()->common.settings.mode == Mode::cluster && is_torn(keys)) {
@@ -119,6 +124,7 @@ Task<Status> RecordStorage::stand(Wanted wanted, int64_t deadline_ns) {
   command.add(wanted.keys.marker).add(wanted.keys.stream).add(wanted.id.to_string()).add(wanted.native);
   command.add(static_cast<int64_t>(wanted.partition)).add(wanted.adopted ? "1" : "0");
   const Answer answer = co_await engine()->servers.call(wanted.keys.slot, Lane::write, command, deadline_ns);
+  ++changes_;
   if (!answer.replied()) co_return failed(answer);
   if (answer[0].is_error()) co_return status_of(answer[0].text());
   const std::string_view said = answer[0][0].text();
@@ -150,6 +156,7 @@ Task<Status> RecordStorage::leave(Wanted wanted, int64_t deadline_ns) {
   const std::string& script = engine()->common.scripts[static_cast<size_t>(Script::leave)];
   const Command command{"EVALSHA", script, "2", wanted.keys.marker, wanted.keys.stream, wanted.id.to_string()};
   const Answer answer = co_await engine()->servers.call(wanted.keys.slot, Lane::write, command, deadline_ns);
+  ++changes_;
   if (!answer.replied()) co_return failed(answer);
   if (answer[0].is_error()) co_return status_of(answer[0].text());
   co_return Status();
@@ -161,54 +168,106 @@ Status RecordStorage::list_logs(plugin::Call& call, sluice_log_list& list) {
   return calls()->run(call, [this, &list, deadline_ns = call.deadline_ns()] { return this->list(list, deadline_ns); });
 }
 
-Task<Result<std::vector<std::string>>> RecordStorage::scan(Server& server, std::string pattern, std::string type,
-                                                           int64_t deadline_ns) {
-  std::vector<std::string> found;
-  std::string cursor = "0";
-  do {
-    const Command command{"SCAN", cursor, "MATCH", pattern, "COUNT", kScanCount, "TYPE", type};
-    const Answer answer = co_await server.reader.connection().call(command, deadline_ns);
-    if (!answer.replied()) co_return fail(answer.why);
-    if (answer[0].is_error()) co_return fail(status_of(answer[0].text()));
-    cursor = answer[0][0].text();
-    const ReplyView keys = answer[0][1];
-    for (size_t i = 0; i < keys.size(); ++i) found.emplace_back(keys[i].text());
-    if (found.size() > kMaxScanned) {
-      co_return fail(StatusCode::too_large, fmt::format("more than {} streams on one server", kMaxScanned));
+Task<Status> RecordStorage::list(sluice_log_list& result, int64_t deadline_ns) {
+  const int64_t until_ns = now_ns() + kListStepMs * kNsPerMs;
+  std::optional<Listing> listing = std::exchange(unfinished_, std::nullopt);
+  if (!listing || !goes_on(*listing)) {
+    Result<Listing> begun = co_await begin_listing(deadline_ns);
+    if (!begun) co_return begun.error();
+    listing = std::move(*begun);
+  }
+  while (!listing->left.empty()) {
+    const Status status = co_await step(*listing, deadline_ns);
+    if (!status.ok()) co_return status;
+    if (listing->streams.size() > kMaxListed || listing->ours.size() > kMaxListed) {
+      co_return Status(StatusCode::too_large, fmt::format("there are more than {} streams", kMaxListed));
     }
-  } while (cursor != "0");
-  co_return found;
+    if (now_ns() < until_ns || listing->left.empty()) continue;
+    const uint64_t percent = std::min<uint64_t>(100 * listing->looked_at / std::max<uint64_t>(listing->keys, 1), 99);
+    listing->paused_at_ns = now_ns();
+    unfinished_ = std::move(listing);
+    co_return Status(StatusCode::busy,
+                     fmt::format("the server holds many keys, and {}% are looked through: ask again", percent));
+  }
+  lend(*listing, result);
+  co_return Status();
 }
 
-Task<Status> RecordStorage::list(sluice_log_list& result, int64_t deadline_ns) {
-  auto listed = std::make_unique<plugin::LogList>();
-  std::set<std::string> ours;     // streams
-  std::set<std::string> foreign;  // a scan may tell a key twice
-  for (Server* server : engine()->servers.all()) {
-    const auto markers = co_await scan(*server, literal(marker_prefix(engine()->prefix)) + "*", "hash", deadline_ns);
-    if (!markers) co_return markers.error();
-    for (const std::string& marker : std::set<std::string>(markers->begin(), markers->end())) {
-      const Command command{"HMGET", marker, "id", "native", "partition", "adopted"};
-      const Answer answer = co_await engine()->servers.call(hash_slot(marker), Lane::read, command, deadline_ns);
-      if (!answer.replied()) co_return answer.why;
-      const auto id = Uuid::parse(answer[0][0].text());
-      const auto partition = parse_number(answer[0][2].text());
-      if (!id || !partition) continue;
-      const std::string native(answer[0][1].text());
-      const auto number = static_cast<int32_t>(*partition);
-      listed->add(*id, native, number);
-      ours.insert(stream_name(native, number));
-    }
-    const auto streams = co_await scan(*server, "*", "stream", deadline_ns);
-    if (!streams) co_return streams.error();
-    foreign.insert(streams->begin(), streams->end());
+Task<Result<RecordStorage::Listing>> RecordStorage::begin_listing(int64_t deadline_ns) {
+  Listing listing;
+  listing.changes = changes_;
+  listing.servers = engine()->servers.all();
+  const Command size{"DBSIZE"};
+  for (Server* server : listing.servers) {
+    const uint64_t generation = server->reader.generation();
+    const Answer answer = co_await server->reader.connection().call(size, deadline_ns);
+    if (!answer.replied()) co_return fail(answer.why);
+    if (answer[0].is_error()) co_return fail(status_of(answer[0].text()));
+    listing.keys += 2 * static_cast<uint64_t>(std::max<int64_t>(answer[0].integer(), 0));
+    for (const bool markers : {true, false}) listing.left.push_back({server, generation, markers, "0"});
   }
+  co_return listing;
+}
+
+/// Whether what was looked through still counts.
+bool RecordStorage::goes_on(const Listing& listing) const {
+  if (listing.changes != changes_ || now_ns() - listing.paused_at_ns > kListKeptMs * kNsPerMs) return false;
+  if (listing.servers != engine()->servers.all()) return false;
+  return std::all_of(listing.left.begin(), listing.left.end(),
+                     [](const Listing::Pass& pass) { return pass.generation == pass.server->reader.generation(); });
+}
+
+/// One SCAN, and what the markers say that it found.
+Task<Status> RecordStorage::step(Listing& listing, int64_t deadline_ns) {
+  Listing::Pass& pass = listing.left.back();
+  Connection& connection = pass.server->reader.connection();
+  if (pass.generation != pass.server->reader.generation()) {
+    co_return Status(StatusCode::unavailable, "the server went away while its keys were looked through");
+  }
+  Command command;
+  command.begin(8).add("SCAN").add(pass.cursor).add("COUNT").add(kScanCount).add("MATCH");
+  command.add(pass.markers ? literal(marker_prefix(engine()->prefix)) + "*" : std::string("*"));
+  command.add("TYPE").add(pass.markers ? "hash" : "stream");
+  const Answer answer = co_await connection.call(command, deadline_ns);
+  if (!answer.replied()) co_return answer.why;
+  if (answer[0].is_error()) co_return status_of(answer[0].text());
+  listing.looked_at += static_cast<uint64_t>(kScanCount);
+  pass.cursor = answer[0][0].text();
+  const bool over = pass.cursor == "0";
+  const ReplyView keys = answer[0][1];
+  if (!pass.markers) {
+    for (size_t i = 0; i < keys.size(); ++i) listing.streams.emplace(keys[i].text());
+  } else if (keys.size() > 0) {
+    Command markers;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      markers.begin(5).add("HMGET").add(keys[i].text()).add("id").add("native").add("partition");
+    }
+    const Answer told = co_await connection.call(markers, deadline_ns);
+    if (!told.replied()) co_return told.why;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (told[i].is_error()) co_return status_of(told[i].text());
+      const auto id = Uuid::parse(told[i][0].text());
+      const auto partition = parse_number(told[i][2].text());
+      if (!id || !partition) continue;
+      const std::string native(told[i][1].text());
+      const auto number = static_cast<int32_t>(*partition);
+      listing.ours.insert_or_assign(stream_name(native, number), Listing::Ours{*id, native, number});
+    }
+  }
+  if (over) listing.left.pop_back();
+  co_return Status();
+}
+
+void RecordStorage::lend(const Listing& listing, sluice_log_list& result) const {
+  auto listed = std::make_unique<plugin::LogList>();
+  for (const auto& [stream, ours] : listing.ours) listed->add(ours.id, ours.native, ours.partition);
   const std::string own = engine()->prefix + ":{";  // the layout `log`
-  for (const std::string& stream : foreign) {
-    if (!ours.contains(stream) && !stream.starts_with(own)) listed->add(Uuid(), stream, 0, SLUICE_ENTRY_FOREIGN);
+  for (const std::string& stream : listing.streams) {
+    if (!listing.ours.contains(stream) && !stream.starts_with(own)) {
+      listed->add(Uuid(), stream, 0, SLUICE_ENTRY_FOREIGN);
+    }
   }
   plugin::LogList::lend(std::move(listed), result);
-  co_return Status();
 }
 
 }  // namespace sluice::redis

@@ -20,6 +20,7 @@ namespace sluice::cli {
 namespace {
 
 constexpr const char* kAdminSetting = "sluice.admin.listen";
+constexpr int kMaxAsks = 1'000;  // of a storage that lists its topics step by step, seconds each
 
 struct Address {
   std::string host;
@@ -83,8 +84,10 @@ Result<Json> get(const Address& address, const std::string& path, const Common& 
     Poco::StreamCopier::copyToString(session.receiveResponse(response), body);
     Json json = Json::parse(body, nullptr, false);
     if (response.getStatus() == Poco::Net::HTTPResponse::HTTP_OK && !json.is_discarded()) return json;
-    if (json.is_object() && json.contains("error"))
-      return fail(StatusCode::unavailable, json["error"].get<std::string>());
+    if (json.is_object() && json.contains("error")) {
+      const bool busy = json.value("code", "") == status_name(StatusCode::busy);
+      return fail(busy ? StatusCode::busy : StatusCode::unavailable, json["error"].get<std::string>());
+    }
     return fail(StatusCode::unavailable, fmt::format("{}:{}{}: HTTP {}", address.host, address.port, path,
                                                      static_cast<int>(response.getStatus())));
   } catch (const Poco::Exception& e) {
@@ -92,14 +95,23 @@ Result<Json> get(const Address& address, const std::string& path, const Common& 
   }
 }
 
-Result<Address> find(const AdminPlace& place, const Common& common) {
-  return place.address.empty() ? ask_broker(common) : parse(place.address);
-}
-
 std::string page_of(const std::string& storage) {
   std::string encoded;
   Poco::URI::encode(storage, "/?#%", encoded);
   return "/storages/" + encoded;
+}
+
+/// The topics of a storage. One with very many keys looks through them step by step, and says how far it has come.
+Result<Json> topics_of(const Address& address, const std::string& storage, const Common& common) {
+  for (int i = 1;; ++i) {
+    auto topics = get(address, page_of(storage) + "/topics", common);
+    if (topics || topics.error().code() != StatusCode::busy || i == kMaxAsks) return topics;
+    fmt::print(stderr, "{}\n", topics.error().text());
+  }
+}
+
+Result<Address> find(const AdminPlace& place, const Common& common) {
+  return place.address.empty() ? ask_broker(common) : parse(place.address);
 }
 
 std::string joined(const Json& names) {
@@ -194,7 +206,7 @@ Status run(const StorageDiscover& command, const Common& common) {
   Json told = Json::array();
   Table table({"STORAGE", "NATIVE", "PARTITIONS", "TOPIC"});
   for (const std::string& name : *names) {
-    auto topics = get(*address, page_of(name) + "/topics", common);
+    auto topics = topics_of(*address, name, common);
     if (!topics) return topics.error();
     for (const auto& topic : (*topics)["topics"]) {
       table.add({name, topic["name"].get<std::string>(), std::to_string(topic["partitions"].get<int32_t>()),

@@ -23,6 +23,7 @@
 #include "host/log.hpp"
 #include "host/storage.hpp"
 #include "records/batch.hpp"
+#include "records/builder.hpp"
 
 namespace sluice::bench {
 
@@ -54,9 +55,11 @@ inline void need(bool holds, const std::string& what) {
 
 struct Case {
   size_t logs;
-  size_t size;
-  size_t count;  // batches to a log
+  size_t size;         // bytes of a batch
+  size_t count;        // batches to a log
+  size_t records = 1;  // of a batch
   size_t bytes() const { return logs * size * count; }
+  size_t record_bytes() const { return size / records; }
 };
 
 struct Speeds {
@@ -64,6 +67,21 @@ struct Speeds {
   std::vector<double> read;
 };
 
+inline constexpr std::string_view kRecordKey = "key";
+
+/// One that storages of kind NATIVE unpack.
+inline std::shared_ptr<std::string> make_records(const Case& now) {
+  records::BatchBuilder builder{records::BatchOptions{}};
+  const std::string value(now.record_bytes(), 'x');
+  records::NewRecord record;
+  record.timestamp = 1'700'000'000'000;
+  record.key = as_bytes(kRecordKey);
+  record.value = as_bytes(value);
+  for (size_t i = 0; i < now.records; ++i) need(builder.add(record).ok(), "a batch");
+  return std::make_shared<std::string>(as_text(builder.build()->view()));
+}
+
+/// Of no record that anybody reads.
 inline std::shared_ptr<std::string> make_batch(size_t size) {
   auto bytes = std::make_shared<std::string>(size, 'x');
   auto* at = reinterpret_cast<uint8_t*>(bytes->data());
@@ -107,7 +125,7 @@ class Adapter {
     left = now.logs;
     begin = Clock::now();
     on_loop([&] {
-      for (auto& log : logs) start(read_all(log, static_cast<int64_t>(now.count)), [&] { finished(left); });
+      for (auto& log : logs) start(read_all(log), [&] { finished(left); });
     });
     wait(left);
     speeds.read.push_back(rate(now.bytes(), Clock::now() - begin));
@@ -138,7 +156,7 @@ class Adapter {
   class Appender {
    public:
     Appender(Adapter& adapter, host::Log& log, const Case& now)
-        : adapter_(adapter), log_(log), left_(now.count), open_(now.count), size_(now.size) {}
+        : adapter_(adapter), log_(log), case_(now), left_(now.count), open_(now.count) {}
     void begin(size_t batches, std::function<void()> done) {
       done_ = std::move(done);
       for (size_t i = 0; i < batches && left_ > 0; ++i) next();
@@ -151,7 +169,7 @@ class Adapter {
       const host::WritePosition position = log_.position();
       std::shared_ptr<std::string> bytes;
       if (spare_.empty()) {
-        bytes = make_batch(size_);
+        bytes = case_.records > 1 ? make_records(case_) : make_batch(case_.size);
       } else {
         bytes = std::move(spare_.back());
         spare_.pop_back();
@@ -160,8 +178,9 @@ class Adapter {
       host::AppendEntry entry;
       entry.bytes = {reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size()};
       entry.owner = bytes;
-      entry.base_offset = entry.last_offset = position.end;
-      entry.record_count = 1;
+      entry.base_offset = position.end;
+      entry.last_offset = position.end + static_cast<int64_t>(case_.records) - 1;
+      entry.record_count = static_cast<uint32_t>(case_.records);
       entry.done = [this, bytes](host::AppendOutcome outcome) mutable {
         need(outcome.status.ok(), outcome.status.describe());
         spare_.push_back(std::move(bytes));
@@ -183,9 +202,9 @@ class Adapter {
 
     Adapter& adapter_;
     host::Log& log_;
+    const Case case_;
     size_t left_;
     size_t open_;
-    const size_t size_;
     bool sending_ = false;
     std::vector<std::shared_ptr<std::string>> spare_;
     std::function<void()> done_;
@@ -196,7 +215,7 @@ class Adapter {
     descriptor.id[0] = number;
     descriptor.id[1] = round;
     store_be<uint64_t>(descriptor.id.data() + 8, size);
-    descriptor.topic = "bench";
+    descriptor.topic = fmt::format("bench-{}-{}-{}", size, round, number);
     std::atomic<size_t> left = 1;
     on_loop([&] {
       start(storage_->create_log(descriptor, loop_), [&](Status status) {
@@ -217,8 +236,10 @@ class Adapter {
     return log;
   }
 
-  Task<void> read_all(std::shared_ptr<host::Log> log, int64_t end) {
-    for (int64_t offset = 0; offset < end;) {
+  Task<void> read_all(std::shared_ptr<host::Log> log) {
+    const auto bounds = co_await log->bounds(loop_);
+    need(bounds.has_value(), "bounds");
+    for (int64_t offset = bounds->start; offset < bounds->end;) {
       auto read = co_await log->read(offset, INT64_MAX, kReadBytes, loop_);
       need(read.has_value() && read->next > offset, "read");
       offset = read->next;
@@ -243,6 +264,34 @@ class Adapter {
   std::mutex mutex_;
   std::condition_variable changed_;
 };
+
+/// Likewise with an adapter of kind NATIVE: batches of 64 KiB are records of the engine's own there.
+template <class Plain>
+void compare_records(Plain& plain, Adapter& adapter, int rounds, size_t megabytes) {
+  fmt::print("{:>4} {:>8}  {:>21}  {:>21}   NATIVE, thousands of records/s: adapter, plain, ratio\n", "logs", "record",
+             "append", "read");
+  for (const size_t logs : {size_t{1}, size_t{16}}) {
+    for (const size_t size : {size_t{100}, size_t{1} << 10}) {
+      const size_t batch = (size_t{64} << 10) / size * size;
+      const size_t bytes = (megabytes << 20) / 4;
+      const Case now{logs, batch, std::max<size_t>(1, bytes / batch / logs), batch / size};
+      Speeds of_plain;
+      Speeds of_adapter;
+      for (int round = 0; round < rounds; ++round) {
+        plain.run(now, round, of_plain);
+        adapter.run(now, round, of_adapter);
+      }
+      const auto records = [&](const std::vector<double>& speeds) {
+        return median(speeds) * 1e3 / static_cast<double>(size);
+      };
+      fmt::print("{:>4} {:>8}  {:>7.0f} {:>7.0f} {:>5.2f}  {:>7.0f} {:>7.0f} {:>5.2f}\n", logs, size,
+                 records(of_adapter.append), records(of_plain.append),
+                 records(of_adapter.append) / records(of_plain.append), records(of_adapter.read),
+                 records(of_plain.read), records(of_adapter.read) / records(of_plain.read));
+      std::fflush(stdout);
+    }
+  }
+}
 
 /// Runs `plain` and `adapter` in turns over sizes and numbers of logs, and prints medians and ratios.
 template <class Plain>

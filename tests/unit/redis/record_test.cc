@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include "records/builder.hpp"
+#include "redis/record_storage.hpp"
 #include "support/redis_server.hpp"
 #include "support/storage_world.hpp"
+#include "support/tcp_proxy.hpp"
 
 namespace sluice::redis {
 namespace {
@@ -30,7 +32,7 @@ class RedisRecord : public ::testing::Test {
 
   std::unique_ptr<Broker> broker(host::OptionInputs more = {}) {
     host::OptionInputs options{{"address", server.address()}, {"layout", std::string("record")}};
-    options.merge(more);
+    for (auto& [name, value] : more) options.insert_or_assign(name, value);
     auto made = std::make_unique<Broker>("redis", std::move(options));
     const auto started = made->storage->start();
     EXPECT_TRUE(started) << started.error().describe();
@@ -125,6 +127,48 @@ class RedisRecord : public ::testing::Test {
 
   RedisServer server;
 };
+
+// A listing that takes long says so, and the next goes on where it was, unless there are other topics by then.
+TEST_F(RedisRecord, AListingGoesOnWhereTheLastOneStopped) {
+  const std::string fill = "for i = 1, 3000 do redis.call('SET', 'text-' .. i, 'x') end";
+  server.cli({"EVAL", fill, "0"});
+  xadd("orders", {"value", "plain"});
+  test::TcpProxy proxy(server.port());
+  auto made = broker({{"address", fmt::format("127.0.0.1:{}", proxy.port())}});
+  const auto list = [&] {
+    return wait<Result<std::vector<host::LogEntry>>>(made->loop, [&] { return made->storage->list_logs(made->loop); });
+  };
+  const auto begun = [&](int times) {
+    return server.cli({"INFO", "commandstats"}).find(fmt::format("cmdstat_dbsize:calls={},", times)) !=
+           std::string::npos;
+  };
+  const auto list_slowly = [&] {
+    proxy.hold_replies(true);
+    auto listed = std::async(std::launch::async, list);
+    EXPECT_TRUE(eventually([&] { return proxy.held() > 0; }));
+    const auto until = test::Clock::now() + std::chrono::milliseconds(kListStepMs);
+    EXPECT_TRUE(eventually([&] { return test::Clock::now() > until; }));
+    proxy.hold_replies(false);
+    const auto answer = listed.get();
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code(), StatusCode::busy) << answer.error().describe();
+    EXPECT_NE(answer.error().text().find("ask again"), std::string::npos);
+  };
+  list_slowly();
+  EXPECT_TRUE(begun(1));
+  const auto listed = list();
+  ASSERT_TRUE(listed) << listed.error().describe();
+  ASSERT_EQ(listed->size(), 1u);
+  EXPECT_EQ(listed->front().topic, "orders");
+  EXPECT_TRUE(begun(1)) << "the second went on with the first";
+  list_slowly();
+  EXPECT_TRUE(begun(2));
+  ASSERT_TRUE(create(*made, descriptor(1, "clicks")).ok());
+  const auto after = list();
+  ASSERT_TRUE(after) << after.error().describe();
+  EXPECT_EQ(after->size(), 2u);
+  EXPECT_TRUE(begun(3)) << "a topic that was made meanwhile is told of";
+}
 
 TEST_F(RedisRecord, AStreamOfOthersIsFoundAdoptedAndLeft) {
   xadd("orders", {"item", "book", "qty", "2"});
