@@ -19,6 +19,19 @@ constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
 constexpr int64_t kEarliestPendingUpload = -6;
 
+/// What the engine does not take as it is must not be sent again, which a client would do for minutes after an error of
+/// the server's.
+ErrorCode to_append_error(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::invalid:
+      return ErrorCode::kInvalidRecord;
+    case StatusCode::unsupported:
+      return ErrorCode::kInvalidRequest;
+    default:
+      return to_error_code(status);
+  }
+}
+
 ProduceOutcome refusal(ErrorCode error, std::string text) {
   return ProduceOutcome{error, std::move(text), -1, -1, -1};
 }
@@ -212,7 +225,7 @@ std::optional<ProduceOutcome> NativePartition::queue_locked(AppendRequest& reque
   if (!status.ok()) {
     request.done = std::move(held->done);
     context_.metrics.append_errors.fetch_add(1, std::memory_order_relaxed);
-    return refusal(to_error_code(status), status.describe());
+    return refusal(to_append_error(status), status.describe());
   }
   if (info.has_producer_id()) producers_.add(info, context_.clock.wall_ms());
   queued = true;
@@ -235,14 +248,24 @@ void NativePartition::finished(const records::BatchInfo& info, ProduceDone& done
       metrics.bytes_appended.fetch_add(info.size, std::memory_order_relaxed);
       metrics.records_appended.fetch_add(static_cast<uint64_t>(info.records_count), std::memory_order_relaxed);
     } else {
-      answer.error = to_error_code(outcome.status);
+      answer.error = to_append_error(outcome.status);
       answer.message = outcome.status.describe();
       if (info.has_producer_id()) repeats = producers_.dropped(info);
       metrics.append_errors.fetch_add(1, std::memory_order_relaxed);
     }
   }
+  tell_refusal(outcome.status);
   for (ProduceDone& repeat : repeats) repeat(ProduceOutcome(answer));
   done(std::move(answer));
+}
+
+/// What no retry mends is worth a line: the client may show its user nothing but a code.
+void NativePartition::tell_refusal(const Status& status) {
+  const int32_t of = status_class(status.code());
+  if (of != status_class(StatusCode::invalid) && of != status_class(StatusCode::denied)) return;
+  auto line =
+      log_limiter_.pass(fmt::format("an append was refused: {}", status.describe()), context_.clock.monotonic_ms());
+  if (line) note(SLUICE_LOG_WARNING, *line);
 }
 
 // ---- Reading and waiting

@@ -196,6 +196,27 @@ TEST_F(NativePartitionTest, AnOutcomeThatNobodyKnowsIsToldAsATimeout) {
   EXPECT_EQ(append({7, 0, 0}).base_offset, 1);
 }
 
+// A client that is told of a server's error sends again for minutes; the reason is the engine's.
+TEST_F(NativePartitionTest, WhatTheEngineDoesNotTakeIsRefusedWithTheReason) {
+  append();
+  sluice_status answer = SLUICE_INVALID;
+  broker.data.refuse = [&](const Command& c) { return c.name == "append" ? std::optional(answer) : std::nullopt; };
+  const ProduceOutcome refused = append({7, 0, 0});
+  EXPECT_EQ(refused.error, ErrorCode::kInvalidRecord);
+  EXPECT_THAT(refused.message, HasSubstr("invalid"));
+  EXPECT_EQ(broker.lines_with("t-0: an append was refused: invalid"), 1u);
+  answer = SLUICE_UNSUPPORTED;
+  EXPECT_EQ(append({7, 0, 0}).error, ErrorCode::kInvalidRequest);
+  answer = SLUICE_TOO_LARGE;
+  EXPECT_EQ(append({7, 0, 0}).error, ErrorCode::kMessageTooLarge);
+  // Not a line for each of very many.
+  const size_t before = broker.lines.size();
+  for (int i = 0; i < 500; ++i) append();
+  EXPECT_LT(broker.lines.size() - before, 100u);
+  broker.data.refuse = nullptr;
+  EXPECT_EQ(append({7, 0, 0}).base_offset, 1);
+}
+
 TEST_F(NativePartitionTest, AnEngineThatIsAwayIsToldAndComesBack) {
   broker.data.refuse = [](const Command&) { return std::optional(SLUICE_UNAVAILABLE); };
   EXPECT_EQ(append().error, ErrorCode::kNotLeaderOrFollower);
