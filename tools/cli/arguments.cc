@@ -63,7 +63,8 @@ int64_t to_rate(const std::string& text) {
   if (text == "none") return -1;
   const auto bytes = host::parse_size(text);
   if (!bytes || *bytes <= 0) {
-    throw CLI::ValidationError("--max-bytes-per-second", "\"" + text + "\" is not a size such as 500000 or 20MiB, nor \"none\"");
+    throw CLI::ValidationError("--max-bytes-per-second",
+                               "\"" + text + "\" is not a size such as 500000 or 20MiB, nor \"none\"");
   }
   return *bytes;
 }
@@ -77,7 +78,8 @@ TopicMigrate::Action to_action(const Raw& raw, const TopicMigrate& command) {
   if (raw.resume) asked.push_back(Action::resume);
   if (raw.cancel) asked.push_back(Action::cancel);
   if (asked.empty() && !raw.rate.empty()) return Action::limit;
-  if (asked.size() != 1) throw CLI::ValidationError("migrate", "one of --to, --status, --pause, --resume and --cancel is needed");
+  if (asked.size() != 1)
+    throw CLI::ValidationError("migrate", "one of --to, --status, --pause, --resume and --cancel is needed");
   if (!raw.rate.empty() && asked[0] != Action::start && asked[0] != Action::resume) {
     throw CLI::ValidationError("--max-bytes-per-second", "goes with --to or --resume, or stands alone");
   }
@@ -175,11 +177,13 @@ class Parser {
     adopt->footer(
         "Example: sluice topic adopt upstream orders --as upstream.orders\n"
         "Its records stay where they are. Deleting the topic later leaves them there.");
-    migrate_sub_ = add(*topic, "migrate", "Move a topic to another storage of the broker while clients go on", migrate_);
+    migrate_sub_ =
+        add(*topic, "migrate", "Move a topic to another storage of the broker while clients go on", migrate_);
     CLI::App* migrate = migrate_sub_;
     migrate->add_option("NAME", migrate_.name)->required();
     migrate->add_option("--to", migrate_.to, "The storage, by its name in plugins.json")->type_name("STORAGE");
-    migrate->add_option("--max-bytes-per-second", raw_.rate, "How fast to copy at most: 500000, 20MiB, none")->type_name("SIZE");
+    migrate->add_option("--max-bytes-per-second", raw_.rate, "How fast to copy at most: 500000, 20MiB, none")
+        ->type_name("SIZE");
     migrate->add_flag("--status", raw_.status, "How far it is");
     migrate->add_flag("--pause", raw_.pause, "Let it rest");
     migrate->add_flag("--resume", raw_.resume, "Go on");
@@ -313,10 +317,22 @@ class Parser {
     with_library(check->add_option("--seed", plugin_check_.seed, "Repeat a run"));
     with_library(check->add_option("--directory", plugin_check_.directory, "Where the adapter may keep files")
                      ->type_name("DIR"));
+    with_library(check->add_option("--native-name", plugin_check_.native_name,
+                                   "Kind NATIVE: one of the engine's own that may be adopted and written to"));
+    with_library(check
+                     ->add_option("--native-write", plugin_check_.native_write,
+                                  "Kind NATIVE: how a program of the engine writes an entry under {name}")
+                     ->type_name("COMMAND"));
+    with_library(check
+                     ->add_option("--native-damage", plugin_check_.native_damage,
+                                  "Kind NATIVE: ... and one that cannot be decoded")
+                     ->type_name("COMMAND"));
     check->footer(
         "Examples:\n"
         "  sluice plugin check --plugins /etc/sluice/plugins.json\n"
-        "  sluice plugin check ./libmine.so --config '{\"max_bytes\": \"64MiB\"}'");
+        "  sluice plugin check ./libmine.so --config '{\"max_bytes\": \"64MiB\"}'\n"
+        "  sluice plugin check kafka --config '{\"bootstrap\": \"localhost:9092\"}' \\\n"
+        "      --native-write 'echo k:v | kcat -P -b localhost:9092 -t {name} -p 0 -K:'");
   }
 
   CLI::App app_{"Work with a Sluice broker, or any other that speaks Kafka's protocol, and with storage plugins",

@@ -67,7 +67,7 @@ struct TopicMigrate {
   enum class Action { start, status, pause, resume, cancel, limit };
   std::string name;
   Action action = Action::start;
-  std::string to;                              // start: the storage
+  std::string to;                               // start: the storage
   std::optional<int64_t> max_bytes_per_second;  // -1: no limit
 };
 
@@ -125,13 +125,17 @@ struct PluginCheck {
   std::string filter;
   std::string directory;
   uint64_t seed = 0;
+  // Kind NATIVE; see conformance::RunOptions.
+  std::string native_name;
+  std::string native_write;
+  std::string native_damage;
 };
 
 struct Version {};
 
 using Command = std::variant<TopicCreate, TopicList, TopicDescribe, TopicDelete, TopicAdopt, TopicMigrate, GroupList,
-                             GroupDescribe, Produce, Consume, StorageList, StorageHealth, StorageDiscover, PluginList, PluginDescribe,
-                             PluginCheck, Version>;
+                             GroupDescribe, Produce, Consume, StorageList, StorageHealth, StorageDiscover, PluginList,
+                             PluginDescribe, PluginCheck, Version>;
 
 struct Arguments {
   Common common;

@@ -193,6 +193,9 @@ Status check_library(const PluginCheck& command, const Common& common) {
   conformance::RunOptions options;
   options.filter = command.filter;
   options.seed = command.seed;
+  options.native_name = command.native_name;
+  options.native_write = command.native_write;
+  options.native_damage = command.native_damage;
   if (!command.directory.empty()) options.work_directory = std::filesystem::absolute(command.directory).string();
   const auto reporter = common.json ? conformance::Reporter() : conformance::Reporter(&print_result);
   const auto report = conformance::run(*library, *inputs, options, reporter);

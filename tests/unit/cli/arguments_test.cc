@@ -157,6 +157,11 @@ TEST(Arguments, Plugins) {
   EXPECT_EQ(check.library, "./libmine.so");
   EXPECT_EQ(check.filter, "append");
   EXPECT_EQ(check.seed, 7u);
+  const auto native = command<PluginCheck>({"plugin", "check", "kafka", "--native-name", "orders", "--native-write",
+                                            "write {name}", "--native-damage", "damage {name}"});
+  EXPECT_EQ(native.native_name, "orders");
+  EXPECT_EQ(native.native_write, "write {name}");
+  EXPECT_EQ(native.native_damage, "damage {name}");
 }
 
 TEST(Arguments, WrongOnesAreUsage) {
