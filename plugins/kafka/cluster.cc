@@ -306,11 +306,23 @@ Result<Marks> Cluster::marks(Partition& partition, int64_t deadline_ns) {
     partition.seen = true;
   }
   const uint64_t asked = partition.asked();
-  Marks marks;
-  const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-      client.get(), partition.topic().c_str(), partition.index(), &marks.start, &marks.end, wait_ms(deadline_ns));
-  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return partition.answered(asked, marks);
+  const auto start = offset_of(client, partition, RD_KAFKA_OFFSET_BEGINNING, deadline_ns);
+  const auto end = start ? offset_of(client, partition, RD_KAFKA_OFFSET_END, deadline_ns) : start;
+  if (end) return partition.answered(asked, {*start, *end});
   partition.seen = false;
+  return fail(end.error());
+}
+
+/// Of the first record at or after a time, or at one of the log's ends; below 0: there is none. By the only one of
+/// librdkafka's questions that keeps its deadline while the leader is away.
+Result<int64_t> Cluster::offset_of(Client& client, const Partition& partition, int64_t time, int64_t deadline_ns) {
+  const PartitionsHandle list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_t* asked =
+      rd_kafka_topic_partition_list_add(list.get(), partition.topic().c_str(), partition.index());
+  asked->offset = time;
+  rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(client.get(), list.get(), wait_ms(deadline_ns));
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) error = asked->err;
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return asked->offset;
   return fail(unreachable(client, status_of(error, fmt::format("{}-{}", partition.topic(), partition.index()))));
 }
 
@@ -349,16 +361,11 @@ Result<int64_t> Cluster::locate(Partition& partition, int64_t timestamp, Marks& 
   if (!found) return fail(found.error());
   marks = *found;
   if (timestamp < 0) return marks.start;  // the protocol means other things by these
-  const PartitionsHandle list(rd_kafka_topic_partition_list_new(1));
-  rd_kafka_topic_partition_t* asked =
-      rd_kafka_topic_partition_list_add(list.get(), partition.topic().c_str(), partition.index());
-  asked->offset = timestamp;
-  rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(client.get(), list.get(), wait_ms(deadline_ns));
-  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) error = asked->err;
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return fail(unreachable(client, status_of(error)));
-  if (asked->offset < 0) return marks.end;
-  marks.end = std::max(marks.end, asked->offset);
-  return asked->offset;
+  const auto first = offset_of(client, partition, timestamp, deadline_ns);
+  if (!first) return fail(first.error());
+  if (*first < 0) return marks.end;
+  marks.end = std::max(marks.end, *first);
+  return *first;
 }
 
 Status Cluster::trim(Partition& partition, int64_t offset, int64_t deadline_ns) {

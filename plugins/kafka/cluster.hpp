@@ -80,6 +80,7 @@ class Cluster {
   Status grow(Client& client, const std::string& topic, int32_t count, int64_t deadline_ns);
   Result<int32_t> look_up(Client& client, const std::string& topic, int32_t partition, bool& served,
                           int64_t deadline_ns);
+  Result<int64_t> offset_of(Client& client, const Partition& partition, int64_t time, int64_t deadline_ns);
   void read_configs(Client& client, int32_t broker, ClusterInfo& info, int64_t deadline_ns);
   void answer_marks(const PartitionPtr& partition);
   static Status unreachable(Client& client, const Status& status);

@@ -101,6 +101,7 @@ Status Reader::fetch_from(Cursor& cursor, int64_t offset) {
   stop_fetching(cursor);
   cursor.position = offset;
   cursor.stash.clear();
+  cursor.stash_bytes = cursor.backlog_bytes = cursor.backlog = 0;
   cursor.at_end = false;
   cursor.queue.reset(rd_kafka_queue_new(cursor.lane->client->get()));
   rd_kafka_queue_cb_event_enable(

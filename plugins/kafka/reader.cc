@@ -233,32 +233,62 @@ void Reader::pump(Cursor& cursor) {
   tell_watches(partition);
 }
 
-/// Takes from the queue what is there; how many it took, records and others. 0 too if the cursor is gone.
+uint64_t Reader::cost_of(const rd_kafka_message_t& message) {
+  return message.err == RD_KAFKA_RESP_ERR_NO_ERROR ? message.len + message.key_len + kRecordCostBytes
+                                                   : kRecordCostBytes;
+}
+
+void Reader::drop_first(Cursor& cursor) {
+  cursor.stash_bytes -= cost_of(*cursor.stash.front());
+  cursor.stash.pop_front();
+}
+
+/// Takes from the queue what is there, until the stash is full; how many it took, records and others. 0 too if the
+/// cursor is gone.
 size_t Reader::fill(Cursor& cursor) {
-  if (cursor.stash.size() >= kMaxStash) {
-    cursor.at_end = false;  // there may be more, unseen
-    return 0;
-  }
   rd_kafka_message_t* taken[kTakenAtOnce];
-  const ssize_t count = rd_kafka_consume_batch_queue(cursor.queue.get(), 0, taken, kTakenAtOnce);
-  if (count <= 0) return 0;
-  std::vector<MessageHandle> messages(taken, taken + count);
-  int64_t end = 0;
-  for (MessageHandle& message : messages) {
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-      cursor.at_end = true;
-      cursor.end = message->offset;
-      end = std::max(end, message->offset);
-    } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR || is_undecodable(*message)) {
-      cursor.at_end = false;
-      end = std::max(end, message->offset + 1);
-      cursor.stash.push_back(std::move(message));
-    } else if (!trouble(cursor, *message)) {
-      return 0;
+  size_t all = 0;
+  for (;;) {
+    if (cursor.stash_bytes >= settings_.queue_bytes()) {
+      cursor.at_end = false;  // there may be more, unseen
+      return all;
     }
+    const ssize_t count = rd_kafka_consume_batch_queue(cursor.queue.get(), 0, taken, kTakenAtOnce);
+    if (count <= 0) break;
+    std::vector<MessageHandle> messages(taken, taken + count);
+    int64_t end = 0;
+    for (MessageHandle& message : messages) {
+      if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        cursor.at_end = true;
+        cursor.end = message->offset;
+        end = std::max(end, message->offset);
+      } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR || is_undecodable(*message)) {
+        cursor.stash_bytes += cost_of(*message);
+        cursor.backlog_bytes += cost_of(*message) - kRecordCostBytes;
+        ++cursor.backlog;
+        cursor.at_end = false;
+        cursor.fetched = message->offset + 1;
+        end = std::max(end, cursor.fetched);
+        cursor.stash.push_back(std::move(message));
+      } else if (!trouble(cursor, *message)) {
+        return 0;
+      }
+    }
+    cursor.partition->saw_end(end);
+    all += static_cast<size_t>(count);
   }
-  cursor.partition->saw_end(end);
-  return static_cast<size_t>(count);
+  const uint64_t full = settings_.queue_bytes() - settings_.queue_bytes() / 8;  // it may count a little more
+  if (cursor.backlog_bytes >= full || cursor.backlog >= settings_.queue_records()) spur(cursor);
+  cursor.backlog_bytes = cursor.backlog = 0;
+  return all;
+}
+
+/// The queue was full, and librdkafka may be waiting: it looks again at once.
+void Reader::spur(Cursor& cursor) {
+  if (cursor.at_end || cursor.stash.empty() || cursor.stash.back()->err != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  constexpr int kWithoutWaiting = 0;
+  // A refusal leaves all as it is.
+  static_cast<void>(rd_kafka_seek(cursor.topic, cursor.partition->index(), cursor.fetched, kWithoutWaiting));
 }
 
 bool Reader::trouble(Cursor& cursor, const rd_kafka_message_t& message) {
@@ -290,9 +320,11 @@ void Reader::advance(Cursor& cursor) {
   auto type = records::TimestampType::create_time;
   int64_t next = reading.offset;
   bool ended = false;  // not for want of records
+  const uint64_t id = cursor.id;
+  static_cast<void>(fill(cursor));  // so that more is fetched meanwhile
+  if (!cursors_.contains(id)) return;
   while (!ended) {
     if (cursor.stash.empty()) {
-      const uint64_t id = cursor.id;
       if (fill(cursor) > 0) continue;
       if (!cursors_.contains(id)) return;
       break;
@@ -303,7 +335,7 @@ void Reader::advance(Cursor& cursor) {
     const bool jammed = message.err != RD_KAFKA_RESP_ERR_NO_ERROR;
     const int64_t offset = jammed ? std::max(message.offset, next) : message.offset;
     if (offset < next) {
-      cursor.stash.pop_front();
+      drop_first(cursor);
       continue;
     }
     if (jammed || !record_of(message, headers, record, type)) {
@@ -311,14 +343,14 @@ void Reader::advance(Cursor& cursor) {
       if (ended) break;
       ++reading.skipped;
       next = reading.offset = offset + 1;
-      cursor.stash.pop_front();
+      drop_first(cursor);
       ended = jammed && !fetch_from(cursor, next).ok();
       continue;
     }
     switch (assembler.add(message.offset, type, record)) {
       case native::Assembler::Answer::taken:
         next = message.offset + 1;
-        cursor.stash.pop_front();
+        drop_first(cursor);
         break;
       case native::Assembler::Answer::beyond_limit:
         next = std::max(next, std::min(reading.limit, message.offset));

@@ -7,6 +7,9 @@
 // A read that finds nothing waits only for what is known to be there. Whether there is anything is asked of the cluster
 // before a cursor starts at an unknown place, and again when a read waited for kSettleNs in vain, then for twice as
 // long.
+//
+// librdkafka, where its own queue is full, looks again only after a second. So what it has fetched is taken into a
+// stash of as many bytes, and where that much came at once it is told to go on, by seeking to where it stands.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +41,8 @@ class Reader {
   static constexpr size_t kMaxCursors = 128;
   /// Places in one partition that are read at once without seeking.
   static constexpr size_t kMaxLanes = 4;
-  /// Records taken from librdkafka's queue before anybody asked for them, for one cursor.
-  static constexpr size_t kMaxStash = 1'024;
+  /// What a record takes beside its bytes, about.
+  static constexpr uint64_t kRecordCostBytes = 256;
   /// What was read last is kept for others who read the same; bytes for one cursor.
   static constexpr uint64_t kRecentBytes = uint64_t{1} << 20;
   /// Undecodable entries that one read passes at most.
@@ -97,8 +100,12 @@ class Reader {
     QueueHandle queue;
     int64_t position = 0;  // nothing lies between it and the first of the stash
     std::deque<MessageHandle> stash;
-    bool at_end = false;  // behind the stash there was nothing
-    int64_t end = 0;      // ... up to here
+    uint64_t stash_bytes = 0;    // what it takes
+    uint64_t backlog_bytes = 0;  // taken since librdkafka's queue was empty, as librdkafka counts
+    uint64_t backlog = 0;        // ... records
+    int64_t fetched = 0;         // one past the last record taken
+    bool at_end = false;         // behind the stash there was nothing
+    int64_t end = 0;             // ... up to here
     std::optional<Reading> reading;
     int64_t settle_ns = Worker::kNever;
     int64_t used_ns = 0;
@@ -135,7 +142,10 @@ class Reader {
   void stop_cursor(Cursor& cursor);
 
   void pump(Cursor& cursor);
+  static uint64_t cost_of(const rd_kafka_message_t& message);
   size_t fill(Cursor& cursor);
+  void drop_first(Cursor& cursor);
+  void spur(Cursor& cursor);
   /// False if the cursor is gone.
   bool trouble(Cursor& cursor, const rd_kafka_message_t& message);
   void advance(Cursor& cursor);

@@ -203,8 +203,8 @@ Result<Settings> read_settings(const plugin::Options& options) {
                        {"enable.auto.offset.store", "false"},
                        {"fetch.wait.max.ms", std::to_string(kFetchWaitMs)},
                        {"fetch.error.backoff.ms", std::to_string(kRetryMs)},
-                       {"queued.min.messages", "10000000"},  // so that bytes decide
-                       {"queued.max.messages.kbytes", std::to_string(settings.read_ahead / 1024)}};
+                       {"queued.min.messages", std::to_string(settings.queue_records())},
+                       {"queued.max.messages.kbytes", std::to_string(settings.queue_bytes() / 1024)}};
   for (const char* name : kPassed) {
     const std::string value = options.text(name);
     if (!value.empty()) settings.common.emplace_back(name, value);
@@ -244,7 +244,7 @@ Result<ConfHandle> make_conf(const Settings& settings, Role role, uint64_t large
   }
   if (role == Role::reads) {
     pairs.insert(pairs.end(), settings.consumer.begin(), settings.consumer.end());
-    const uint64_t fetched = std::min<uint64_t>(settings.read_ahead, 1'048'576);
+    const uint64_t fetched = std::min<uint64_t>(settings.queue_bytes(), 1'048'576);
     pairs.emplace_back("fetch.message.max.bytes", std::to_string(fetched));
     pairs.emplace_back("fetch.max.bytes", std::to_string(std::max<uint64_t>(batch, 16'777'216)));
     pairs.emplace_back("receive.message.max.bytes", std::to_string(std::min<uint64_t>(

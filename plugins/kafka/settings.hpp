@@ -28,6 +28,11 @@ struct Settings {
   int64_t request_timeout_ms = 5'000;
   uint64_t read_ahead = uint64_t{4} << 20;       // bytes fetched beyond what was asked for, for each partition read
   uint64_t max_in_flight = uint64_t{128} << 20;  // bytes on their way at once
+  /// Of what is fetched ahead half may be librdkafka's, half with the reader.
+  uint64_t queue_bytes() const { return read_ahead / 2; }
+  /// ... but for records so small that librdkafka's own bytes are most of it.
+  uint64_t queue_records() const { return queue_bytes() / kSmallRecordBytes; }
+  static constexpr uint64_t kSmallRecordBytes = 64;
 };
 
 /// The adapter's table.

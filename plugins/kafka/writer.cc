@@ -51,12 +51,12 @@ rd_kafka_resp_err_t produce(rd_kafka_t* client, rd_kafka_topic_t* topic, int32_t
                             const records::BatchView& batch, const records::RecordView& record, void* opaque) {
   const int64_t time = record.timestamp(batch);
   HeadersHandle headers = headers_of(record);
-  const rd_kafka_resp_err_t error = rd_kafka_producev(
-      client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-      RD_KAFKA_V_VALUE(bytes_of(record.value), size_of(record.value)),
-      RD_KAFKA_V_KEY(bytes_of(record.key), size_of(record.key)),
-      RD_KAFKA_V_TIMESTAMP(time == 0 ? kNearestToZeroMs : time), RD_KAFKA_V_HEADERS(headers.get()),
-      RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
+  const rd_kafka_resp_err_t error =
+      rd_kafka_producev(client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition),
+                        RD_KAFKA_V_VALUE(bytes_of(record.value), size_of(record.value)),
+                        RD_KAFKA_V_KEY(bytes_of(record.key), size_of(record.key)),
+                        RD_KAFKA_V_TIMESTAMP(time == 0 ? kNearestToZeroMs : time), RD_KAFKA_V_HEADERS(headers.get()),
+                        RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) static_cast<void>(headers.release());  // librdkafka's now
   return error;
 }
@@ -87,7 +87,7 @@ std::vector<std::shared_ptr<Client>> Writer::stop(int64_t deadline_ns) {
   for (auto& producer : retired_) {
     rd_kafka_queue_cb_event_enable(producer->client->events(), nullptr, nullptr);
     producer->topics.clear();
-    clients.push_back(std::move(producer->client));
+    clients.emplace_back(producer, producer->client.get());  // with what its messages refer to
   }
   retired_.clear();
   in_flight_ = 0;
@@ -164,7 +164,7 @@ void Writer::begin(const TicketPtr& ticket, const PartitionPtr& partition, const
   bool pending = false;
   ticket->use([&] {
     auto unpacked = native::unpack(request, largest_message_);
-    status = unpacked ? send(ticket, partition, *unpacked, result, pending) : unpacked.error();
+    status = unpacked ? send(ticket, partition, std::move(*unpacked), result, pending) : unpacked.error();
   });
   if (!pending) ticket->answer(status);
 }
@@ -203,7 +203,7 @@ void Writer::introduce(TicketPtr ticket, PartitionPtr partition, const sluice_ap
 }
 
 /// `pending`: the reports answer. Otherwise nothing of it was sent.
-Status Writer::send(const TicketPtr& ticket, const PartitionPtr& partition, const native::UnpackedUnit& unpacked,
+Status Writer::send(const TicketPtr& ticket, const PartitionPtr& partition, native::UnpackedUnit unpacked,
                     sluice_append_result& result, bool& pending) {
   if (in_flight_ > 0 && in_flight_ + cost_of(unpacked) > settings_.max_in_flight) {
     Status busy(StatusCode::busy, fmt::format("{} bytes are on their way to the cluster already", in_flight_));
@@ -222,9 +222,11 @@ Status Writer::send(const TicketPtr& ticket, const PartitionPtr& partition, cons
   if (handle == nullptr) return status_of(rd_kafka_last_error());
   rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
   for (size_t i = 0; i < unit->batches.size() && error == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
-    const native::UnpackedBatch& batch = unpacked.batches[i];
+    native::UnpackedBatch& batch = unpacked.batches[i];
     unit->batches[i].unit = unit.get();
-    records::RecordIterator records(batch.section, batch.batch);
+    // One copy for all records: librdkafka may need them for longer than the request lasts.
+    unit->sections.push_back(batch.scratch.empty() ? Buffer::copy_of(batch.section) : std::move(batch.scratch));
+    records::RecordIterator records(unit->sections.back(), batch.batch);
     for (records::RecordView record; records.next(record);) {
       error = produce(producer_->client->get(), handle, partition->index(), batch.batch, record, &unit->batches[i]);
       if (error != RD_KAFKA_RESP_ERR_NO_ERROR) break;

@@ -52,11 +52,11 @@ class Writer {
     uint32_t records = 0;
   };
   struct Producer {
-    std::shared_ptr<Client> client;  // shared with questions that are under way
     uint64_t generation = 0;
-    std::map<std::string, TopicHandle> topics;
-    std::list<std::unique_ptr<Unit>> units;  // under way
+    std::list<std::unique_ptr<Unit>> units;  // under way: what they hold goes after the client
     size_t introductions = 0;
+    std::shared_ptr<Client> client;  // shared with questions that are under way
+    std::map<std::string, TopicHandle> topics;
     bool is_idle() const { return units.empty() && introductions == 0; }
   };
   /// One append whose records are with a producer.
@@ -67,7 +67,8 @@ class Writer {
     Producer* producer = nullptr;
     std::list<std::unique_ptr<Unit>>::iterator place;  // among the producer's
     std::vector<BatchState> batches;
-    uint64_t outstanding = 0;  // reports to come
+    std::vector<Buffer> sections;  // what librdkafka's messages refer to
+    uint64_t outstanding = 0;      // reports to come
     uint64_t applied = 0;
     uint64_t records = 0;
     uint64_t cost = 0;
@@ -80,7 +81,7 @@ class Writer {
   void begin(const TicketPtr& ticket, const PartitionPtr& partition, const sluice_append& request,
              sluice_append_result& result);
   void introduce(TicketPtr ticket, PartitionPtr partition, const sluice_append& request, sluice_append_result& result);
-  Status send(const TicketPtr& ticket, const PartitionPtr& partition, const native::UnpackedUnit& unpacked,
+  Status send(const TicketPtr& ticket, const PartitionPtr& partition, native::UnpackedUnit unpacked,
               sluice_append_result& result, bool& pending);
   void heard(Producer& producer, const rd_kafka_event_t& event);
   void delivered(const rd_kafka_message_t& message);

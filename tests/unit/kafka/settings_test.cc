@@ -71,7 +71,7 @@ TEST(KafkaSettings, DefaultsKeepThePromises) {
   ASSERT_TRUE(reads) << reads.error().describe();
   EXPECT_EQ(value_of(*reads, "isolation.level"), "read_committed");
   EXPECT_EQ(value_of(*reads, "auto.offset.reset"), "error");
-  EXPECT_EQ(value_of(*reads, "queued.max.messages.kbytes"), "4096");
+  EXPECT_EQ(value_of(*reads, "queued.max.messages.kbytes"), "2048");
 }
 
 TEST(KafkaSettings, BatchesFitASmallCluster) {
