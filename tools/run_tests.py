@@ -147,6 +147,17 @@ def part_newer_nats():
     return result
 
 
+def part_apache():
+    """The Kafka adapter on Apache Kafka, whose jars Maven fetches."""
+    if not shutil.which("mvn"):
+        return Result(skipped=1, notes=["SKIP apache: needs Maven"])
+    result = program(["tests/interop/engines", "--upstream", "kafka"], "apache.log")
+    if not result.failed:
+        jars = ROOT / "build" / "interop-cache" / "kafka"
+        result.add(ctest("release", "-R", "^kafka_broker_test$", env={"KAFKA_JARS": str(jars)}))
+    return result
+
+
 def part_release():
     result = build("release")
     if not result.failed:
@@ -263,12 +274,13 @@ PARTS = {
     "fuzz": (part_fuzz, f"every fuzzer for {FUZZ_SECONDS} s"),
     "servers": (part_servers, "real servers of other engines that die, hang and fail over, and the conformance kit on their adapters"),
     "newer-nats": (part_newer_nats, f"the jetstream adapter on nats-server {NEWER_NATS}, where Go is there"),
+    "apache": (part_apache, "the kafka adapter on Apache Kafka, where Maven is there"),
     "asan-servers": (lambda: part_asan(servers=True), "the adapters of other engines under AddressSanitizer and UBSan"),
     "long-fuzz": (lambda: part_fuzz(LONG_FUZZ_SECONDS), f"every fuzzer for {LONG_FUZZ_SECONDS} s"),
     "long-crash": (part_long_crash, f"the crash and migration tests with {LONG_CRASH_CYCLES} kills each"),
 }
 # With --all only.
-LONG_PARTS = ["servers", "newer-nats", "asan-servers", "long-fuzz", "long-crash"]
+LONG_PARTS = ["servers", "newer-nats", "apache", "asan-servers", "long-fuzz", "long-crash"]
 DEFAULT_PARTS = [name for name in PARTS if name not in LONG_PARTS]
 
 
