@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Load on a broker through librdkafka; one JSON object on standard output.
 //
-//   load produce   BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES
+//   load produce   BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES [BATCH_BYTES]
 //   load consume   BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES
 //   load roundtrip BOOTSTRAP TOPIC 1 RECORD_BYTES COUNT [PAUSE_US]
 //
@@ -45,11 +45,12 @@ void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
   ++(message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? delivered->good : delivered->failed);
 }
 
-rd_kafka_t* make_producer(const char* bootstrap, Delivered& delivered, const char* linger) {
+rd_kafka_t* make_producer(const char* bootstrap, Delivered& delivered, const char* linger, int64_t batch_bytes = 0) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   set(conf, "bootstrap.servers", bootstrap);
   set(conf, "acks", "all");
   set(conf, "linger.ms", linger);
+  if (batch_bytes > 0) set(conf, "batch.size", std::to_string(batch_bytes).c_str());
   set(conf, "queue.buffering.max.messages", "1000000");
   set(conf, "queue.buffering.max.kbytes", "262144");
   rd_kafka_conf_set_opaque(conf, &delivered);
@@ -60,9 +61,9 @@ rd_kafka_t* make_producer(const char* bootstrap, Delivered& delivered, const cha
   return producer;
 }
 
-int produce(const char* bootstrap, const char* topic_name, int partitions, size_t record_bytes, int64_t megabytes) {
+int produce(const char* bootstrap, const char* topic_name, int partitions, size_t record_bytes, int64_t megabytes, int64_t batch_bytes) {
   Delivered delivered;
-  rd_kafka_t* producer = make_producer(bootstrap, delivered, "5");
+  rd_kafka_t* producer = make_producer(bootstrap, delivered, "5", batch_bytes);
   rd_kafka_topic_t* topic = rd_kafka_topic_new(producer, topic_name, nullptr);
   std::string value(record_bytes, 'x');
   const int64_t count = megabytes * 1'000'000 / static_cast<int64_t>(record_bytes);
@@ -161,13 +162,14 @@ int roundtrip(const char* bootstrap, const char* topic_name, size_t record_bytes
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7 && argc != 8) fail("load produce|consume|roundtrip BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES|COUNT [PAUSE_US]");
+  if (argc != 7 && argc != 8) fail("load produce|consume|roundtrip BOOTSTRAP TOPIC PARTITIONS RECORD_BYTES MEGABYTES|COUNT [BATCH_BYTES|PAUSE_US]");
   const std::string mode = argv[1];
   const int partitions = std::atoi(argv[4]);
   const auto record_bytes = static_cast<size_t>(std::atoll(argv[5]));
   const int64_t amount = std::atoll(argv[6]);
-  if (mode == "produce") return produce(argv[2], argv[3], partitions, record_bytes, amount);
+  const int64_t last = argc == 8 ? std::atoll(argv[7]) : 0;
+  if (mode == "produce") return produce(argv[2], argv[3], partitions, record_bytes, amount, last);
   if (mode == "consume") return consume(argv[2], argv[3], partitions, record_bytes, amount);
-  if (mode == "roundtrip") return roundtrip(argv[2], argv[3], record_bytes, amount, argc == 8 ? std::atoll(argv[7]) : 0);
+  if (mode == "roundtrip") return roundtrip(argv[2], argv[3], record_bytes, amount, last);
   fail("unknown mode " + mode);
 }
