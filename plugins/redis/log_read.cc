@@ -70,9 +70,9 @@ class Gathered {
 
 }  // namespace
 
-/// How many entries should be asked for to get `bytes`.
+/// How many entries should be asked for to get `bytes`, and hardly more: what does not fit was sent in vain.
 int64_t Log::entries_for(uint64_t bytes) const {
-  const uint64_t wanted = bytes / std::max<uint64_t>(usual_bytes_, 1) + 1;
+  const uint64_t wanted = std::max<uint64_t>(bytes / std::max<uint64_t>(usual_bytes_, 1), 1);
   const uint64_t safe = std::max<uint64_t>(kMaxReadBytes / std::max<uint64_t>(largest_bytes_, 1), 1);
   return static_cast<int64_t>(std::min({wanted, safe, static_cast<uint64_t>(kMaxReadEntries)}));
 }

@@ -27,6 +27,26 @@ ReplyView field(ReplyView pairs, std::string_view name) {
   return {};
 }
 
+/// How records are told to the script that adds them.
+enum class Form {
+  key_value,  // and timestamp: the values alone
+  value,      // likewise
+  fields,     // names and values, one record
+};
+struct Run {
+  Form form;
+  int64_t count;  // records, or arguments of the one record
+};
+
+Form form_of(const records::RecordView& record) {
+  if (!record.value || record.headers_count > 0) return Form::fields;
+  return record.key ? Form::key_value : Form::value;
+}
+
+std::string_view name_of(Form form) {
+  return form == Form::key_value ? "kv" : form == Form::value ? "v" : "f";
+}
+
 }  // namespace
 
 RecordLog::RecordLog(std::shared_ptr<Engine> engine, RecordKeys keys, const Uuid& id)
@@ -80,15 +100,23 @@ Task<Status> RecordLog::append(const sluice_append& request, sluice_append_resul
   }
   const Result<native::UnpackedUnit> unit = native::unpack(request, largest);
   if (!unit) co_return unit.error();
-  size_t arguments = 7;
+  std::vector<Run> runs;
+  size_t arguments = 9;
   for (const native::UnpackedBatch& batch : unit->batches) {
     records::RecordIterator records(batch.section, batch.batch);
     for (records::RecordView record; records.next(record);) {
-      if (field_arguments(record) > kMaxEntryArguments) {
+      const Form form = form_of(record);
+      const size_t fields = field_arguments(record);
+      if (fields > kMaxEntryArguments) {
         co_return Status(StatusCode::too_large,
                          fmt::format("a record with {} headers: an entry has fewer fields", record.headers_count));
       }
-      arguments += 1 + field_arguments(record);
+      if (form == Form::fields || runs.empty() || runs.back().form != form) {
+        runs.push_back({form, form == Form::fields ? static_cast<int64_t>(fields) : 0});
+        arguments += 2;
+      }
+      if (form != Form::fields) ++runs.back().count;
+      arguments += form == Form::fields ? fields : fields / 2;
     }
   }
   if (arguments > kMaxCommandArguments) {
@@ -99,13 +127,25 @@ Task<Status> RecordLog::append(const sluice_append& request, sluice_append_resul
   }
   Command command;
   command.begin(arguments).add("EVALSHA").add(engine_->common.scripts[static_cast<size_t>(Script::add_records)]);
-  command.add("2").add(keys_.marker).add(keys_.stream).add(id_).add(ids() == Ids::time ? "*" : "0-*");
   const FieldNames names = this->names();
+  command.add("2").add(keys_.marker).add(keys_.stream).add(id_).add(ids() == Ids::time ? "*" : "0-*");
+  command.add(names.key).add(names.value);
+  auto run = runs.begin();
+  int64_t told = 0;  // records of the run
   for (const native::UnpackedBatch& batch : unit->batches) {
     records::RecordIterator records(batch.section, batch.batch);
     for (records::RecordView record; records.next(record);) {
-      command.add(static_cast<int64_t>(field_arguments(record)));
-      add_fields(command, names, record, record.timestamp(batch.batch));
+      if (told == 0) command.add(name_of(run->form)).add(run->count);
+      const int64_t timestamp = record.timestamp(batch.batch);
+      if (run->form == Form::fields) {
+        add_fields(command, names, record, timestamp);
+      } else {
+        if (record.key) command.lend(*record.key);
+        command.lend(*record.value).add(timestamp);
+      }
+      if (++told < run->count && run->form != Form::fields) continue;
+      ++run;
+      told = 0;
     }
   }
   const Answer answer = co_await call(Lane::write, command, deadline_ns);
