@@ -212,6 +212,10 @@ def part_long_crash():
     return result
 
 
+def part_isolation():
+    return program(["python3", "-B", "tests/fault/isolation_test.py"], "isolation.log")
+
+
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "abort_on_error=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -269,6 +273,7 @@ PARTS = {
     "crash": (part_crash, f"{CRASH_CYCLES} kills of the broker under load"),
     "crash-engines": (part_crash_engines, f"{CRASH_CYCLES} kills of the broker or of its storage's server, on each of {', '.join(ENGINES)}"),
     "migration": (part_migration, f"a topic goes round disk, {', '.join(ENGINES)}, with {CRASH_CYCLES} kills"),
+    "isolation": (part_isolation, "a storage that is stopped, killed, slow or lying costs only its own topics"),
     "asan": (part_asan, "unit and conformance tests under AddressSanitizer and UBSan"),
     "tsan": (part_tsan, "unit tests of what has threads under ThreadSanitizer"),
     "fuzz": (part_fuzz, f"every fuzzer for {FUZZ_SECONDS} s"),

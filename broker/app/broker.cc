@@ -22,15 +22,18 @@
 #include "net/server.hpp"
 #include "partition/migrator.hpp"
 #include "partition/partitions.hpp"
+#include "storage/monitor.hpp"
 #include "storage/storages.hpp"
 
 namespace sluice::app {
 namespace {
 
 constexpr int64_t kGroupTickMs = 50;
+constexpr int64_t kMonitorStopMs = 500;
 constexpr int64_t kMaintainMs = 5'000;
 constexpr int64_t kShardRetryMs = 1'000;
 constexpr int64_t kStopMovingMs = 5'000;  // for copies under way, which are gone on with at the next start
+constexpr int64_t kWaitingShare = 8;  // of the memory of requests: what waits for partitions to load may hold one part
 constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
 
 std::function<uint64_t()> random_source() {
@@ -67,9 +70,7 @@ struct BrokerApp::Parts {
   std::unique_ptr<partition::Migrator> migrator;
   std::atomic<bool> stopping{false};
   std::atomic<bool> serving{false};
-  std::thread retry_thread;
-  std::mutex retry_mutex;
-  std::condition_variable retry_wake;
+  std::unique_ptr<storage::StorageMonitor> monitor;
 
   Loop& main_loop() { return loops->at(0); }
 };
@@ -104,6 +105,7 @@ Status BrokerApp::start() {
       options_.plugin_directory.empty() ? host::default_plugin_directory() : options_.plugin_directory;
   storages_options.checked = options_.checked_storages;
   storages_options.log = log_;
+  storages_options.max_bytes_in_flight = static_cast<uint64_t>(options_.limits.max_request_memory_bytes);
   auto storages = storage::Storages::open(std::move(*config), std::move(storages_options));
   if (!storages) return storages.error();
   p.storages = std::move(*storages);
@@ -120,9 +122,13 @@ Status BrokerApp::start() {
   cluster_options.log = log_;
   p.cluster = std::make_unique<cluster::Cluster>(*p.storages, p.main_loop(), std::move(cluster_options));
   if (Status status = p.cluster->bind(); !status.ok()) return status;
+  p.monitor = std::make_unique<storage::StorageMonitor>(
+      *p.storages, [id = p.cluster->cluster_id()](host::Storage& each) { return cluster::bind_storage(each, id); },
+      log_);
 
   p.partition_context.reset(new partition::PartitionContext{*p.cluster, system_clock(), {}});
   p.partition_context->producer_expiration_ms = options_.producer_expiration_ms;
+  p.partition_context->max_waiting_bytes = options_.limits.max_request_memory_bytes / kWaitingShare;
   p.partitions = std::make_unique<partition::Partitions>(*p.partition_context);
   p.moving_loop = std::make_unique<ThreadLoop>("migration");
   p.moving = std::make_unique<Background>(*p.moving_loop);
@@ -164,14 +170,14 @@ Status BrokerApp::start() {
         std::string(text));
   };
   p.server = std::make_unique<net::Server>(*p.loops, std::move(server_options), make_dispatch(*p.broker));
-  show_metrics(p.registry, *p.storages, *p.partition_context, *p.groups, *p.broker, *p.server);
+  show_metrics(p.registry, *p.storages, *p.monitor, *p.partition_context, *p.groups, *p.broker, *p.server);
 
   if (options_.admin_port >= 0) {
     admin::AdminOptions admin_options;
     admin_options.host = options_.admin_host;
     admin_options.port = static_cast<uint16_t>(options_.admin_port);
     admin_options.health = [&p, count = static_cast<size_t>(options_.offsets_partitions)] {
-      return health_components(*p.storages, *p.cluster, p.shards_loaded, count);
+      return health_components(*p.storages, *p.monitor, *p.cluster, p.shards_loaded, count);
     };
     admin_options.ready = [&p, count = static_cast<size_t>(options_.offsets_partitions)] {
       admin::Readiness readiness;
@@ -179,7 +185,7 @@ Status BrokerApp::start() {
       if (!readiness.ready) readiness.reason = p.stopping ? "stopping" : "starting";
       return readiness;
     };
-    admin_options.pages.push_back(storage_page(*p.storages, *p.cluster, p.main_loop()));
+    admin_options.pages.push_back(storage_page(*p.storages, *p.monitor, *p.cluster, p.main_loop()));
     p.admin = std::make_unique<admin::AdminServer>(p.registry, std::move(admin_options));
     if (Status status = p.admin->start(); !status.ok()) return status;
     log_(SLUICE_LOG_INFO,
@@ -223,18 +229,7 @@ void BrokerApp::start_background() {
     p.background->repeat(kMaintainMs, [&p]() -> Task<void> { return p.cluster->maintain(); });
   });
   p.moving_loop->post([&p] { p.moving->run(p.migrator->run()); });
-  // Starting a storage again may block: a thread of its own, woken to stop.
-  p.retry_thread = std::thread([this, &p] {
-    std::unique_lock lock(p.retry_mutex);
-    while (!p.retry_wake.wait_for(lock, std::chrono::milliseconds(kMaintainMs), [&p] { return p.stopping.load(); })) {
-      for (const auto& name : p.storages->retry_failed()) {
-        Status status = p.cluster->bind_storage(*p.storages->find(name));
-        log_(status.ok() ? SLUICE_LOG_INFO : SLUICE_LOG_ERROR,
-             status.ok() ? fmt::format("storage \"{}\" is back", name)
-                         : fmt::format("storage \"{}\": {}", name, status.describe()));
-      }
-    }
-  });
+  p.monitor->start();
 }
 
 Task<void> BrokerApp::load_shards() {
@@ -302,11 +297,8 @@ bool BrokerApp::stop() {
   };
   p.stopping = true;
   p.serving = false;
-  {
-    std::lock_guard lock(p.retry_mutex);
-    p.retry_wake.notify_all();
-  }
-  if (p.retry_thread.joinable()) p.retry_thread.join();
+  // Before the storages: one that is asked how it is cannot be stopped meanwhile.
+  if (p.monitor) p.monitor->stop(kMonitorStopMs);
   if (p.background) p.background->stop();
   if (p.moving) p.moving->stop();
   bool clean = true;

@@ -13,7 +13,7 @@ using admin::MetricType;
 
 constexpr double kNanosecondsPerSecond = 1e9;
 
-void show_storages(Exposition& out, storage::Storages& storages) {
+void show_storages(Exposition& out, storage::Storages& storages, const storage::StorageMonitor& monitor) {
   const auto all = storages.all();
   auto family = [&](std::string_view name, std::string_view help, MetricType type, auto value) {
     out.family(name, help, type);
@@ -21,6 +21,10 @@ void show_storages(Exposition& out, storage::Storages& storages) {
   };
   using host::Storage;
   family("sluice_storage_up", "1 while the storage is started.", MetricType::gauge, [](Storage& s) { return s.started() ? 1 : 0; });
+  family("sluice_storage_healthy", "1 while the storage answers, and says that it is well.", MetricType::gauge,
+         [&](Storage& s) { return monitor.health(s.name()).well ? 1 : 0; });
+  family("sluice_storage_held_off", "1 while calls on its topics are refused because it answers nothing.", MetricType::gauge,
+         [](Storage& s) { return s.held_off() ? 1 : 0; });
   family("sluice_storage_appends_total", "Units appended.", MetricType::counter, [](Storage& s) { return s.metrics().appends.load(); });
   family("sluice_storage_append_bytes_total", "Bytes appended.", MetricType::counter, [](Storage& s) { return s.metrics().append_bytes.load(); });
   family("sluice_storage_append_errors_total", "Units that were not stored.", MetricType::counter,
@@ -69,14 +73,14 @@ void show_apis(Exposition& out, handlers::Broker& broker) {
 
 }  // namespace
 
-void show_metrics(admin::Registry& registry, storage::Storages& storages, partition::PartitionContext& partitions,
-                  group::GroupCoordinator& groups, handlers::Broker& broker, net::Server& server) {
+void show_metrics(admin::Registry& registry, storage::Storages& storages, const storage::StorageMonitor& monitor,
+                  partition::PartitionContext& partitions, group::GroupCoordinator& groups, handlers::Broker& broker, net::Server& server) {
   registry.show([&](Exposition& out) {
     server.metrics().show([&](const char* name, const char* help, double value, bool gauge) {
       out.family(name, help, gauge ? MetricType::gauge : MetricType::counter);
       out.sample(value);
     });
-    show_storages(out, storages);
+    show_storages(out, storages, monitor);
     show_apis(out, broker);
     auto one = [&](std::string_view name, std::string_view help, MetricType type, double value) {
       out.family(name, help, type);
@@ -117,7 +121,7 @@ void show_metrics(admin::Registry& registry, storage::Storages& storages, partit
   });
 }
 
-std::vector<admin::Component> health_components(storage::Storages& storages, cluster::Cluster& cluster, const std::atomic<size_t>& shards_loaded,
+std::vector<admin::Component> health_components(storage::Storages& storages, const storage::StorageMonitor& monitor, cluster::Cluster& cluster, const std::atomic<size_t>& shards_loaded,
                                                 size_t shards) {
   std::vector<admin::Component> result;
   const Status metadata = cluster.health();
@@ -126,10 +130,10 @@ std::vector<admin::Component> health_components(storage::Storages& storages, clu
   result.push_back({"groups", loaded == shards ? admin::Health::ok : admin::Health::degraded,
                     loaded == shards ? "" : fmt::format("{} of {} logs are loaded", loaded, shards)});
   for (const auto& storage : storages.all()) {
-    const bool up = storage->started();
+    const storage::StorageHealth health = monitor.health(storage->name());
     const bool internal = storage->name() == storages.internal_storage();
-    result.push_back({"storage " + storage->name(), up ? admin::Health::ok : internal ? admin::Health::down : admin::Health::degraded,
-                      up ? storage->condition().server : "not started"});
+    result.push_back({"storage " + storage->name(), health.well ? admin::Health::ok : internal ? admin::Health::down : admin::Health::degraded,
+                      health.well ? storage->condition().server : health.reason});
   }
   return result;
 }

@@ -64,12 +64,13 @@ Result<std::string> all_storages(const storage::Storages& storages, const cluste
   return dump({{"storages", std::move(list)}});
 }
 
-Result<std::string> one_storage(const storage::Storages& storages, const cluster::Cluster& cluster,
-                                host::Storage& storage) {
-  const auto health = storage.started() ? storage.health() : fail(StatusCode::unavailable, "it is not started");
+Result<std::string> one_storage(const storage::Storages& storages, const storage::StorageMonitor& monitor,
+                                const cluster::Cluster& cluster, host::Storage& storage) {
+  const storage::StorageHealth health = monitor.health(storage.name());
   Json json = describe(storages, cluster, storage);
-  json["healthy"] = health.has_value();
-  if (!health) json["reason"] = health.error().describe();
+  json["healthy"] = health.well;
+  json["held_off"] = health.held_off;
+  if (!health.well) json["reason"] = health.reason;
   return dump(json);
 }
 
@@ -109,14 +110,15 @@ Result<std::string> native_topics(const cluster::Cluster& cluster, const std::sh
 
 }  // namespace
 
-admin::JsonPage storage_page(const storage::Storages& storages, const cluster::Cluster& cluster, Loop& loop) {
-  auto answer = [&storages, &cluster, &loop](const std::string& rest) -> Result<std::string> {
+admin::JsonPage storage_page(const storage::Storages& storages, const storage::StorageMonitor& monitor,
+                             const cluster::Cluster& cluster, Loop& loop) {
+  auto answer = [&storages, &monitor, &cluster, &loop](const std::string& rest) -> Result<std::string> {
     if (rest.empty()) return all_storages(storages, cluster);
     const bool topics = rest.ends_with(kTopics);
     const std::string name = topics ? rest.substr(0, rest.size() - kTopics.size()) : rest;
     const auto storage = storages.find(name);
     if (!storage) return fail(StatusCode::not_found, fmt::format("there is no storage \"{}\"", name));
-    return topics ? native_topics(cluster, storage, loop) : one_storage(storages, cluster, *storage);
+    return topics ? native_topics(cluster, storage, loop) : one_storage(storages, monitor, cluster, *storage);
   };
   return {"/storages", std::move(answer)};
 }

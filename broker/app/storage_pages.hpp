@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What operators are shown of the storages over HTTP:
 //   /storages               every storage of plugins.json: adapter, kind, what it promises now, and what goes on there
-//   /storages/NAME          one of them, asked anew how it is
+//   /storages/NAME          one of them, and how it was when it was last asked
 //   /storages/NAME/topics   NATIVE: the engine's own topics, and which of ours stand for them
 #pragma once
 
 #include "admin/server.hpp"
 #include "cluster/cluster.hpp"
+#include "storage/monitor.hpp"
 #include "storage/storages.hpp"
 
 namespace sluice::app {
@@ -15,6 +16,7 @@ namespace sluice::app {
 constexpr int64_t kListTopicsTimeoutMs = 10'000;
 
 /// All outlive the page; `loop` runs while it may be asked.
-admin::JsonPage storage_page(const storage::Storages& storages, const cluster::Cluster& cluster, Loop& loop);
+admin::JsonPage storage_page(const storage::Storages& storages, const storage::StorageMonitor& monitor,
+                             const cluster::Cluster& cluster, Loop& loop);
 
 }  // namespace sluice::app

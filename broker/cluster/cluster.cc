@@ -127,23 +127,26 @@ Status Cluster::bind() {
   cluster_id_.bytes = *id;
   for (const auto& storage : storages_.all()) {
     if (storage == internal || !storage->started()) continue;
-    Status status = bind_storage(*storage);
-    if (!status.ok()) return status;
+    Status status = bind_storage(*storage, cluster_id_);
+    if (status.ok()) continue;
+    if (storages_.is_required(storage->name())) return status;
+    note(SLUICE_LOG_ERROR, fmt::format("{}; going on without it for now", status.describe()));
+    static_cast<void>(storage->stop(kStopUnboundMs));
   }
   return Status();
 }
 
-Status Cluster::bind_storage(host::Storage& storage) {
-  auto bound = storage.bind(cluster_id_.bytes);
+Status bind_storage(host::Storage& storage, const Uuid& cluster_id) {
+  auto bound = storage.bind(cluster_id.bytes);
   if (!bound) {
     if (bound.error().code() == StatusCode::unsupported) return Status();  // NATIVE: the engine's own
     return bound.error().in(storage.name());
   }
-  if (*bound != cluster_id_.bytes) {
+  if (*bound != cluster_id.bytes) {
     Uuid other;
     other.bytes = *bound;
     return Status(StatusCode::denied, fmt::format("storage \"{}\" belongs to cluster {}, not to this one, {}",
-                                                  storage.name(), other.to_string(), cluster_id_.to_string()));
+                                                  storage.name(), other.to_string(), cluster_id.to_string()));
   }
   return Status();
 }

@@ -55,6 +55,10 @@ struct NewTopic {
   bool validate_only = false;
 };
 
+/// Ties a storage to a cluster. OK for one of kind NATIVE, which is the engine's own; DENIED for one that belongs to
+/// another cluster. [blocks]
+Status bind_storage(host::Storage& storage, const Uuid& cluster_id);
+
 class Cluster {
  public:
   static constexpr int32_t kProducerIdBlock = 1'000;
@@ -70,13 +74,15 @@ class Cluster {
   static constexpr int64_t kListLogsEveryMs = 600'000;
   /// How often adopted topics are looked at for new partitions.
   static constexpr int64_t kFollowNativeEveryMs = 10'000;
+  static constexpr int64_t kStopUnboundMs = 5'000;
 
   /// All outlive it.
   Cluster(storage::Storages& storages, Loop& loop, ClusterOptions options);
   ~Cluster();
 
   // ---- Start, in this order
-  /// [blocks] Ties every started LOG storage to the cluster; the internal storage says which cluster that is.
+  /// [blocks] Ties every started LOG storage to the cluster; the internal storage says which cluster that is. One that
+  /// is not required and cannot be tied is stopped.
   Status bind();
   /// Replays metadata and raises the epochs of what this broker led. Loop thread.
   Task<Status> start();
@@ -85,8 +91,6 @@ class Cluster {
   Task<void> maintain();
   /// The broker stops: nothing is tried again, so that whatever waits ends once the storages have. Loop thread.
   void close();
-  /// Ties a storage that came back later. [blocks]
-  Status bind_storage(host::Storage& storage);
 
   // ---- Any thread
   const ClusterState& state() const { return state_; }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Produce, versions 3 to 13 (0 to 2, which carry older batch formats, are advertised and refused). No transactions: a
-// transactional batch is INVALID_TXN_STATE. Every batch is queued on its log before the handler first waits, so that requests
+// transactional batch is INVALID_TXN_STATE. What a storage has not answered by the request's timeout is REQUEST_TIMED_OUT, and may
+// be stored all the same. Every batch is queued on its log before the handler first waits, so that requests
 // pipelined on one connection keep their order.
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
 
 #include "handlers/handlers.hpp"
 #include "handlers/topics.hpp"
@@ -17,6 +22,9 @@ using Response = protocol::ProduceResponse;
 using partition::ProduceOutcome;
 
 constexpr int16_t kFirstZstdVersion = 7;
+constexpr int32_t kProduceTimeoutMs = 30'000;  // where the request names none
+constexpr int32_t kMinProduceTimeoutMs = 100;
+constexpr int32_t kMaxProduceTimeoutMs = 300'000;
 
 /// What Kafka answers. A batch that reaches beyond the request's end is, for it, no batch; a magic that never was is damage.
 ErrorCode to_error_code(records::BatchError error, Bytes batch) {
@@ -50,20 +58,44 @@ std::string_view explain(records::BatchError error) {
   }
 }
 
-/// What becomes of the partitions of one request; shared with the appends under way.
-struct Collected {
-  explicit Collected(size_t count) : outcomes(count), left(count + 1) {}
-  std::vector<ProduceOutcome> outcomes;
-  std::atomic<size_t> left;  // those without an outcome, and the handler until it waits
-  std::optional<Resumer<bool>> resume;
+/// What becomes of the partitions of one request; shared with the appends under way, which outlive it when its time is up. Any
+/// thread.
+class Collected {
+ public:
+  explicit Collected(size_t count) : outcomes_(count), left_(count) {}
 
   void set(size_t index, ProduceOutcome outcome) {
-    outcomes[index] = std::move(outcome);
-    arrive();
+    const std::lock_guard lock(mutex_);
+    if (over_) return;
+    outcomes_[index] = std::move(outcome);
+    if (--left_ == 0 && resume_) (*resume_)(true);
   }
-  void arrive() {
-    if (left.fetch_sub(1, std::memory_order_acq_rel) == 1) (*resume)(true);
+  /// False: everything is there already.
+  bool wait(Resumer<bool> resume) {
+    const std::lock_guard lock(mutex_);
+    if (left_ == 0) return false;
+    resume_ = std::move(resume);
+    return true;
   }
+  /// Nothing counts from now on. What is not there has timed out.
+  std::vector<ProduceOutcome> take() {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    std::vector<ProduceOutcome> all;
+    all.reserve(outcomes_.size());
+    for (auto& outcome : outcomes_) {
+      all.push_back(outcome ? std::move(*outcome)
+                            : ProduceOutcome{ErrorCode::kRequestTimedOut, "The storage did not answer in time; the records may be stored.", -1, -1, -1});
+    }
+    return all;
+  }
+
+ private:
+  std::mutex mutex_;  // guards all below
+  std::vector<std::optional<ProduceOutcome>> outcomes_;
+  size_t left_;
+  bool over_ = false;
+  std::optional<Resumer<bool>> resume_;
 };
 
 ProduceOutcome refuse(ErrorCode error, std::string text = {}) { return {error, std::move(text), -1, -1, -1}; }
@@ -150,15 +182,20 @@ Task<Reply> produce(RequestContext context) {
     }
     for (const auto& partition : topic.partitions) produce_one(context, *request, found, error, partition, collected, index++);
   }
+  TimerId timer = 0;
+  const int64_t timeout_ms =
+      request->timeout_ms > 0 ? std::clamp(request->timeout_ms, kMinProduceTimeoutMs, kMaxProduceTimeoutMs) : kProduceTimeoutMs;
   co_await suspend_until<bool>(*context.loop, [&](Resumer<bool> resume) {
-    collected->resume = resume;
-    collected->arrive();
+    if (!collected->wait(resume)) return resume(true);
+    timer = context.loop->call_after(timeout_ms, [resume] { resume(false); });
   });
+  if (timer != 0) context.loop->cancel(timer);
+  std::vector<ProduceOutcome> outcomes = collected->take();
 
   if (request->acks == 0) {
     // Nobody waits for an answer: an error is told by closing.
     Reply reply;
-    for (const auto& outcome : collected->outcomes) {
+    for (const auto& outcome : outcomes) {
       if (outcome.error == ErrorCode::kNone) continue;
       if (!reply.close_connection) say(context, fmt::format("closed: an append with acks=0 failed: {}", error_name(outcome.error)));
       reply.close_connection = true;
@@ -166,7 +203,7 @@ Task<Reply> produce(RequestContext context) {
     }
     co_return reply;
   }
-  co_return encode(context, encode_outcomes(context, *request, collected->outcomes));
+  co_return encode(context, encode_outcomes(context, *request, outcomes));
 }
 
 }  // namespace sluice::handlers

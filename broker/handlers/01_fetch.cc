@@ -5,9 +5,11 @@
 #include <cstring>
 #include <map>
 #include <unordered_map>
+#include <utility>
 
 #include "handlers/fetch_sessions.hpp"
 #include "handlers/handlers.hpp"
+#include "handlers/late_reads.hpp"
 #include "handlers/topics.hpp"
 #include "protocol/gen/fetch.hpp"
 
@@ -26,10 +28,14 @@ constexpr int8_t kReadCommitted = 1;
 /// Reads of one request under way at the same time: each holds a batch at least, however little was asked for.
 constexpr size_t kMaxReadsAtOnce = 64;
 
+/// How long partitions that have an answer wait for those that do not: for storages that are merely not here.
+constexpr int64_t kReadPatienceMs = 20;
+
 struct Target {
   FetchedPartition asked;
   std::shared_ptr<Partition> partition;  // nullptr: see outcome.error
   ReadOutcome outcome;
+  std::shared_ptr<LateRead> late;  // a read that this request did not wait for
 };
 
 /// In order of request. What is named twice counts once, as it was named last.
@@ -72,17 +78,51 @@ std::vector<FetchedPartition> forgotten_partitions(const Request& request, bool 
   return result;
 }
 
-Task<void> read_one(Target& target, uint64_t max_bytes, Loop& loop) {
+Task<void> read_one(std::shared_ptr<LateRead> read, std::shared_ptr<Partition> partition, partition::ReadRequest request, Loop& loop) {
+  ReadOutcome outcome = co_await partition->read(request, loop);
+  read->outcome = std::move(outcome);
+  read->done = true;
+  if (const auto on_done = std::exchange(read->on_done, nullptr)) on_done();
+}
+
+/// The target's read: the one that was left behind, or a new one.
+std::shared_ptr<LateRead> begin_read(LateReads& left_behind, Target& target, uint64_t max_bytes, Loop& loop) {
+  if (target.late) return target.late;
+  if (auto read = left_behind.take(target.partition, target.asked.fetch_offset, loop)) return target.late = std::move(read);
   partition::ReadRequest request;
   request.offset = target.asked.fetch_offset;
   request.max_bytes = max_bytes;
   request.current_leader_epoch = target.asked.current_leader_epoch;
   request.last_fetched_epoch = target.asked.last_fetched_epoch;
-  target.outcome = co_await target.partition->read(request, loop);
+  auto read = std::make_shared<LateRead>();
+  start(read_one(read, target.partition, request, loop));
+  return read;
 }
 
-/// Reads all targets, those that surely fit at the same time; true if the answer should not wait.
-Task<bool> read_all(std::vector<Target>& targets, uint64_t max_bytes, uint64_t& total, Loop& loop) {
+/// Waits for the reads of targets[first, last), but not for long, and not at all for those that are late already.
+Task<void> wait_for_reads(std::vector<std::shared_ptr<LateRead>>& reads, const std::vector<Target>& targets, size_t first, Loop& loop) {
+  auto left = std::make_shared<size_t>(0);
+  TimerId timer = 0;
+  co_await suspend_until<bool>(loop, [&](Resumer<bool> resume) {
+    for (size_t i = 0; i < reads.size(); ++i) {
+      if (!reads[i] || reads[i]->done || targets[first + i].late) continue;
+      ++*left;
+      reads[i]->on_done = [left, resume] {
+        if (--*left == 0) resume(true);
+      };
+    }
+    if (*left == 0) return resume(true);
+    timer = loop.call_after(kReadPatienceMs, [resume] { resume(false); });
+  });
+  if (timer != 0) loop.cancel(timer);
+  for (const auto& read : reads) {
+    if (read) read->on_done = nullptr;
+  }
+}
+
+/// Reads all targets, those that surely fit at the same time; true if the answer should not wait. What is not there soon is left in
+/// `late`.
+Task<bool> read_all(LateReads& left_behind, std::vector<Target>& targets, uint64_t max_bytes, uint64_t& total, Loop& loop) {
   total = 0;
   bool at_once = false;
   size_t next = 0;
@@ -96,21 +136,21 @@ Task<bool> read_all(std::vector<Target>& targets, uint64_t max_bytes, uint64_t& 
       planned += limit;
       ++end;
     }
-    auto left = std::make_shared<size_t>(1);
     const uint64_t room = max_bytes - std::min(total, max_bytes);
-    co_await suspend_until<bool>(loop, [&](Resumer<bool> resume) {
-      auto arrive = [left, resume] {
-        if (--*left == 0) resume(true);
-      };
-      for (size_t i = next; i < end; ++i) {
-        if (!targets[i].partition || (room == 0 && total > 0)) continue;
-        ++*left;
-        const auto limit = static_cast<uint64_t>(std::max(targets[i].asked.max_bytes, 0));
-        start(read_one(targets[i], std::min(limit, std::max<uint64_t>(room, 1)), loop), arrive);
-      }
-      arrive();
-    });
+    std::vector<std::shared_ptr<LateRead>> reads(end - next);
+    bool waiting = false;
     for (size_t i = next; i < end; ++i) {
+      if (!targets[i].partition || (room == 0 && total > 0)) continue;
+      const auto limit = static_cast<uint64_t>(std::max(targets[i].asked.max_bytes, 0));
+      reads[i - next] = begin_read(left_behind, targets[i], std::min(limit, std::max<uint64_t>(room, 1)), loop);
+      waiting = waiting || !reads[i - next]->done;
+    }
+    if (waiting) co_await wait_for_reads(reads, targets, next, loop);
+    for (size_t i = next; i < end; ++i) {
+      if (const auto& read = reads[i - next]) {
+        targets[i].late = read->done ? nullptr : read;
+        if (read->done) targets[i].outcome = std::move(read->outcome);
+      }
       ReadOutcome& outcome = targets[i].outcome;
       // Only the first batch of a response may be larger than what was asked for.
       if (total > 0 && total + outcome.bytes > max_bytes) {
@@ -126,7 +166,7 @@ Task<bool> read_all(std::vector<Target>& targets, uint64_t max_bytes, uint64_t& 
   co_return at_once;
 }
 
-/// Waits until `missing` bytes came, the deadline passed, or the peer is gone.
+/// Waits until `missing` bytes came, a late read is done, the deadline passed, or the peer is gone.
 Task<void> wait_for_data(const RequestContext& context, std::vector<Target>& targets, int64_t missing, int64_t wait_ms) {
   Loop& loop = *context.loop;
   std::shared_ptr<FetchWaiter> waiter;
@@ -137,6 +177,11 @@ Task<void> wait_for_data(const RequestContext& context, std::vector<Target>& tar
     timer = loop.call_after(wait_ms, [resume] { resume(false); });
     closing = context.connection->on_close([resume] { resume(false); });
     for (auto& target : targets) {
+      if (target.late) {
+        if (target.late->done) return resume(true);
+        target.late->on_done = [resume] { resume(true); };
+        continue;
+      }
       if (target.partition && !target.partition->add_waiter(waiter, target.outcome.high_watermark)) {
         waiter->notify(INT64_MAX);
         break;
@@ -146,7 +191,11 @@ Task<void> wait_for_data(const RequestContext& context, std::vector<Target>& tar
   loop.cancel(timer);
   context.connection->forget(closing);
   for (auto& target : targets) {
-    if (target.partition) target.partition->remove_waiter(waiter);
+    if (target.late) {
+      target.late->on_done = nullptr;
+    } else if (target.partition) {
+      target.partition->remove_waiter(waiter);
+    }
   }
 }
 
@@ -245,7 +294,7 @@ Task<Response> answer(RequestContext context, Request request) {
   bool refused = std::any_of(targets.begin(), targets.end(), [](const Target& t) { return !t.partition; });
   while (true) {
     uint64_t total = 0;
-    const bool at_once = co_await read_all(targets, max_bytes, total, loop);
+    const bool at_once = co_await read_all(broker.late_reads, targets, max_bytes, total, loop);
     const int64_t left_ms = deadline - loop.now_ms();
     if (at_once || refused || targets.empty() || left_ms <= 0 || context.connection->closed() ||
         static_cast<int64_t>(total) >= static_cast<int64_t>(request.min_bytes)) {
@@ -258,6 +307,14 @@ Task<Response> answer(RequestContext context, Request request) {
     }
     co_await wait_for_data(context, targets, static_cast<int64_t>(request.min_bytes) - static_cast<int64_t>(total), left_ms);
     if (context.connection->closed()) break;
+  }
+  for (auto& target : targets) {
+    if (!target.late) continue;
+    // Nothing new is known of it.
+    target.outcome = {};
+    target.outcome.high_watermark = target.outcome.last_stable_offset = target.asked.told_high_watermark;
+    target.outcome.log_start = target.asked.told_log_start;
+    broker.late_reads.leave(target.partition, target.asked.fetch_offset, loop, target.late);
   }
   std::vector<FetchedPartition> told;
   std::vector<bool> had_records;

@@ -50,7 +50,8 @@ Task<Response> answer(RequestContext context, Request request) {
       }
     }
   }
-  const auto answers = co_await gather(std::move(tasks), *context.loop);
+  const OffsetAnswer late{ErrorCode::kRequestTimedOut};
+  const auto answers = co_await gather(std::move(tasks), *context.loop, kGatherMs, late);
   Response response;
   size_t index = 0;
   for (const auto& topic : request.topics) {

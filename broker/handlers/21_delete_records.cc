@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DeleteRecords, versions 0 to 2.
+#include <algorithm>
+
 #include "handlers/gather.hpp"
 #include "handlers/handlers.hpp"
 #include "handlers/topics.hpp"
@@ -22,7 +24,9 @@ Task<Response> answer(RequestContext context, Request request) {
                                 : immediately(OffsetAnswer{ErrorCode::kUnknownTopicOrPartition}));
     }
   }
-  const auto answers = co_await gather(std::move(tasks), *context.loop);
+  const OffsetAnswer late{ErrorCode::kRequestTimedOut};
+  const int64_t timeout_ms = request.timeout_ms > 0 ? std::max<int64_t>(request.timeout_ms, kGatherMinMs) : kGatherMs;
+  const auto answers = co_await gather(std::move(tasks), *context.loop, timeout_ms, late);
   Response response;
   size_t index = 0;
   for (const auto& topic : request.topics) {

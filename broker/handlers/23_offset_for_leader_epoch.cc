@@ -22,7 +22,8 @@ Task<Response> answer(RequestContext context, Request request) {
                                 : immediately(OffsetAnswer{ErrorCode::kUnknownTopicOrPartition}));
     }
   }
-  const auto answers = co_await gather(std::move(tasks), *context.loop);
+  const OffsetAnswer late{ErrorCode::kRequestTimedOut};
+  const auto answers = co_await gather(std::move(tasks), *context.loop, kGatherMs, late);
   Response response;
   size_t index = 0;
   for (const auto& topic : request.topics) {

@@ -17,6 +17,7 @@
 #include "base/task.hpp"
 #include "cluster/cluster.hpp"
 #include "group/coordinator.hpp"
+#include "handlers/late_reads.hpp"
 #include "partition/partitions.hpp"
 #include "protocol/codec.hpp"
 
@@ -86,6 +87,7 @@ struct Broker {
   LogLimiter log_limiter{};
   /// How far a topic's migration is, an object in JSON; empty if it stays where it is. Any thread.
   std::function<std::string(const cluster::TopicInfo&)> migration{};
+  LateReads late_reads{};
 };
 
 /// One request. Passed by value into coroutines: cheap pointers and views into `frame`.

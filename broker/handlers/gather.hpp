@@ -3,21 +3,29 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/task.hpp"
 
 namespace sluice::handlers {
 
-/// Runs the tasks on `loop`, each up to its first wait, and gives all results in their order.
+/// How long a request waits for partitions whose storage does not answer, where it does not say itself.
+constexpr int64_t kGatherMs = 10'000;
+/// ... and where it says less.
+constexpr int64_t kGatherMinMs = 100;
+
+/// Runs the tasks on `loop`, each up to its first wait, and gives all results in their order. Those that are not there when
+/// `timeout_ms` have passed are `late`; their tasks go on, and so refer to nothing of the caller's.
 template <class T>
-Task<std::vector<T>> gather(std::vector<Task<T>> tasks, Loop& loop) {
+Task<std::vector<T>> gather(std::vector<Task<T>> tasks, Loop& loop, int64_t timeout_ms, T late) {
   struct State {
-    std::vector<T> results;
+    std::vector<std::optional<T>> results;
     size_t left = 1;
   };
   auto state = std::make_shared<State>();
   state->results.resize(tasks.size());
+  TimerId timer = 0;
   co_await suspend_until<bool>(loop, [&](Resumer<bool> resume) {
     auto arrive = [state, resume] {
       if (--state->left == 0) resume(true);
@@ -30,8 +38,13 @@ Task<std::vector<T>> gather(std::vector<Task<T>> tasks, Loop& loop) {
       });
     }
     arrive();
+    if (state->left > 0) timer = loop.call_after(timeout_ms, [resume] { resume(false); });
   });
-  co_return std::move(state->results);
+  if (timer != 0) loop.cancel(timer);
+  std::vector<T> results;
+  results.reserve(state->results.size());
+  for (auto& result : state->results) results.push_back(result ? std::move(*result) : late);
+  co_return results;
 }
 
 template <class T>

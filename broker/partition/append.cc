@@ -31,7 +31,7 @@ void LogPartition::append(AppendRequest request, Loop& loop) {
         [[fallthrough]];
       case Stage::idle:
       case Stage::loading:
-        if (waiting_appends_.size() >= kMaxWaitingForLoad) {
+        if (waiting_appends_.size() >= kMaxWaitingForLoad || !context_.let_wait(request.batch.size())) {
           state_.producers.refused(request.info);
           answer = ProduceOutcome{ErrorCode::kNotLeaderOrFollower, "too many appends wait for the partition to load",
                                   -1, -1, -1};

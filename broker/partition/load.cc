@@ -74,7 +74,14 @@ Task<void> LogPartition::load(Loop& loop) {
   }
   if (!status.ok()) {
     context_.metrics.load_errors.fetch_add(1, std::memory_order_relaxed);
-    note(SLUICE_LOG_WARNING, fmt::format("cannot be loaded: {}", status.describe()));
+    const int64_t now = context_.clock.monotonic_ms();
+    bool say = false;
+    {
+      std::lock_guard lock(mutex_);
+      say = !load_failure_said_at_ms_ || now - *load_failure_said_at_ms_ >= kLoadSayEveryMs;
+      if (say) load_failure_said_at_ms_ = now;
+    }
+    if (say) note(SLUICE_LOG_WARNING, fmt::format("cannot be loaded: {}", status.describe()));
   }
   end_loading(status);
 }
@@ -109,6 +116,7 @@ void LogPartition::end_loading(const Status& status) {
     waiting.swap(waiting_ready_);
     log = log_;
     for (auto& request : appends) {
+      context_.waiting_bytes.fetch_sub(static_cast<int64_t>(request.batch.size()));
       std::optional<ProduceOutcome> answer;
       if (error == ErrorCode::kNone) {
         answer = queue_locked(request, queued, dropped);

@@ -25,8 +25,9 @@ namespace sluice::partition {
 class LogPartition final : public Partition {
  public:
   static constexpr size_t kMaxWaitingForLoad = 10'000;
-  static constexpr int64_t kLoadRetryMs = 1'000;
-  static constexpr int kMaxLoadAttempts = 4;  // of one load, when what it found out made it begin again
+  static constexpr int64_t kLoadRetryMs = 200;        // a storage that is back serves within a second
+  static constexpr int64_t kLoadSayEveryMs = 10'000;  // that it cannot be loaded
+  static constexpr int kMaxLoadAttempts = 4;          // of one load, when what it found out made it begin again
   static constexpr int64_t kSuspicionPauseMs =
       10'000;  // between two loads because readers found less than there should be
   static constexpr uint64_t kReplayReadBytes = 4 << 20;
@@ -124,8 +125,9 @@ class LogPartition final : public Partition {
   // Guarded by mutex_.
   Stage stage_ = Stage::idle;
   ErrorCode load_error_ = ErrorCode::kNone;
-  int64_t load_failed_at_ms_ = 0;  // monotonic
-  int32_t loaded_epoch_ = -1;      // that the log was fenced with
+  int64_t load_failed_at_ms_ = 0;                   // monotonic
+  std::optional<int64_t> load_failure_said_at_ms_;  // monotonic
+  int32_t loaded_epoch_ = -1;                       // that the log was fenced with
   std::deque<AppendRequest> waiting_appends_;
   std::vector<std::pair<Executor*, UniqueFunction<void(ErrorCode)>>> waiting_ready_;
   std::shared_ptr<host::Log> log_;

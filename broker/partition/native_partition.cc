@@ -128,6 +128,7 @@ Task<void> NativePartition::open(Loop& loop) {
     appends.swap(waiting_appends_);
     bool queued = false;
     for (AppendRequest& request : appends) {
+      context_.waiting_bytes.fetch_sub(static_cast<int64_t>(request.batch.size()));
       std::optional<ProduceOutcome> answer;
       if (stage_ == Stage::ready) {
         answer = queue_locked(request, queued);
@@ -166,7 +167,7 @@ void NativePartition::append(AppendRequest request, Loop& loop) {
         break;
       case Stage::idle:
       case Stage::opening:
-        if (waiting_appends_.size() >= kMaxWaitingForOpen) {
+        if (waiting_appends_.size() >= kMaxWaitingForOpen || !context_.let_wait(request.batch.size())) {
           answer = refusal(ErrorCode::kNotLeaderOrFollower, "too many appends wait for the storage");
           break;
         }

@@ -96,6 +96,19 @@ struct PartitionContext {
   PartitionMetrics metrics;
   int64_t producer_expiration_ms = 86'400'000;
   uint64_t snapshot_every_bytes = 64ull << 20;
+  /// Batches that wait for their partitions to load, over all partitions.
+  int64_t max_waiting_bytes = 32 << 20;
+  std::atomic<int64_t> waiting_bytes{0};
+
+  /// Takes `bytes` of max_waiting_bytes, to be subtracted from waiting_bytes again; false when they are spent.
+  bool let_wait(size_t bytes) {
+    const auto amount = static_cast<int64_t>(bytes);
+    const int64_t before = waiting_bytes.fetch_add(amount);
+    // One batch always may, whatever its size.
+    if (before <= 0 || before + amount <= max_waiting_bytes) return true;
+    waiting_bytes.fetch_sub(amount);
+    return false;
+  }
 };
 
 /// Who paces the copying of extents. On the loop that copies.

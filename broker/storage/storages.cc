@@ -27,7 +27,8 @@ void for_all(const std::vector<StoragePtr>& storages, Work work) {
   for (std::thread& thread : threads) thread.join();
 }
 
-Result<StoragePtr> make_storage(const StorageConfig& config, const std::string& file, const StoragesOptions& options) {
+Result<StoragePtr> make_storage(const StorageConfig& config, const std::string& file, const StoragesOptions& options,
+                                uint64_t max_bytes_in_flight) {
   const auto at = [&](const std::string& path) { return fmt::format("{}: {}", file, path); };
   Result<std::string> path = host::resolve_library(config.library, options.plugin_directory);
   if (!path) return fail(path.error().in(at(config.json_path + ".library")));
@@ -40,6 +41,7 @@ Result<StoragePtr> make_storage(const StorageConfig& config, const std::string& 
   storage_options.inputs = config.options;
   storage_options.checked = options.checked;
   storage_options.lifecycle_timeout_ms = options.lifecycle_timeout_ms;
+  if (max_bytes_in_flight > 0) storage_options.max_bytes_in_flight = max_bytes_in_flight;
   if (options.log) {
     storage_options.log = [log = options.log, name = config.name](int level, const std::string& text) {
       log(level, fmt::format("storage {}: {}", name, text));
@@ -71,9 +73,10 @@ Storages::~Storages() = default;
 
 Result<std::unique_ptr<Storages>> Storages::open(PluginsConfig config, StoragesOptions options) {
   std::unique_ptr<Storages> result(new Storages(std::move(config), std::move(options)));
+  const uint64_t share = result->options_.max_bytes_in_flight / (result->config_.storages.size() + 1);
   for (StorageConfig& each : result->config_.storages) {
     if (!each.enabled) continue;
-    Result<StoragePtr> storage = make_storage(each, result->config_.file, result->options_);
+    Result<StoragePtr> storage = make_storage(each, result->config_.file, result->options_, share);
     each.options.clear();  // may hold secrets, and nobody needs them any more
     if (storage) {
       result->storages_.push_back(std::move(*storage));
@@ -139,20 +142,6 @@ Status Storages::stop(int64_t deadline_ms) {
                         outcomes[i].describe());
   }
   return code == StatusCode::ok ? Status() : Status(code, std::move(left));
-}
-
-std::vector<std::string> Storages::retry_failed() {
-  std::vector<StoragePtr> failed;
-  for (const StoragePtr& storage : storages_) {
-    if (!storage->started()) failed.push_back(storage);
-  }
-  std::vector<Status> outcomes(failed.size());
-  for_all(failed, [&](size_t i, host::Storage& storage) { outcomes[i] = start_one(storage); });
-  std::vector<std::string> back;
-  for (size_t i = 0; i < failed.size(); ++i) {
-    if (outcomes[i].ok()) back.push_back(failed[i]->name());
-  }
-  return back;
 }
 
 StoragePtr Storages::find(std::string_view name) const {

@@ -20,6 +20,9 @@ struct StoragesOptions {
   std::string plugin_directory;           // where libraries named without a path lie
   bool checked = false;                   // every adapter under the checked host
   int64_t lifecycle_timeout_ms = 30'000;  // of one start or creation
+  /// Of all storages together; each gets an equal share, and one is left over, so that appends that wait for engines
+  /// which hang never hold all the memory that requests may have. 0: no limit but the host's.
+  uint64_t max_bytes_in_flight = 0;
   /// A line for the operator: level as in the ABI. Any thread.
   std::function<void(int level, const std::string& text)> log;
 };
@@ -36,24 +39,22 @@ class Storages {
   ~Storages();
 
   /// [blocks] Starts all at the same time, within their deadlines. One that is not required and fails is reported, left
-  /// unstarted, and tried again by retry_failed().
+  /// unstarted, for a StorageMonitor to try again.
   Status start();
   /// [blocks] Stops all at the same time. The text names what did not stop.
   Status stop(int64_t deadline_ms);
-  /// [blocks] Tries to start again what is not started. Gives the names that came back.
-  std::vector<std::string> retry_failed();
-
   /// nullptr when there is none of that name. It may be unstarted: see Storage::started().
   std::shared_ptr<host::Storage> find(std::string_view name) const;
   std::vector<std::shared_ptr<host::Storage>> all() const;
   const PluginsConfig& config() const { return config_; }
+  /// Does the broker refuse to start without it?
+  bool is_required(std::string_view name) const;
   /// The storage's name for a new topic.
   const std::string& route(std::string_view topic) const { return config_.route(topic); }
   const std::string& internal_storage() const { return config_.internal_storage; }
 
  private:
   Storages(PluginsConfig config, StoragesOptions options);
-  bool is_required(std::string_view name) const;
   Status start_one(host::Storage& storage) const;
 
   PluginsConfig config_;

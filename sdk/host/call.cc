@@ -190,7 +190,7 @@ Status Call::conclude() {
                   fmt::format("storage {} did not answer {} within {} ms", storage_->name(), call_name(kind_),
                               (block_.ticket.deadline_ns - issued_ns_) / 1'000'000));
   }
-  if (status == kStopped) return storage_->not_started();
+  if (status == kStopped) return storage_->refusal();
   if (Checker* checker = storage_->checker()) {
     if (const std::string wrong = Checker::status_fault(kind_, storage_->is_native(), status); !wrong.empty()) {
       checker->breach(*storage_, call_name(kind_), wrong);

@@ -35,7 +35,7 @@ constexpr size_t kMaxQueuedBatches = 1 << 16;   // behind the append in flight, 
 constexpr int64_t kSettleDeadlineMs = 60'000;   // to find out what became of an append
 constexpr int64_t kFenceTimeoutMs = 10'000;     // one fence while settling
 constexpr int64_t kFirstSettlePauseMs = 20;     // between two fences, doubled each time
-constexpr int64_t kLongestSettlePauseMs = 2'000;
+constexpr int64_t kLongestSettlePauseMs = 500;  // an engine that is back serves again within a second
 constexpr int kMaxTokenRetries = 3;  // of trim and save when the token changed under them
 
 /// A batch with whom to tell.

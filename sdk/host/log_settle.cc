@@ -120,7 +120,7 @@ Task<Result<WritePosition>> LogImpl::acquire(int32_t leader_epoch, Executor& on)
   }
   if (leader_epoch < 0)
     co_return fail(StatusCode::invalid, fmt::format("the leader epoch {} is negative", leader_epoch));
-  if (!storage_->started()) co_return fail(storage_->not_started());
+  if (!storage_->admits()) co_return fail(storage_->refusal());
   if (storage_->is_native()) co_return co_await acquire_native(on);
   auto init = [this, leader_epoch, &on](Resumer<Result<WritePosition>> answer) {
     const std::shared_ptr<LogImpl> keep = shared_from_this();

@@ -116,7 +116,7 @@ Status LogImpl::writable() const {
   }
   if (fenced_) return Status(StatusCode::fenced, fmt::format("another writer holds log {}", descriptor_.source.topic));
   if (!acquired_ || !acquires_.empty()) return Status(StatusCode::unavailable, "the log has not been acquired");
-  if (!storage_->started()) return storage_->not_started();
+  if (!storage_->admits()) return storage_->refusal();
   return {};
 }
 

@@ -23,6 +23,8 @@ constexpr size_t kLifecycleTextBytes = 1024;
 constexpr int64_t kNsPerMs = 1'000'000;
 /// How often stop looks whether threads are still inside an asynchronous call; they are through within microseconds.
 constexpr int64_t kGatePollUs = 50;
+/// A question for health that takes longer has its answer.
+constexpr int64_t kHealthTimeoutMs = 10'000;
 
 /// Fixed text of an adapter, which may lack its final zero.
 template <size_t N>
@@ -276,7 +278,7 @@ Status StorageImpl::stop(int64_t deadline_ms) {
 Result<Condition> StorageImpl::health() {
   if (!accepting_) return fail(not_started());
   const Status status = lifecycle(
-      "health", options_.lifecycle_timeout_ms,
+      "health", std::min(options_.lifecycle_timeout_ms, kHealthTimeoutMs),
       [this](LifecycleCall& call) {
         if (!accepting_) return SLUICE_UNAVAILABLE;
         return api().health(adapter_, call.deadline_ns, &call.condition.value, &call.error);
@@ -319,9 +321,23 @@ Status StorageImpl::not_started() const {
   return Status(StatusCode::unavailable, fmt::format("storage {} is not started", options_.name));
 }
 
+void StorageImpl::hold_off(const std::string& why) {
+  {
+    std::lock_guard lock(mutex_);
+    held_off_why_ = why;
+  }
+  held_off_ = true;
+}
+
+Status StorageImpl::refusal() const {
+  if (!held_off()) return not_started();
+  std::lock_guard lock(mutex_);
+  return Status(StatusCode::unavailable, fmt::format("storage {}: {}", options_.name, held_off_why_));
+}
+
 bool StorageImpl::enter() {
   inside_.fetch_add(1);
-  if (accepting_.load()) return true;
+  if (accepting_.load() && !held_off()) return true;
   inside_.fetch_sub(1);
   return false;
 }

@@ -121,6 +121,13 @@ class Storage : public std::enable_shared_from_this<Storage> {
   /// True between a successful start and stop.
   virtual bool started() const = 0;
 
+  /// An engine that hangs: until let_in(), calls on logs are answered `why` (UNAVAILABLE) at once and do not reach the
+  /// adapter, so that nothing more piles up behind it. Those that it has keep their deadlines. Lifecycle calls go on:
+  /// health tells when it is back. Any thread.
+  virtual void hold_off(const std::string& why) = 0;
+  virtual void let_in() = 0;
+  virtual bool held_off() const = 0;
+
   virtual Task<Status> create_log(LogDescriptor descriptor, Executor& on) = 0;
   virtual Task<Status> delete_log(LogDescriptor descriptor, Executor& on) = 0;
   virtual Task<Result<std::vector<LogEntry>>> list_logs(Executor& on) = 0;

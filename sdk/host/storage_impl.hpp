@@ -49,6 +49,9 @@ class StorageImpl final : public Storage {
   Result<std::array<uint8_t, 16>> bind(const std::array<uint8_t, 16>& cluster_id, bool replace) override;
   Condition condition() const override;
   bool started() const override { return accepting_.load(); }
+  void hold_off(const std::string& why) override;
+  void let_in() override { held_off_ = false; }
+  bool held_off() const override { return held_off_.load(std::memory_order_relaxed); }
   Task<Status> create_log(LogDescriptor descriptor, Executor& on) override;
   Task<Status> delete_log(LogDescriptor descriptor, Executor& on) override;
   Task<Result<std::vector<LogEntry>>> list_logs(Executor& on) override;
@@ -81,6 +84,10 @@ class StorageImpl final : public Storage {
   bool reserve_bytes(uint64_t bytes);
   void return_bytes(uint64_t bytes) { metrics_.bytes_in_flight.fetch_sub(static_cast<int64_t>(bytes)); }
 
+  /// Whether calls on logs are let in now.
+  bool admits() const { return started() && !held_off(); }
+  /// The refusal of a call that was not.
+  Status refusal() const;
   /// The refusal of a call that found the storage not started.
   Status not_started() const;
 
@@ -109,8 +116,10 @@ class StorageImpl final : public Storage {
   std::atomic<bool> native_{false};
   std::atomic<uint64_t> largest_unit_{UINT64_MAX};
   std::atomic<uint64_t> incarnation_{0};
-  mutable std::mutex mutex_;  // guards condition_
-  Condition condition_;
+  std::atomic<bool> held_off_{false};
+  mutable std::mutex mutex_;
+  Condition condition_;       // guarded by mutex_
+  std::string held_off_why_;  // guarded by mutex_
 };
 
 /// The descriptor as the ABI has it, with everything that it points to. Not moved once filled.

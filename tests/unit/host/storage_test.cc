@@ -228,6 +228,26 @@ TEST_F(StorageCalls, TheLeaseBudgetIsKept) {
   EXPECT_TRUE(wait(log->read(0, INT64_MAX, 1, loop)).has_value());
 }
 
+TEST_F(StorageCalls, AStorageThatIsHeldOffIsNotCalled) {
+  open();
+  acquire(1);
+  ASSERT_TRUE(append(1).ok());
+  log->send();
+  storage->hold_off("the engine hangs");
+  const Status refused = append(1);
+  EXPECT_EQ(refused.code(), StatusCode::unavailable);
+  EXPECT_NE(refused.text().find("the engine hangs"), std::string::npos) << refused.text();
+  EXPECT_EQ(wait(log->read(0, INT64_MAX, 1, loop)).error().status.code(), StatusCode::unavailable);
+  EXPECT_EQ(wait(log->bounds(loop)).error().code(), StatusCode::unavailable);
+  EXPECT_TRUE(storage->started());
+  EXPECT_TRUE(storage->health().has_value()) << "health is asked all the same";
+  storage->let_in();
+  ASSERT_TRUE(append(1).ok());
+  log->send();
+  EXPECT_TRUE(wait(log->read(0, INT64_MAX, 1, loop)).has_value());
+  EXPECT_EQ(wait(log->bounds(loop))->end, 2);
+}
+
 TEST_F(StorageCalls, OverdueCallsOfEveryKindAreAnsweredUnknown) {
   open();
   acquire(1);

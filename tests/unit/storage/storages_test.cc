@@ -16,9 +16,7 @@ namespace sluice::storage {
 namespace {
 
 using testing::AllOf;
-using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Not;
 
 class StoragesTest : public testing::Test {
@@ -78,7 +76,6 @@ TEST_F(StoragesTest, OpensStartsFindsAndStops) {
   ASSERT_TRUE((*storages)->start().ok());
   EXPECT_TRUE(a->started());
   EXPECT_THAT(lines(), HasSubstr("storage a: started, adapter unruly 0.0.7 on nothing 1.0"));
-  EXPECT_THAT((*storages)->retry_failed(), IsEmpty());
   EXPECT_TRUE((*storages)->stop(5'000).ok());
   EXPECT_FALSE(a->started());
 }
@@ -123,8 +120,7 @@ TEST_F(StoragesTest, RefusesARequiredLibraryThatCannotBeHad) {
 TEST_F(StoragesTest, OptionErrorsHaveTheirPath) {
   EXPECT_EQ(open(R"("a": {"library": "unruly", "options": {"start": 1}})").error().text(),
             "plugins.json: storages.a.options.start: unknown option of adapter unruly; it has start_ms, stop_ms, "
-            "failures, throws, "
-            "password");
+            "failures, hang, ill, throws, password");
   EXPECT_EQ(open(R"("a": {"library": "unruly", "options": {"startms": 1}})").error().text(),
             "plugins.json: storages.a.options.startms: unknown option of adapter unruly, did you mean \"start_ms\"?");
   for (const char* value : {"-1", "60001", "99999999999999999999999", "\"5 parsecs\"", "true", "0.5", "\"\""}) {
@@ -165,16 +161,14 @@ TEST_F(StoragesTest, RequiredOnesMustStart) {
   EXPECT_EQ(status.text(), "plugins.json: storages.b: the engine is away");
 }
 
-TEST_F(StoragesTest, OthersAreTriedAgain) {
+TEST_F(StoragesTest, OthersAreLeftForLater) {
   auto storages =
       open(std::string(kGood) + R"(, "b": {"library": "unruly", "required": false, "options": {"failures": 2}})");
   ASSERT_TRUE(storages) << storages.error().text();
   EXPECT_TRUE((*storages)->start().ok());
   EXPECT_THAT(lines(), HasSubstr("plugins.json: storages.b: the engine is away; going on without storage b for now"));
   EXPECT_FALSE((*storages)->find("b")->started());
-  EXPECT_THAT((*storages)->retry_failed(), IsEmpty());
-  EXPECT_THAT((*storages)->retry_failed(), ElementsAre("b"));
-  EXPECT_TRUE((*storages)->find("b")->started());
+  EXPECT_FALSE((*storages)->is_required("b"));
 }
 
 TEST_F(StoragesTest, TheStorageOfInternalLogsIsAlwaysRequired) {

@@ -2,6 +2,7 @@
 // An adapter that misbehaves in its lifecycle as its options say, and, built with another definition, ones that no host
 // may load. It keeps no logs.
 #include <chrono>
+#include <filesystem>
 #include <iterator>
 #include <memory>
 #include <stdexcept>
@@ -21,12 +22,18 @@ constexpr sluice_option kOptions[] = {
     {"start_ms", "How long start takes.", "0", nullptr, SLUICE_OPTION_DURATION, 0, 0, 60'000},
     {"stop_ms", "How long stop takes.", "0", nullptr, SLUICE_OPTION_DURATION, 0, 0, 60'000},
     {"failures", "How many starts fail before one succeeds.", "0", nullptr, SLUICE_OPTION_INTEGER, 0, 0, 1000},
+    {"hang", "While this file is there, health does not come back.", nullptr, nullptr, SLUICE_OPTION_TEXT, 0, 0, 0},
+    {"ill", "While this file is there, health fails.", nullptr, nullptr, SLUICE_OPTION_TEXT, 0, 0, 0},
     {"throws", "Throw out of create or start.", "nothing", "nothing|create|start", SLUICE_OPTION_CHOICE, 0, 0, 0},
     {"password", "A secret.", nullptr, nullptr, SLUICE_OPTION_TEXT, SLUICE_OPTION_SECRET, 0, 0},
 };
 
 void wait_ms(int64_t time) {
   std::this_thread::sleep_for(std::chrono::milliseconds(time));
+}
+
+bool is_there(const std::string& file) {
+  return !file.empty() && std::filesystem::exists(file);
 }
 
 class Unruly final : public plugin::StorageAdapter {
@@ -36,6 +43,8 @@ class Unruly final : public plugin::StorageAdapter {
         start_ms_(request.options.number("start_ms")),
         stop_ms_(request.options.number("stop_ms")),
         failures_(request.options.number("failures")),
+        hang_(request.options.text("hang", "")),
+        ill_(request.options.text("ill", "")),
         throws_(request.options.text("throws", "nothing")) {
     if (throws_ == "create") throw std::runtime_error("unruly in create");
   }
@@ -51,7 +60,10 @@ class Unruly final : public plugin::StorageAdapter {
     wait_ms(stop_ms_);
     return {};
   }
-  Status health(int64_t, plugin::Condition&) override { return {}; }
+  Status health(int64_t, plugin::Condition&) override {
+    while (is_there(hang_)) wait_ms(2);
+    return is_there(ill_) ? Status(StatusCode::unavailable, "the engine is ill") : Status();
+  }
   Status create_log(plugin::Call&, const sluice_log_descriptor&) override { return Status(StatusCode::unsupported); }
   Status delete_log(plugin::Call&, const sluice_log_descriptor&) override { return {}; }
   Status list_logs(plugin::Call&, sluice_log_list&) override { return Status(StatusCode::unsupported); }
@@ -62,6 +74,7 @@ class Unruly final : public plugin::StorageAdapter {
  private:
   const int64_t start_ms_, stop_ms_;
   int64_t failures_;
+  const std::string hang_, ill_;
   const std::string throws_;
 };
 
