@@ -34,6 +34,7 @@ std::span<const Check> thread_checks();
 std::span<const Check> resource_checks();
 std::span<const Check> invariant_checks();
 std::span<const Check> durability_checks();
+std::span<const Check> fault_checks();
 std::span<const Check> native_checks();
 
 }  // namespace sluice::conformance

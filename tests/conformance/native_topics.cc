@@ -279,7 +279,7 @@ constexpr Check kChecks[] = {
     {"native.open_cost", "B13: A handle: no file descriptor, no thread.", &open_cost, kNative},
     {"native.foreign_writer", "Foreign programs write too: stable offsets, in order, and watches are woken.",
      &foreign_writer, kNative},
-    {"native.damaged", "B04: Undecodable entries are passed and counted; they neither wedge nor hide good ones.",
+    {"native.damaged", "B04, B11: Undecodable entries are passed and counted; they neither wedge nor hide good ones.",
      &damaged, kNative},
 };
 

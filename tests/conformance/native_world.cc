@@ -277,7 +277,8 @@ namespace {
 
 std::vector<Check> gathered() {
   std::vector<Check> all;
-  for (const auto list : {native_append_checks(), native_read_checks(), native_topic_checks(), native_crowd_checks()}) {
+  for (const auto list : {native_append_checks(), native_read_checks(), native_topic_checks(), native_crowd_checks(),
+                          native_fault_checks()}) {
     all.insert(all.end(), list.begin(), list.end());
   }
   return all;

@@ -116,5 +116,6 @@ std::span<const Check> native_append_checks();
 std::span<const Check> native_read_checks();
 std::span<const Check> native_topic_checks();
 std::span<const Check> native_crowd_checks();
+std::span<const Check> native_fault_checks();
 
 }  // namespace sluice::conformance

@@ -8,16 +8,19 @@
 #include <random>
 
 #include "conformance/check.hpp"
+#include "conformance/faults.hpp"
 
 namespace sluice::conformance {
 namespace {
 
+constexpr std::string_view kFaultChecks = "faults.";
+
 std::vector<Check> all_checks() {
   std::vector<Check> all;
-  for (const auto list :
-       {entry_checks(), lifecycle_checks(), log_checks(), append_checks(), refusal_checks(), read_checks(),
-        lease_checks(), locate_checks(), trim_checks(), fence_checks(), value_checks(), writer_checks(),
-        struct_checks(), thread_checks(), resource_checks(), invariant_checks(), durability_checks(), native_checks()}) {
+  for (const auto list : {entry_checks(), lifecycle_checks(), log_checks(), append_checks(), refusal_checks(),
+                          read_checks(), lease_checks(), locate_checks(), trim_checks(), fence_checks(), value_checks(),
+                          writer_checks(), struct_checks(), thread_checks(), resource_checks(), invariant_checks(),
+                          durability_checks(), fault_checks(), native_checks()}) {
     all.insert(all.end(), list.begin(), list.end());
   }
   return all;
@@ -153,9 +156,17 @@ Report run(const std::shared_ptr<const host::Library>& library, const host::Opti
   report.library = library->path();
   report.seed = options.seed != 0 ? options.seed : std::random_device()() | uint64_t{1} << 32;
   const Workspace workspace(options.work_directory, report.seed);
+  std::unique_ptr<FaultServer> server;
+  host::OptionInputs reached = inputs;
+  if (options.faults && !options.filter.starts_with(kFaultChecks)) {
+    // One server for all checks but those that attack: they start their own.
+    server = std::make_unique<FaultServer>(*options.faults);
+    server->start();
+    reached.insert_or_assign(options.faults->option, server->expand(options.faults->value, server->port()));
+  }
   for (const Check& check : all_checks()) {
     if (std::string_view(check.name).find(options.filter) == std::string_view::npos) continue;
-    report.results.push_back(run_check(check, library, inputs, options, workspace, report.seed, report));
+    report.results.push_back(run_check(check, library, reached, options, workspace, report.seed, report));
     if (reporter) reporter(report.results.back());
   }
   return report;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,22 @@ struct Report {
   std::string to_json() const;
 };
 
+/// How the kit reaches an adapter's server, to attack it: what the adapter's author tells. In texts, {port} and
+/// {directory} stand for what the kit chose.
+struct FaultPlan {
+  std::string option;               // of the adapter, that names the server's address
+  std::string value;                // ... and what it is set to, "127.0.0.1:{port}": the server's port or our proxy's
+  std::vector<std::string> server;  // the program and its arguments; it stays in the foreground
+  /// Shell commands that fill the server so that it has no room, and give it room again; may be empty.
+  std::string fill = {};
+  std::string drain = {};
+  host::OptionInputs denied = {};  // options with which the server refuses the adapter for good; may be empty
+};
+
+/// `{"server": ["redis-server", "--port", "{port}", ...], "option": "address", "value": "127.0.0.1:{port}"}`. INVALID
+/// names what is wrong.
+Result<FaultPlan> fault_plan_from_json(const std::string& json);
+
 struct RunOptions {
   /// Where adapters that keep files may keep them; absolute; each check gets a folder of its own below it, which is
   /// removed when the check passed. Empty: a new folder in the temporary directory, removed at the end.
@@ -68,6 +85,9 @@ struct RunOptions {
   std::string native_name = {};
   std::string native_write = {};
   std::string native_damage = {};
+  /// With it, checks attack the adapter through servers of their own, and all others run against one that the kit
+  /// starts.
+  std::optional<FaultPlan> faults = {};
 };
 
 using Reporter = std::function<void(const CheckResult&)>;

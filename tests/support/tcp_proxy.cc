@@ -8,10 +8,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <deque>
 #include <string>
 
 namespace sluice::test {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 constexpr int kTickMs = 5;
 constexpr size_t kPartBytes = 64 << 10;
@@ -87,6 +91,7 @@ void TcpProxy::accept_forever() {
     if (poll(&ready, 1, kTickMs) != 1) continue;
     const int client = accept(listener_, nullptr, nullptr);
     if (client < 0) continue;
+    ++accepted_;
     const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const sockaddr_in address = loopback(target_);
     if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
@@ -106,16 +111,21 @@ void TcpProxy::accept_forever() {
 }
 
 void TcpProxy::forward(Pair& pair) {
+  struct Kept {
+    Clock::time_point due;
+    std::string bytes;
+  };
   std::string part(kPartBytes, '\0');
-  std::string kept;
-  while (!pair.over) {
-    if (!kept.empty() && !holds(pair)) {
-      if (!send_all(pair.client, kept.data(), kept.size())) break;
-      held_ -= kept.size();
-      kept.clear();
+  std::deque<Kept> kept;
+  bool open = true;
+  while (open && !pair.over) {
+    while (open && !kept.empty() && !holds(pair) && kept.front().due <= Clock::now()) {
+      open = send_all(pair.client, kept.front().bytes.data(), kept.front().bytes.size());
+      held_ -= kept.front().bytes.size();
+      kept.pop_front();
     }
     pollfd ready[2] = {{pair.client, POLLIN, 0}, {pair.server, POLLIN, 0}};
-    if (poll(ready, 2, kTickMs) <= 0) continue;
+    if (!open || poll(ready, 2, kTickMs) <= 0) continue;
     if (ready[0].revents != 0) {
       const ssize_t got = recv(pair.client, part.data(), part.size(), 0);
       if (got <= 0 || !send_all(pair.server, part.data(), static_cast<size_t>(got))) break;
@@ -125,15 +135,16 @@ void TcpProxy::forward(Pair& pair) {
     if (ready[1].revents != 0) {
       const ssize_t got = recv(pair.server, part.data(), part.size(), 0);
       if (got <= 0) break;
-      if (!kept.empty() || holds(pair)) {
-        kept.append(part.data(), static_cast<size_t>(got));
+      const int64_t delay_ms = delay_ms_;
+      if (!kept.empty() || delay_ms > 0 || holds(pair)) {
+        kept.push_back({Clock::now() + std::chrono::milliseconds(delay_ms), part.substr(0, static_cast<size_t>(got))});
         held_ += static_cast<uint64_t>(got);
-      } else if (!send_all(pair.client, part.data(), static_cast<size_t>(got))) {
-        break;
+      } else {
+        open = send_all(pair.client, part.data(), static_cast<size_t>(got));
       }
     }
   }
-  held_ -= kept.size();
+  for (const Kept& each : kept) held_ -= each.bytes.size();
   shutdown(pair.client, SHUT_RDWR);
   shutdown(pair.server, SHUT_RDWR);
 }

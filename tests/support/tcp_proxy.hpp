@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A proxy between a client and a server, both on the loopback, that can keep replies back, forget them, and cut
-// connections. Any thread.
+// A proxy between a client and a server, both on the loopback, that can keep replies back, delay them, forget them, and
+// cut connections. Any thread.
 #pragma once
 
 #include <atomic>
@@ -27,6 +27,10 @@ class TcpProxy {
   void hold_replies(bool hold) { hold_ = hold ? Hold::all : Hold::none; }
   /// ... only on connections whose client said `said` when it introduced itself.
   void hold_replies_to(const std::string& said);
+  /// What the server says from now on takes so long to arrive; 0: no longer.
+  void delay_replies(int64_t ms) { delay_ms_ = ms; }
+  /// Connections that clients made, since the beginning; also those that the server did not take.
+  uint64_t accepted() const { return accepted_; }
   /// Bytes that clients sent and that were passed on, since the beginning.
   uint64_t forwarded() const { return forwarded_; }
   /// Bytes of the server's that are kept back.
@@ -52,6 +56,8 @@ class TcpProxy {
   enum class Hold { none, some, all };
   std::atomic<Hold> hold_{Hold::none};
   std::atomic<bool> stopping_{false};
+  std::atomic<int64_t> delay_ms_{0};
+  std::atomic<uint64_t> accepted_{0};
   std::atomic<uint64_t> forwarded_{0};
   std::atomic<uint64_t> held_{0};
   std::mutex mutex_;

@@ -315,6 +315,9 @@ class Parser {
                      ->default_str("{}"));
     with_library(check->add_option("--filter", plugin_check_.filter, "Only checks whose name contains this"));
     with_library(check->add_option("--seed", plugin_check_.seed, "Repeat a run"));
+    with_library(check->add_option("--faults", plugin_check_.faults,
+                                   "A file that tells how to start the adapter's server: checks attack it there")
+                     ->type_name("FILE"));
     with_library(check->add_option("--directory", plugin_check_.directory, "Where the adapter may keep files")
                      ->type_name("DIR"));
     with_library(check->add_option("--native-name", plugin_check_.native_name,

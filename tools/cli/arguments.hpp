@@ -123,6 +123,7 @@ struct PluginCheck {
   std::string library;  // "": plugins.json
   std::string config = "{}";
   std::string filter;
+  std::string faults;  // a file; "": none
   std::string directory;
   uint64_t seed = 0;
   // Kind NATIVE; see conformance::RunOptions.

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
 
 #include "cli/commands.hpp"
@@ -182,15 +184,23 @@ void print_result(const conformance::CheckResult& result) {
 Status check_library(const PluginCheck& command, const Common& common) {
   const auto library = load_named(command.library, command.places);
   if (!library) return library.error();
-  const auto inputs = storage::parse_options(command.config, "--config");
+  auto inputs = storage::parse_options(command.config, "--config");
   if (!inputs) return inputs.error();
+  conformance::RunOptions options;
+  if (!command.faults.empty()) {
+    std::ifstream file(command.faults);
+    if (!file) return Status(StatusCode::invalid, fmt::format("--faults: {} cannot be read", command.faults));
+    auto plan = conformance::fault_plan_from_json({std::istreambuf_iterator<char>(file), {}});
+    if (!plan) return plan.error().in(command.faults);
+    inputs->try_emplace(plan->option, plan->value);  // replaced by where each server is
+    options.faults = std::move(*plan);
+  }
   // A wrong option would fail every check in turn.
   if (const auto values = host::check_options((*library)->plugin(), *inputs, "/"); !values) {
     const auto& error = values.error();
     return Status(StatusCode::invalid,
                   fmt::format("--config: {}{}{}", error.option, error.option.empty() ? "" : ": ", error.text));
   }
-  conformance::RunOptions options;
   options.filter = command.filter;
   options.seed = command.seed;
   options.native_name = command.native_name;

@@ -4,6 +4,7 @@
 //   --seed N               repeat a run
 //   --call-timeout-ms N    when a call counts as lost
 //   --directory DIR        where adapters keep files
+//   --faults FILE          how to start the server, so that checks attack it; see tests/conformance/README.md
 //   --native-name NAME     a name of the engine's own that may be adopted (kind NATIVE)
 //   --native-write COMMAND, --native-damage COMMAND   write an entry, an undecodable one, under {name}
 //   --json                 the report as JSON on standard output
@@ -12,6 +13,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -75,6 +78,16 @@ int main(int argc, char** argv) {
       options.native_write = arguments[++i];
     } else if (flag == "--native-damage" && left >= 1) {
       options.native_damage = arguments[++i];
+    } else if (flag == "--faults" && left >= 1) {
+      std::ifstream file(arguments[++i]);
+      std::stringstream text;
+      text << file.rdbuf();
+      auto plan = conformance::fault_plan_from_json(text.str());
+      if (!plan) {
+        std::fprintf(stderr, "%s: %s\n", arguments[i].c_str(), plan.error().describe().c_str());
+        return 2;
+      }
+      options.faults = std::move(*plan);
     } else if (flag == "--directory" && left >= 1) {
       options.work_directory = std::filesystem::absolute(arguments[++i]).string();
     } else {

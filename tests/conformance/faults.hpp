@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kit needs to attack an adapter's server, and the surroundings of such an attack: a server of the check's
+// own, our proxy before it, storages through the proxy and past it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "conformance/world.hpp"
+#include "support/server_process.hpp"
+#include "support/tcp_proxy.hpp"
+
+namespace sluice::conformance {
+
+/// The server as the author's command starts it: on a port and with a directory that the kit chooses, and keeps over
+/// kill() and start().
+class FaultServer {
+ public:
+  /// How long it may take until it takes connections.
+  static constexpr int64_t kStartMs = 30'000;
+
+  explicit FaultServer(const FaultPlan& plan) : plan_(plan), process_("faults") {}
+
+  /// Failure when it does not come up.
+  void start();
+  void kill() { process_.kill(); }
+  void pause() { process_.pause(); }
+  void resume() { process_.resume(); }
+  bool running() const { return process_.running(); }
+  uint16_t port() const { return port_; }
+  /// Runs a command of the plan's, with its {port} and {directory}; Failure unless it ends with 0.
+  void run(const std::string& command) const;
+  /// `text` with {port} and {directory} replaced.
+  std::string expand(std::string text, uint16_t port) const;
+
+ private:
+  const FaultPlan& plan_;
+  test::ServerProcess process_;
+  uint16_t port_ = 0;
+};
+
+/// One attack's surroundings. Throws Inapplicable where the kit was not told how to start a server.
+class FaultWorld {
+ public:
+  /// Throws Inapplicable too where the storage is of another kind.
+  FaultWorld(Context& context, uint32_t kind);
+
+  Context& context() { return context_; }
+  const FaultPlan& plan() const { return plan_; }
+  FaultServer& server() { return server_; }
+  test::TcpProxy& proxy() { return *proxy_; }
+  /// Through the proxy, started, made when first asked for.
+  Storage& storage();
+  /// Stops and destroys it.
+  void drop_storage() { storage_.reset(); }
+  /// Another one, past the proxy, started.
+  std::unique_ptr<Storage> direct();
+  /// ... through the proxy, not started.
+  std::unique_ptr<Storage> idle() { return make(proxy_->port()); }
+  /// ... with the options that the server refuses.
+  std::unique_ptr<Storage> refused();
+  bool durable() const;
+  /// OK within `within_ms` of trying again and again, or Failure.
+  void must_create(Storage& storage, const Descriptor& descriptor, int64_t within_ms = 30'000);
+
+ private:
+  std::unique_ptr<Storage> make(uint16_t port, const host::OptionInputs& changed = {});
+
+  Context& context_;
+  const FaultPlan& plan_;
+  FaultServer server_;
+  std::unique_ptr<test::TcpProxy> proxy_;
+  std::unique_ptr<Storage> storage_;
+};
+
+/// Waits until `holds`; false when the time is up.
+bool eventually(const std::function<bool()>& holds, int64_t within_ms);
+
+}  // namespace sluice::conformance

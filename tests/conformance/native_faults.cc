@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kind NATIVE: failures that storages of this kind had, and servers that die or stand still. There is no fence: an
+// append that nobody answered for may be there or not, and what was acknowledged is there, at its offset, in its order.
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "conformance/faults.hpp"
+#include "conformance/native_world.hpp"
+
+namespace sluice::conformance {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kBackMs = 10'000;  // clients of some engines ask for the cluster again only now and then
+constexpr int64_t kAwayMs = 1'000;
+
+int64_t elapsed_ms(Clock::time_point since) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since).count();
+}
+
+void reasons(Context& context) {
+  FreshNative log(context);
+  log->must_append(numbered("a", 2));
+  const auto explained = [](sluice_status wanted, const Answer& answer, const char* what) {
+    expect_status(wanted, answer, what);
+    require(!answer.text.empty(), "{} answered {} and does not say why", what, status_text(answer.status));
+  };
+  explained(SLUICE_INVALID, log->append({}), "append of nothing");
+  explained(SLUICE_OUT_OF_RANGE, log->raw().read(log->must_bounds().end + 1), "read above the end");
+  explained(SLUICE_UNSUPPORTED, log->raw().fence(1), "fence");
+  explained(SLUICE_UNSUPPORTED, log->raw().save(0, "name", "value"), "save");
+  NativeLog absent(context.storage(), context.descriptor());
+  explained(SLUICE_NOT_FOUND, absent.append({make_native_batch(numbered("b", 1))}),
+            "append to a log that is not there");
+  explained(SLUICE_NOT_FOUND, absent.raw().read(0), "read of a log that is not there");
+}
+
+void claimed_sizes(Context& context) {
+  FreshNative log(context);
+  const auto kept = log->must_append(numbered("kept", 2));
+  constexpr uint64_t kMost = uint64_t{1} << 62;
+  for (const uint64_t claimed : {kMost, uint64_t{1} << 63, UINT64_MAX}) {
+    auto call = context.call("append");
+    auto* request = call->make<sluice_append>();
+    auto* result = call->make<sluice_append_result>();
+    auto* batches = call->make_element<sluice_batch>(1);
+    const Batch content = make_native_batch(numbered("claimed", 1));
+    batches[0].data = call->copy(content.bytes.data(), content.bytes.size());
+    batches[0].size = claimed;
+    batches[0].record_count = 1;
+    request->batches = batches;
+    request->batch_count = 1;
+    request->bytes = claimed;
+    result->batches = call->make_element<sluice_batch_result>(1);
+    call->start([&](sluice_ticket* ticket) {
+      return context.storage().api().append(log->raw().raw(), ticket, request, result);
+    });
+    const sluice_status status = call->wait();
+    require(status == SLUICE_TOO_LARGE || status == SLUICE_INVALID || status == SLUICE_NO_SPACE,
+            "a unit that claims {} bytes answered {}", claimed, status_text(status));
+    call->retire();
+  }
+  expect_records(kept, log->read_all(kept.front().offset), "after sizes that were only claimed");
+}
+
+void stop_in_time(Context& context) {
+  Storage& storage = context.storage();
+  constexpr int64_t kMostMs = 2'500;
+  FreshNative log(context);
+  auto sent = log->send({make_native_batch(numbered("a", 50, 1'000))});
+  const auto began = Clock::now();
+  LifecycleError error;
+  const sluice_status status = storage.api().stop(storage.raw(), deadline_in_ms(0), &error.error);
+  const int64_t took = elapsed_ms(began);
+  require(took <= kMostMs, "stop, whose deadline was over, took {} ms", took);
+  require(status == SLUICE_OK || (status == SLUICE_UNAVAILABLE && error.text[0] != '\0'),
+          "stop, whose deadline was over, answered {}: \"{}\"", status_text(status), error.text);
+  expect_status(SLUICE_OK, storage.stop(), "stop again, with time");
+  static_cast<void>(sent.wait());
+  storage.must_start();
+  static_cast<void>(log->must_bounds());
+}
+
+// ---- With a server of the check's own
+
+struct NativeAttack {
+  explicit NativeAttack(Context& context) : world(context, SLUICE_KIND_NATIVE), descriptor(context.descriptor()) {
+    world.must_create(world.storage(), descriptor);
+    log.emplace(world.storage(), descriptor);
+    append_again();
+  }
+  /// Appends until one is OK; how long that took.
+  int64_t append_again() {
+    const auto began = Clock::now();
+    NativeAppendAnswer answer;
+    const bool back = eventually(
+        [&] {
+          answer = append();
+          return answer.ok();
+        },
+        30'000);
+    require(back, "long after the server was back an append answers {}: {}", status_text(answer.status), answer.text);
+    return elapsed_ms(began);
+  }
+  NativeAppendAnswer append() {
+    const auto records = numbered(fmt::format("unit{}", ++units), 2);
+    const NativeAppendAnswer answer = log->append({make_native_batch(records)});
+    if (answer.ok()) told(records, answer);
+    return answer;
+  }
+  void told(const std::vector<Record>& records, const NativeAppendAnswer& answer) {
+    require(answer.batches.size() == 1 && answer.batches[0].last_offset > answer.batches[0].first_offset,
+            "an append of two records tells no offsets");
+    acknowledged.push_back({answer.batches[0].first_offset, records.front()});
+    acknowledged.push_back({answer.batches[0].last_offset, records.back()});
+  }
+  /// What was acknowledged is there, where it was told to be.
+  void verify() {
+    const auto found = log->read_all(log->must_bounds().start);
+    int64_t before = -1;
+    for (const PlacedRecord& placed : found) {
+      require(placed.offset > before, "REORDERED: the offset {} came behind {}", placed.offset, before);
+      before = placed.offset;
+      require(placed.record.value && placed.record.value->starts_with("unit"), "INVENTED: the record at {}",
+              placed.offset);
+    }
+    for (const PlacedRecord& wanted : acknowledged) {
+      const auto there = std::ranges::lower_bound(found, wanted.offset, {}, &PlacedRecord::offset);
+      require(there != found.end() && there->offset == wanted.offset && there->record == wanted.record,
+              "LOST: {} was acknowledged at {}", describe(wanted.record), wanted.offset);
+    }
+  }
+
+  FaultWorld world;
+  Descriptor descriptor;
+  std::optional<NativeLog> log;
+  std::vector<PlacedRecord> acknowledged;
+  int units = 0;
+};
+
+void killed(Context& context) {
+  NativeAttack attack(context);
+  if (!attack.world.durable()) throw Inapplicable("the adapter does not claim DURABLE here");
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 20; ++i) static_cast<void>(attack.append());
+    const auto records = numbered(fmt::format("unit-under-way{}", round), 2);
+    auto under_way = attack.log->send({make_native_batch(records)});
+    attack.world.server().kill();
+    const NativeAppendAnswer answer = under_way.wait();
+    require(answer.ok() || answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_UNAVAILABLE,
+            "an append that the server died under answered {}: {}", status_text(answer.status), answer.text);
+    if (answer.ok()) attack.told(records, answer);
+    attack.world.server().start();
+    const int64_t took = attack.append_again();
+    require(took <= kBackMs, "the first append was OK {} ms after the server was back, {} are allowed", took, kBackMs);
+  }
+  attack.verify();
+}
+
+void stopped(Context& context) {
+  NativeAttack attack(context);
+  attack.world.server().pause();
+  const auto records = numbered("unit-while-stopped", 2);
+  auto under_way = attack.log->send({make_native_batch(records)});
+  std::this_thread::sleep_for(std::chrono::milliseconds(kAwayMs));
+  attack.world.server().resume();
+  const NativeAppendAnswer answer = under_way.wait();
+  if (answer.ok()) attack.told(records, answer);
+  attack.append_again();
+  attack.verify();
+}
+
+void away(Context& context) {
+  NativeAttack attack(context);
+  attack.world.server().kill();
+  const auto began = Clock::now();
+  const BoundsAnswer bounds = attack.log->raw().bounds();
+  require(bounds.status == SLUICE_UNAVAILABLE || bounds.status == SLUICE_UNKNOWN, "bounds without a server answered {}",
+          status_text(bounds.status));
+  require(!bounds.text.empty(), "bounds without a server does not say why it failed");
+  const int64_t took = elapsed_ms(began);
+  require(took <= context.options().call_timeout_ms, "bounds without a server took {} ms", took);
+  attack.world.server().start();
+  attack.append_again();
+  if (attack.world.durable()) attack.verify();
+}
+
+constexpr uint32_t kNative = SLUICE_KIND_NATIVE;
+constexpr Check kChecks[] = {
+    {"native.reasons", "B18, S15: each call that fails says why.", &reasons, kNative},
+    {"native.claimed_sizes", "S12, B11: sizes are checked, without overflow, before memory is taken.", &claimed_sizes,
+     kNative},
+    {"native.stop_in_time", "B16: stop keeps to its deadline, says what is left, and may be called again.",
+     &stop_in_time, kNative},
+    {"faults.native_killed", "DURABLE: A server killed in the middle of appends: what was acknowledged is there.",
+     &killed, kNative},
+    {"faults.native_stopped", "A server that stands still for a while costs time, and nothing else.", &stopped,
+     kNative},
+    {"faults.native_away", "B18, B21: Calls without a server fail, in time, and say why; later it is all there again.",
+     &away, kNative},
+};
+
+}  // namespace
+
+std::span<const Check> native_fault_checks() {
+  return kChecks;
+}
+
+}  // namespace sluice::conformance

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// A server as a process of a test's: with a directory of its own that is removed at the end, ended by its own process
+// id, and dying with the thread that started it. One thread at a time.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.hpp"
+
+namespace sluice::test {
+
+class ServerProcess {
+ public:
+  /// `kind` is a part of the directory's name.
+  explicit ServerProcess(const std::string& kind);
+  ~ServerProcess();
+  ServerProcess(const ServerProcess&) = delete;
+  ServerProcess& operator=(const ServerProcess&) = delete;
+
+  /// Starts `arguments`, the program first, looked for where Debian keeps servers too; what it prints goes to log().
+  /// NOT_FOUND when there is no such program. Does not wait for anything it does.
+  Status launch(const std::vector<std::string>& arguments);
+  bool running() const { return process_ > 0; }
+  /// Whether it has ended by itself; it is no longer running() then.
+  bool has_ended();
+  /// SIGKILL, and waits.
+  void kill();
+  /// SIGSTOP, waiting until nothing of it runs any more, and SIGCONT.
+  void pause();
+  void resume();
+
+  /// "" where none could be made.
+  const std::string& directory() const { return directory_; }
+  /// What the server said, for a message about a failure.
+  std::string log() const;
+
+ private:
+  std::string directory_;
+  pid_t process_ = -1;
+};
+
+/// Whether somebody takes connections on a port of the loopback.
+bool takes_connections(uint16_t port);
+
+}  // namespace sluice::test
