@@ -90,11 +90,17 @@ Task<void> Link::stop() {
   co_await ended_.wait();
 }
 
-Task<Status> Link::attempt() {
+Task<Status> Link::attempt(int64_t deadline_ns) {
   if (up_) co_return Status();
   awaited_ = true;
+  const int64_t left_ms = std::max<int64_t>(0, (deadline_ns - now_ns()) / kNsPerMs);
+  const TimerId timer = common_.reactor->call_after(left_ms, [this] { attempted_.fire(); });
   co_await attempted_.wait();
-  co_return up_ ? Status() : why_;
+  common_.reactor->cancel(timer);
+  attempted_.clear();
+  const bool late = std::exchange(awaited_, false);
+  if (up_) co_return Status();
+  co_return late ? Status(StatusCode::unavailable, "no connection was made by the deadline") : why_;
 }
 
 Task<void> Link::keep_up() {

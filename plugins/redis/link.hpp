@@ -72,8 +72,8 @@ class Link {
   void start();
   /// Cuts it and ends when nothing runs any more.
   Task<void> stop();
-  /// Ends with OK when it is up, else with why the first attempt from now on failed.
-  Task<Status> attempt();
+  /// Ends with OK when it is up, else with why the first attempt from now on failed, at the deadline at the latest.
+  Task<Status> attempt(int64_t deadline_ns);
 
   bool up() const { return up_; }
   /// 0 before it is up for the first time.

@@ -97,7 +97,7 @@ Task<Status> Servers::start_one(Server& server, int64_t deadline_ns) {
 
 Task<Status> Servers::start_link(Link& link, int64_t deadline_ns) {
   for (;;) {
-    Status status = co_await link.attempt();
+    Status status = co_await link.attempt(deadline_ns);
     // A server that loads its files, or runs a long script, said when to ask again.
     const bool soon = status.retry_after_ms() > 0 && status_class(status.code()) == 300;
     if (status.ok() || !soon || now_ns() + kStartPauseMs * kNsPerMs >= deadline_ns) co_return status;
