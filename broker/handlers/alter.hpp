@@ -44,7 +44,8 @@ Task<Response> alter(RequestContext context, const Request& request, Change chan
   for (const auto& resource : request.resources) {
     tasks.push_back(one(context, resource, seen[{resource.resource_type, resource.resource_name}] > 1, request.validate_only, change));
   }
-  const auto results = co_await gather(std::move(tasks), *context.loop);
+  const Altered late = tl::unexpected(cluster::ClusterError{ErrorCode::kRequestTimedOut, "It was not changed in time, and may yet be."});
+  const auto results = co_await gather(std::move(tasks), *context.loop, kGatherMs, late);
   Response response;
   for (size_t i = 0; i < request.resources.size(); ++i) {
     auto& out = response.responses.emplace_back();
