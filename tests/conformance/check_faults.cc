@@ -129,7 +129,7 @@ void killed(Context& context) {
   FaultWorld& world = attack.world;
   attack.writer->allow_loss(!world.durable());
   for (int round = 0; round < kKills; ++round) {
-    const size_t size = round % 2 == 0 ? 300 : context.unit_bytes(100'000);
+    const size_t size = round % 2 == 0 ? 300 : attack.world.unit_bytes(100'000);
     for (int i = 0; i < 20; ++i) {
       require(attack.writer->append(1 + static_cast<size_t>(i % 3), size / 3) == SLUICE_OK,
               "an append between two kills is not OK");
@@ -174,7 +174,7 @@ void lost_replies(Context& context) {
   for (int round = 0; round < 6; ++round) {
     require(attack.writer->append(1, 200) == SLUICE_OK, "an append between two faults is not OK");
     const Unit unit =
-        attack.history.begin(attack.history.end(), 2, round % 2 == 0 ? 300 : context.unit_bytes(60'000) / 2);
+        attack.history.begin(attack.history.end(), 2, round % 2 == 0 ? 300 : attack.world.unit_bytes(60'000) / 2);
     attack.world.proxy().hold_replies(true);
     SentAppend sent = attack.log->send(attack.writer->token(), unit.front().base, unit);
     // The server has done it, and nobody hears of it.
@@ -219,7 +219,7 @@ void cut(Context& context) {
   Follower reader(attack.world.storage(), attack.descriptor, attack.history);
   std::uniform_int_distribution<int> wait_ms(1, 30);
   std::uniform_int_distribution<size_t> sizes(0, 3);
-  const size_t each[] = {100, 3'000, 40'000, context.unit_bytes(400'000)};
+  const size_t each[] = {100, 3'000, 40'000, attack.world.unit_bytes(400'000)};
   for (int round = 0; round < kCuts; ++round) {
     std::atomic<bool> over{false};
     Beside cutter(wait_ms(context.random()), [&] {
@@ -269,7 +269,8 @@ void full(Context& context) {
   Attack attack(context);
   attack.world.server().run(attack.world.plan().fill);
   sluice_status status = SLUICE_OK;
-  for (int i = 0; i < 100 && status == SLUICE_OK; ++i) status = attack.writer->append(1, context.unit_bytes(100'000));
+  for (int i = 0; i < 100 && status == SLUICE_OK; ++i)
+    status = attack.writer->append(1, attack.world.unit_bytes(100'000));
   require(status == SLUICE_NO_SPACE, "an append to a full server answered {}", status_text(status));
   attack.history.verify(*attack.log);
   attack.world.server().run(attack.world.plan().drain);

@@ -134,6 +134,11 @@ bool FaultWorld::durable() const {
   return (context_.known_condition()->capabilities & SLUICE_CAP_DURABLE) != 0;
 }
 
+size_t FaultWorld::unit_bytes(size_t wanted) const {
+  const uint64_t largest = context_.known_condition()->largest_unit;
+  return largest == 0 ? wanted : static_cast<size_t>(std::min<uint64_t>(wanted, largest));
+}
+
 void FaultWorld::must_create(Storage& storage, const Descriptor& descriptor, int64_t within_ms) {
   Answer answer;
   eventually(

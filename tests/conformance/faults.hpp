@@ -62,6 +62,8 @@ class FaultWorld {
   /// ... with the options that the server refuses.
   std::unique_ptr<Storage> refused();
   bool durable() const;
+  /// At most what one append may carry, and `wanted`.
+  size_t unit_bytes(size_t wanted) const;
   /// OK within `within_ms` of trying again and again, or Failure.
   void must_create(Storage& storage, const Descriptor& descriptor, int64_t within_ms = 30'000);
 
