@@ -51,6 +51,14 @@ struct Attack {
     require(back, "{} ms after the server was back an append answers {}", kSoonMs, status_text(status));
     return elapsed_ms(began);
   }
+  /// After the server died: one that does not claim DURABLE may have forgotten even the log, and then says so.
+  void survive() {
+    if (world.durable()) return;
+    writer->allow_loss(true);
+    const BoundsAnswer bounds = log->bounds();
+    if (bounds.status == SLUICE_NOT_FOUND)
+      throw Inapplicable("DURABLE is not claimed, and the log died with its server");
+  }
   void verify() {
     append_again();
     history.verify(*log);
@@ -127,7 +135,6 @@ class Follower {
 void killed(Context& context) {
   Attack attack(context);
   FaultWorld& world = attack.world;
-  attack.writer->allow_loss(!world.durable());
   for (int round = 0; round < kKills; ++round) {
     const size_t size = round % 2 == 0 ? 300 : attack.world.unit_bytes(100'000);
     for (int i = 0; i < 20; ++i) {
@@ -149,6 +156,7 @@ void killed(Context& context) {
     require(fence.status == SLUICE_UNAVAILABLE || fence.status == SLUICE_UNKNOWN,
             "a fence without a server answered {}", status_text(fence.status));
     world.server().start();
+    attack.survive();
     const int64_t took = attack.append_again();
     require(took <= kBackMs, "the first append was OK {} ms after the server was back, {} are allowed", took, kBackMs);
   }
@@ -455,7 +463,7 @@ void away(Context& context) {
   require(used <= kMostCpu, "waiting for a server that is away uses {:.0f}% of a processor", used * 100);
   attack.world.server().start();
   attack.writer->doubt();
-  attack.writer->allow_loss(!attack.world.durable());
+  attack.survive();
   attack.verify();
 }
 
