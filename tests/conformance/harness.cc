@@ -10,6 +10,7 @@
 namespace sluice::conformance {
 namespace {
 
+constexpr int64_t kGraceMs = 3'000;  // behind its deadline, for a call that ends at it
 constexpr size_t kGuardBytes = 64;
 constexpr uint8_t kGuardByte = 0xc3;
 constexpr uint8_t kPoisonByte = 0xa5;
@@ -207,8 +208,9 @@ sluice_status Call::wait() {
   sluice_status status = SLUICE_PENDING;
   {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms_), [&] { return done_; })) {
-      fail_check("{} was not completed within {} ms: its completion is lost", name_, timeout_ms_);
+    const int64_t patience_ms = timeout_ms_ + kGraceMs;
+    if (!changed_.wait_for(lock, std::chrono::milliseconds(patience_ms), [&] { return done_; })) {
+      fail_check("{} was not completed within {} ms: its completion is lost", name_, patience_ms);
     }
     status = status_;
   }
