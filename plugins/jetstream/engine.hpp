@@ -15,6 +15,7 @@
 #include "jetstream/client.hpp"
 #include "jetstream/entry.hpp"
 #include "jetstream/event_loop.hpp"
+#include "jetstream/kept_units.hpp"
 #include "jetstream/settings.hpp"
 #include "plugin/adapter.hpp"
 
@@ -40,6 +41,7 @@ class Engine {
   const Settings settings;
   EventLoop loop;
   Client client;
+  KeptUnits kept_units;  // the loop's thread
 
   /// Bytes of a payload that fit into one message, and of a unit that fits into as many as one may take.
   uint64_t message_room() const {

@@ -130,6 +130,7 @@ class Log : public std::enable_shared_from_this<Log> {
   Task<Result<std::optional<Stored>>> unit_at(int64_t offset, int64_t deadline_ns);
   Task<Result<std::optional<Stored>>> unit_not_older(int64_t timestamp, int64_t deadline_ns);
   void learn(const Stored& unit);
+  void note_size(uint64_t bytes);
   struct Reading;
   Task<Status> read_units(Reading& reading, uint64_t sequence, int64_t deadline_ns);
   Task<Status> join(Stored& unit, const std::vector<Stored>& read_before, int64_t deadline_ns);
@@ -143,7 +144,7 @@ class Log : public std::enable_shared_from_this<Log> {
 
   State state_;
   Positions positions_;
-  uint64_t message_bytes_ = 0;  // of the message of batches seen last: how many to ask for at once
+  uint64_t message_bytes_ = 0;  // of messages of batches, about: how many to ask for at once
   uint64_t writer_epoch_ = 0;   // of the connection on which this process became sure of its token
   bool busy_ = false;
   std::deque<std::coroutine_handle<>> waiting_;

@@ -53,6 +53,12 @@ Task<Result<MaybeStored>> Log::unit_at(int64_t offset, int64_t deadline_ns) {
   co_return unit;
 }
 
+// Rises at once and falls slowly: where large and small ones alternate, many large ones are not asked for in vain.
+void Log::note_size(uint64_t bytes) {
+  constexpr uint64_t kSlowness = 8;
+  message_bytes_ = std::max<uint64_t>({bytes, ((kSlowness - 1) * message_bytes_ + bytes) / kSlowness, 1});
+}
+
 struct Log::Reading {
   explicit Reading(const sluice_read& wanted)
       : next(wanted.offset), limit(wanted.limit), budget(wanted.max_bytes), lease(std::make_unique<plugin::Lease>()) {}
@@ -82,6 +88,7 @@ Status Log::add_unit(Reading& reading, const Stored& unit) {
     reading.next = cut.next;
   }
   reading.done = cut.stopped || cut.damaged;
+  if (cut.stopped && !cut.damaged) engine_.kept_units.keep(current_epoch(), id_, unit);
   if (!cut.damaged || !cut.bytes.empty() || !first) return {};
   reading.next = unit.entry->end;
   return Status(StatusCode::corrupt, "message " + std::to_string(unit.sequence) + " of stream " + stream_.name() +
@@ -120,6 +127,13 @@ Task<Status> Log::read_units(Reading& reading, uint64_t sequence, int64_t deadli
   Status status;
   std::vector<Stored> parts;  // of the unit that has begun, one right behind the other
   while (status.ok() && !reading.done && sequence <= state_.last && reading.next < state_.end) {
+    // What an earlier read did not want yet.
+    if (const MaybeStored kept = engine_.kept_units.take(current_epoch(), id_, reading.next)) {
+      status = add_unit(reading, *kept);
+      sequence = kept->sequence + 1;
+      parts.clear();
+      continue;
+    }
     const uint64_t fitting = reading.budget / std::max<uint64_t>(message_bytes_, 1);
     if (fitting == 0 && !reading.lease->empty()) break;
     const size_t count = static_cast<size_t>(
@@ -132,10 +146,17 @@ Task<Status> Log::read_units(Reading& reading, uint64_t sequence, int64_t deadli
     sequence += count;
     bool met = false;
     for (MaybeStored& unit : *units) {
-      if (reading.done || !status.ok()) break;
+      if (!status.ok()) break;
+      if (reading.done) {
+        // Whoever reads on wants it.
+        if (unit && unit->entry && unit->entry->type == EntryType::unit && unit->entry->parts == 0) {
+          engine_.kept_units.keep(current_epoch(), id_, *unit);
+        }
+        continue;
+      }
       if (!unit || (unit->subject != unit_subject_ && unit->subject != part_subject_)) continue;
       met = true;
-      message_bytes_ = std::max<uint64_t>(unit->payload.size(), 1);
+      note_size(unit->payload.size());
       if (unit->subject == part_subject_) {
         if (!parts.empty() && parts.back().sequence + 1 != unit->sequence) parts.clear();
         if (parts.size() == kMostMessagesOfUnit) parts.erase(parts.begin());
@@ -180,7 +201,11 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
     Status status;
     const std::vector<Stored> none;
     const auto before = positions_.at_or_below(request.offset);
-    if (before && before->end == request.offset) {
+    const MaybeStored kept = engine_.kept_units.take(current_epoch(), id_, request.offset);
+    if (kept) {
+      status = add_unit(reading, *kept);
+      if (status.ok()) status = co_await read_units(reading, kept->sequence + 1, deadline_ns);
+    } else if (before && before->end == request.offset) {
       status = co_await read_units(reading, before->sequence + 1, deadline_ns);  // reads on
     }
     bool found = !status.ok() || reading.done || !reading.lease->empty();
@@ -188,7 +213,7 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
       auto first = co_await unit_at(request.offset, deadline_ns);
       if (!first) co_return first.error();
       if (*first) {
-        message_bytes_ = std::max<uint64_t>((*first)->payload.size(), 1);
+        note_size((*first)->payload.size());
         status = co_await join(**first, none, deadline_ns);
         if (status.ok()) status = add_unit(reading, **first);
         if (status.ok()) status = co_await read_units(reading, (*first)->sequence + 1, deadline_ns);

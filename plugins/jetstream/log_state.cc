@@ -237,6 +237,7 @@ Task<Status> Log::remove(int64_t deadline_ns) {
   if (!status) co_return status;
   stream_.abandon(log_subject(engine_.settings.prefix, id_) + ".");
   state_ = State();
+  engine_.kept_units.forget(id_);
   writer_epoch_ = 0;
   positions_.clear();
   end_watches(nullptr, Status(StatusCode::unavailable, "the log is deleted"));

@@ -61,7 +61,7 @@ Task<Status> Log::publish_behind(Entry entry, std::string subject, Bytes payload
   if (after.epoch == current_epoch() && (!known() || state_.last <= after.last)) take(after);
   if (entry.type == EntryType::unit) {
     positions_.add({*landed, entry.base, entry.end, entry.greatest});
-    message_bytes_ = payload.size();
+    note_size(payload.size());
   }
   co_return Status();
 }

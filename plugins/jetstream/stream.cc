@@ -298,23 +298,38 @@ Task<Result<MaybeStored>> Stream::last_by_leader(const std::string& subject, int
   return leader(query_of_last(subject), deadline_ns);
 }
 
+// What is not answered in time is asked for again, all of it at once, if the stream is there.
 Task<Result<std::vector<MaybeStored>>> Stream::range(uint64_t first, size_t count, int64_t deadline_ns) {
   std::vector<std::string> queries(count);
-  std::vector<Outgoing> outgoing(count);
-  const bool direct = direct_;
+  std::vector<MaybeStored> found(count);
+  std::vector<size_t> open(count);
   for (size_t i = 0; i < count; ++i) {
     queries[i] = fmt::format(R"({{"seq":{}}})", first + i);
-    outgoing[i] = question(direct, queries[i], deadline_ns);
+    open[i] = i;
   }
-  std::vector<Reply> replies = co_await client_.requests(outgoing);
-  std::vector<MaybeStored> found;
-  found.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    Result<MaybeStored> one = co_await settle(std::move(replies[i]), direct, queries[i], deadline_ns);
-    if (!one) co_return fail(one.error());
-    found.push_back(std::move(*one));
+  for (;;) {
+    const bool direct = direct_;
+    std::vector<Outgoing> outgoing;
+    outgoing.reserve(open.size());
+    for (const size_t i : open) outgoing.push_back(question(direct, queries[i], deadline_ns));
+    std::vector<Reply> replies = co_await client_.requests(outgoing);
+    std::vector<size_t> overdue;
+    for (size_t k = 0; k < open.size(); ++k) {
+      const size_t i = open[k];
+      if (direct && replies[k].kind == Reply::Kind::overdue && monotonic_ns() < deadline_ns) {
+        overdue.push_back(i);
+        continue;
+      }
+      Result<MaybeStored> one = co_await settle(std::move(replies[k]), direct, queries[i], deadline_ns);
+      if (!one) co_return fail(one.error());
+      found[i] = std::move(*one);
+    }
+    if (overdue.empty()) co_return found;
+    open = std::move(overdue);
+    const Result<StreamInfo> there = co_await info(deadline_ns);
+    if (!there) co_return fail(there.error());
+    direct_ = there->direct;
   }
-  co_return found;
 }
 
 }  // namespace sluice::jetstream
