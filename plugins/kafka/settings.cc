@@ -11,8 +11,9 @@ namespace {
 
 /// Longest `properties` and `topic_configs`, in bytes.
 constexpr size_t kMaxPairsBytes = 16'384;
-/// How long a Fetch may wait for records at the other side. A partition that is read anew waits for it, at worst.
-constexpr int kFetchWaitMs = 100;
+/// How long a Fetch may wait for records at the other side. A connection has one at a time, so a partition that is read
+/// anew waits for it, at worst; where all readers stand at their ends, so many requests are made for nothing.
+constexpr int kFetchWaitMs = 25;
 constexpr int kReconnectFirstMs = 20;
 constexpr int kReconnectMostMs = 500;
 constexpr int kRetryMs = 50;

@@ -43,7 +43,8 @@ class KafkaErrors : public ::testing::Test {
     Adapter& one = adapter({{"delivery_timeout", int64_t{1'500}}});
     const auto log = one.ready(topic_of("orders", 0, 2, true));
     EXPECT_TRUE(one.append(*log, numbered("before", 1)).status.ok());
-    fail_with(kProduce, error, 50);
+    constexpr int kMoreThanRetries = 1'000;
+    fail_with(kProduce, error, kMoreThanRetries);
     const auto failed = one.append(*log, numbered("failed", 3));
     rd_kafka_mock_clear_request_errors(mock_, kProduce);
     // ... and goes on afterwards.
