@@ -118,6 +118,8 @@ struct NativeAttack {
   }
   /// What was acknowledged is there, where it was told to be.
   void verify() {
+    // Appends and reads may go by different connections, and one of them may not be back yet.
+    require(eventually([&] { return log->raw().bounds().ok(); }, 30'000), "bounds is not OK long after appends are");
     const auto found = log->read_all(log->must_bounds().start);
     int64_t before = -1;
     for (const PlacedRecord& placed : found) {
