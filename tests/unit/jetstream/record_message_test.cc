@@ -28,7 +28,8 @@ Text text(const records::OptionalBytes& bytes) {
   return std::string(as_text(*bytes));
 }
 
-/// The headers that it gets, as a server and a client give them back: names sorted, each name's values in order.
+/// The headers that it gets, and its value where it lies in `record`, as a server and a client give them back: names
+/// sorted, each name's values in order.
 StoredMessage stored(const Plain& record) {
   std::vector<records::HeaderView> headers;
   for (const auto& [name, value] : record.headers) headers.push_back({as_bytes(name), view(value)});
@@ -140,7 +141,8 @@ TEST(RecordMessageTest, MessagesOfOthers) {
 }
 
 TEST(RecordMessageTest, WhatSaysThatItIsOursAndIsNot) {
-  const StoredMessage good = stored({5, "k", "v", {{"a", "1"}, {"b", "\r"}, {"c", std::nullopt}}});
+  const Plain record{5, "k", "v", {{"a", "1"}, {"b", "\r"}, {"c", std::nullopt}}};
+  const StoredMessage good = stored(record);
   ASSERT_TRUE(decoded(good));
   for (const char* damaged :
        {"", "1", "1 record", "2 record time=5", "1 records time=5", "1 record time=", "1 record time=5x",
