@@ -130,7 +130,7 @@ const sluice_option kOptionTable[kOptionCount] = {
      SLUICE_OPTION_DURATION, 0, 100, 900'000},
     {"request_timeout", "How long the cluster may take to answer anything else.", "5s", nullptr, SLUICE_OPTION_DURATION,
      0, 100, 300'000},
-    {"read_ahead", "What is fetched before it is asked for, for each partition that is being read.", "4MiB", nullptr,
+    {"read_ahead", "What is fetched before it is asked for, for each partition that is being read.", "8MiB", nullptr,
      SLUICE_OPTION_SIZE, 0, 65'536, int64_t{1} << 30},
     {"replication_factor", "Of topics that are made; -1: the cluster's default.", "-1", nullptr, SLUICE_OPTION_INTEGER,
      0, -1, 32'767},

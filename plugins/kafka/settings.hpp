@@ -26,7 +26,7 @@ struct Settings {
   int32_t replication_factor = -1;
   int64_t delivery_timeout_ms = 20'000;
   int64_t request_timeout_ms = 5'000;
-  uint64_t read_ahead = uint64_t{4} << 20;       // bytes fetched beyond what was asked for, for each partition read
+  uint64_t read_ahead = uint64_t{8} << 20;       // bytes fetched beyond what was asked for, for each partition read
   uint64_t max_in_flight = uint64_t{128} << 20;  // bytes on their way at once
   /// Of what is fetched ahead half may be librdkafka's, half with the reader.
   uint64_t queue_bytes() const { return read_ahead / 2; }
