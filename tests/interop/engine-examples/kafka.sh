@@ -14,7 +14,8 @@ start_upstream() { # start_upstream sluice|kafka
     KAFKA_JARS=$jars KAFKA_REBALANCE_DELAY_MS=0 KAFKA_PROPERTIES='log.cleaner.backoff.ms=100' \
       "$root/tests/interop/kafka/start" "$port" "$(free_port)" "$work/upstream" > "$work/upstream.log" 2>&1 &
   else
-    "$bin/sluiced" --data-dir "$work/upstream" --listen "$upstream_address" > "$work/upstream.log" 2>&1 &
+    echo '{"storages": {"disk": {"library": "disk"}}, "default": "disk"}' > "$work/upstream.json"
+    "$bin/sluiced" --data-dir "$work/upstream" --plugins "$work/upstream.json" --listen "$upstream_address" > "$work/upstream.log" 2>&1 &
   fi
   upstream=$!
   within 90 kcat -b "$upstream_address" -L -m 2 || { tail "$work/upstream.log"; return 1; }
