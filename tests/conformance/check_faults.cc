@@ -19,10 +19,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kBackMs = 5'000;  // from the moment that the server takes connections to the first append that is OK:
-                                    // a question that was lost is asked again
-constexpr int64_t kAwayMs = 1'500;  // how long a server stands still or replies are kept back
-constexpr int64_t kSoonMs = 30'000;    // for what must come, on a machine that is busy
+constexpr int64_t kBackMs = 2'000;   // from the moment that the server takes connections to the first append that is OK
+constexpr int64_t kAwayMs = 1'500;   // how long a server stands still or replies are kept back
+constexpr int64_t kSoonMs = 30'000;  // for what must come, on a machine that is busy
 constexpr int64_t kStray = 1ll << 40;  // the number of batches that never may be there
 constexpr int kKills = 4;
 constexpr int kCuts = 12;

@@ -89,7 +89,8 @@ void TcpProxy::accept_forever() {
   while (!stopping_) {
     pollfd ready{listener_, POLLIN, 0};
     if (poll(&ready, 1, kTickMs) != 1) continue;
-    const int client = accept(listener_, nullptr, nullptr);
+    // A server that is started meanwhile must not inherit it: it would stay open after the close below.
+    const int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
     ++accepted_;
     const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
