@@ -235,7 +235,8 @@ def part_asan(servers=False):
     return result
 
 
-TSAN_TESTS = ["base_test", "host_test", "group_test", "memory_test", "disk_test", "net_test", "storage_test", "cluster_test", "partition_test"]
+TSAN_TESTS = ["base_test", "host_test", "group_test", "memory_test", "disk_test", "net_test", "storage_test", "cluster_test", "partition_test",
+              "consumer_test", "sources_test", "bus_test", "sinks_test", "telemetry_test", "checkpoint_test", "dlq_test", "limiter_test", "c_test"]
 
 
 def part_tsan():

@@ -1,0 +1,1 @@
+../../base/unique_function.hpp
