@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// One event in memory: a slot of fixed size that begins with a Frame, then key, value and headers one after the other.
+// What does not fit lies in a block of its own, which the frame points to and owns (a "spilled" event). A slot's frame
+// is written by the one producer that claimed it, and read by others after they saw its `commit`.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "sluice/event.hpp"
+#include "sluice/sink.hpp"
+
+namespace sluice::bus {
+
+struct Frame {
+  std::atomic<uint64_t> commit{0};  // sequence + 1 once the event is whole; something smaller before
+  int64_t timestamp_ns = 0;
+  int32_t key_bytes = -1;    // -1: null
+  int32_t value_bytes = -1;  // -1: null
+  uint32_t header_bytes = 0;
+  uint16_t header_count = 0;
+  bool spilled = false;
+};
+static_assert(sizeof(Frame) == 32);
+
+inline const uint8_t* payload_of(const Frame& frame) {
+  const auto* inside = reinterpret_cast<const uint8_t*>(&frame + 1);
+  if (!frame.spilled) return inside;
+  const uint8_t* block;
+  std::memcpy(&block, inside, sizeof block);
+  return block;
+}
+inline uint64_t payload_bytes(const Frame& frame) {
+  return (frame.key_bytes > 0 ? static_cast<uint32_t>(frame.key_bytes) : 0U) +
+         (frame.value_bytes > 0 ? static_cast<uint32_t>(frame.value_bytes) : uint64_t{0}) + frame.header_bytes;
+}
+
+/// The event as a record that views the frame.
+Record record_of(const Frame& frame);
+
+/// Bytes of `headers` as a v2 record's headers section (KIP-82).
+size_t encoded_header_bytes(std::span<const Header> headers);
+/// Writes them; returns where they end.
+uint8_t* encode_headers(std::span<const Header> headers, uint8_t* at);
+
+/// Writes `event`, whose sizes were checked, into a slot of `slot_bytes` (the commit word and the timestamp aside).
+/// `payload`: bytes of key, value and headers. False: memory for a spilled event is missing.
+bool write_event(const Event& event, uint64_t payload, size_t header_bytes, uint32_t slot_bytes, Frame& frame);
+/// Gives up the block of a spilled event.
+void release_event(Frame& frame);
+
+}  // namespace sluice::bus
+
+namespace sluice {
+
+/// Makes batches for the bus and for tests of sinks.
+class EventBatchAccess {
+ public:
+  static EventBatch make(const uint8_t* slots, uint32_t slot_bytes, uint32_t count, uint64_t payload_bytes,
+                         const BatchOrigin& origin, uint32_t attempt = 0) {
+    EventBatch batch;
+    batch.slots_ = slots;
+    batch.slot_bytes_ = slot_bytes;
+    batch.count_ = count;
+    batch.payload_bytes_ = payload_bytes;
+    batch.origin_ = origin;
+    batch.attempt_ = attempt;
+    return batch;
+  }
+  static const bus::Frame& frame(const EventBatch& batch, size_t i) {
+    return *reinterpret_cast<const bus::Frame*>(batch.slots_ + i * batch.slot_bytes_);
+  }
+};
+
+}  // namespace sluice
