@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# An application's way: installs the SDK from BUILD to a new prefix, checks that the shared library shows what public headers
+# declare and nothing else, that each header stands alone, and builds and runs the examples on it, shared and static, by
+# CMake, and one by pkg-config.
+#
+#   tests/abi/sdk_outside.sh SOURCE BUILD
+set -euo pipefail
+source=$1
+build=$2
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+say() { printf '%s\n' "$*" >&2; exit 1; }
+quietly() { "$@" > "$work/log" 2>&1 || { cat "$work/log" >&2; say "failed: $*"; }; }
+
+quietly cmake --install "$build" --prefix "$work/sdk" --component sdk
+include=$work/sdk/include
+library=$(find "$work/sdk" -name 'libsluice.so')
+
+# Only declared symbols: each name that the library shows is a word of a public header.
+cat "$include"/sluice/*.h "$include"/sluice/c/*.h "$include"/sluice/*.hpp | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | sort -u > "$work/declared"
+nm -DC --defined-only "$library" | awk '$2 != "A" { $1 = $2 = ""; print }' \
+  | sed -E 's/@@.*//; s/^ *(typeinfo( name)?|vtable|VTT|guard variable) for //; s/\[abi:[a-z0-9]+\]//g; s/\(.*//; s/<.*//; s/.*:://; s/^ *~?//; s/ *$//' \
+  | grep -vE '^operator' | sort -u > "$work/shown"
+undeclared=$(comm -13 "$work/declared" "$work/shown")
+[ -z "$undeclared" ] || say "libsluice.so shows what no public header declares: $undeclared"
+
+for header in "$include"/sluice/*.hpp; do
+  quietly g++ -std=c++20 -Wall -Wextra -Werror -fsyntax-only -I"$include" -include "$header" -x c++ /dev/null
+done
+for header in "$include"/sluice/sluice.h "$include"/sluice/c/*.h; do
+  quietly cc -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$include" -include "$header" -x c /dev/null
+  quietly g++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only -I"$include" -include "$header" -x c++ /dev/null
+done
+
+for static in OFF ON; do
+  quietly cmake -G Ninja -S "$source/sdk/examples" -B "$work/examples-$static" -DCMAKE_PREFIX_PATH="$work/sdk" -DSluice_USE_STATIC_LIBS=$static \
+    -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache || true)" -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache || true)"
+  quietly cmake --build "$work/examples-$static"
+done
+quietly ctest --test-dir "$work/examples-OFF" --output-on-failure
+"$work/examples-ON/version" > /dev/null || say "the example that is linked statically does not run"
+
+PKG_CONFIG_PATH=$(dirname "$(find "$work/sdk" -name sluice.pc)")
+export PKG_CONFIG_PATH
+# shellcheck disable=SC2046
+quietly cc -std=c11 -Wall -Wextra -Werror "$source/sdk/examples/version.c" -o "$work/version" $(pkg-config --cflags --libs sluice)
+LD_LIBRARY_PATH=$(dirname "$library") "$work/version"
+echo "the examples build and run outside the tree"
