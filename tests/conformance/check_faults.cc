@@ -155,7 +155,7 @@ void killed(Context& context) {
     const FenceAnswer fence = attack.log->fence(attack.writer->token());
     require(fence.status == SLUICE_UNAVAILABLE || fence.status == SLUICE_UNKNOWN,
             "a fence without a server answered {}", status_text(fence.status));
-    world.server().start();
+    world.server().must_start();
     attack.survive();
     const int64_t took = attack.append_again();
     require(took <= kBackMs, "the first append was OK {} ms after the server was back, {} are allowed", took, kBackMs);
@@ -360,7 +360,7 @@ void half_made(Context& context) {
       if (call->wait() == SLUICE_OK) acknowledged.push_back(descriptor);
       call->retire();
     }
-    world.server().start();
+    world.server().must_start();
     ListAnswer list;
     require(eventually([&] { return (list = storage.list_logs()).ok(); }, kSoonMs), "list_logs answers {}",
             status_text(list.status));
@@ -461,7 +461,7 @@ void away(Context& context) {
   const double used = (cpu_seconds() - cpu_before) / (static_cast<double>(elapsed_ms(began)) / 1'000);
   require(tries <= kMostTries, "{} connections were tried in {} ms, for {} calls", tries, kWatchedMs, calls);
   require(used <= kMostCpu, "waiting for a server that is away uses {:.0f}% of a processor", used * 100);
-  attack.world.server().start();
+  attack.world.server().must_start();
   attack.writer->doubt();
   attack.survive();
   attack.verify();

@@ -2,27 +2,12 @@
 #include "conformance/faults.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <thread>
-
-#include "support/nats_server.hpp"
 
 namespace sluice::conformance {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-constexpr auto kLook = std::chrono::milliseconds(2);
-constexpr int kMostPorts = 3;
-
-void replace_all(std::string& text, std::string_view what, const std::string& by) {
-  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) {
-    text.replace(at, what.size(), by);
-  }
-}
 
 const FaultPlan& plan_of(Context& context) {
   if (!context.options().faults) throw Inapplicable("the kit was not told how to start the server (--faults)");
@@ -61,44 +46,30 @@ Result<FaultPlan> fault_plan_from_json(const std::string& text) {
   return plan;
 }
 
-bool eventually(const std::function<bool()>& holds, int64_t within_ms) {
-  const auto until = Clock::now() + std::chrono::milliseconds(within_ms);
-  while (!holds()) {
-    if (Clock::now() > until) return false;
-    std::this_thread::sleep_for(kLook);
-  }
-  return true;
-}
-
-std::string FaultServer::expand(std::string text, uint16_t port) const {
-  replace_all(text, "{port}", std::to_string(port));
-  replace_all(text, "{directory}", process_.directory());
+std::string FaultServer::expand(std::string text, uint16_t at_port) const {
+  test::replace_all(text, "{port}", std::to_string(at_port));
+  test::replace_all(text, "{directory}", directory());
   return text;
 }
 
-void FaultServer::start() {
-  const bool first = port_ == 0;
-  for (int attempt = 1;; ++attempt) {
-    if (first) port_ = test::free_port();
-    std::vector<std::string> arguments;
-    for (const std::string& argument : plan_.server) arguments.push_back(expand(argument, port_));
-    const Status launched = process_.launch(arguments);
-    require(launched.ok(), "{}", launched.describe());
-    const bool up = eventually([&] { return process_.has_ended() || test::takes_connections(port_); }, kStartMs);
-    if (up && process_.running()) return;
-    process_.kill();
-    // Somebody may have taken the port in between: once more, with another where that is possible.
-    require(first && attempt < kMostPorts, "the server does not come up:\n{}", process_.log());
-  }
+test::LoopbackServer::Command FaultServer::command() {
+  Command made;
+  for (const std::string& argument : plan_.server) made.arguments.push_back(expand(argument, port()));
+  return made;
 }
 
-void FaultServer::run(const std::string& command) const {
-  const std::string whole = expand(command, port_);
+void FaultServer::must_start() {
+  const Status started = start();
+  require(started.ok(), "{}", started.describe());
+}
+
+void FaultServer::run(const std::string& shell_command) const {
+  const std::string whole = expand(shell_command, port());
   require(std::system(whole.c_str()) == 0, "the command failed: {}", whole);
 }
 
 FaultWorld::FaultWorld(Context& context, uint32_t kind) : context_(context), plan_(plan_of(context)), server_(plan_) {
-  server_.start();
+  server_.must_start();
   proxy_ = std::make_unique<test::TcpProxy>(server_.port());
   storage();
   if (context_.known_condition()->kind != kind) throw Inapplicable("the adapter does not offer this kind of storage");

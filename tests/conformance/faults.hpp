@@ -4,41 +4,35 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
 #include "conformance/world.hpp"
-#include "support/server_process.hpp"
+#include "support/loopback_server.hpp"
 #include "support/tcp_proxy.hpp"
 
 namespace sluice::conformance {
 
 /// The server as the author's command starts it: on a port and with a directory that the kit chooses, and keeps over
 /// kill() and start().
-class FaultServer {
+class FaultServer : public test::LoopbackServer {
  public:
   /// How long it may take until it takes connections.
   static constexpr int64_t kStartMs = 30'000;
 
-  explicit FaultServer(const FaultPlan& plan) : plan_(plan), process_("faults") {}
+  explicit FaultServer(const FaultPlan& plan) : LoopbackServer("faults", kStartMs), plan_(plan) {}
 
   /// Failure when it does not come up.
-  void start();
-  void kill() { process_.kill(); }
-  void pause() { process_.pause(); }
-  void resume() { process_.resume(); }
-  bool running() const { return process_.running(); }
-  uint16_t port() const { return port_; }
+  void must_start();
   /// Runs a command of the plan's, with its {port} and {directory}; Failure unless it ends with 0.
-  void run(const std::string& command) const;
+  void run(const std::string& shell_command) const;
   /// `text` with {port} and {directory} replaced.
-  std::string expand(std::string text, uint16_t port) const;
+  std::string expand(std::string text, uint16_t at_port) const;
 
  private:
+  Command command() override;
+
   const FaultPlan& plan_;
-  test::ServerProcess process_;
-  uint16_t port_ = 0;
 };
 
 /// One attack's surroundings. Throws Inapplicable where the kit was not told how to start a server.
@@ -77,7 +71,6 @@ class FaultWorld {
   std::unique_ptr<Storage> storage_;
 };
 
-/// Waits until `holds`; false when the time is up.
-bool eventually(const std::function<bool()>& holds, int64_t within_ms);
+using test::eventually;
 
 }  // namespace sluice::conformance

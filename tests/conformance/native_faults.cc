@@ -154,7 +154,7 @@ void killed(Context& context) {
     require(answer.ok() || answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_UNAVAILABLE,
             "an append that the server died under answered {}: {}", status_text(answer.status), answer.text);
     if (answer.ok()) attack.told(records, answer);
-    attack.world.server().start();
+    attack.world.server().must_start();
     const int64_t took = attack.append_again();
     require(took <= kBackMs, "the first append was OK {} ms after the server was back, {} are allowed", took, kBackMs);
   }
@@ -184,7 +184,7 @@ void away(Context& context) {
   require(!bounds.text.empty(), "bounds without a server does not say why it failed");
   const int64_t took = elapsed_ms(began);
   require(took <= context.options().call_timeout_ms, "bounds without a server took {} ms", took);
-  attack.world.server().start();
+  attack.world.server().must_start();
   attack.append_again();
   if (attack.world.durable()) attack.verify();
 }

@@ -161,7 +161,7 @@ Report run(const std::shared_ptr<const host::Library>& library, const host::Opti
   if (options.faults && !options.filter.starts_with(kFaultChecks)) {
     // One server for all checks but those that attack: they start their own.
     server = std::make_unique<FaultServer>(*options.faults);
-    server->start();
+    server->must_start();
     reached.insert_or_assign(options.faults->option, server->expand(options.faults->value, server->port()));
   }
   for (const Check& check : all_checks()) {

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real Kafka broker for tests: the program sluiced, or Apache Kafka where its jars are given; on a port of the
-// loopback that it keeps over restarts, with data of its own that are removed at the end. Each is ended by its own
-// process id, and dies with the thread that started it. One thread at a time.
+// A real Kafka broker for tests: the program sluiced, or Apache Kafka where its jars are given.
 #pragma once
-
-#include <sys/types.h>
 
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/status.hpp"
+#include "support/loopback_server.hpp"
 
 namespace sluice::test {
 
@@ -23,41 +19,24 @@ struct KafkaSettings {
   std::string plugins = R"({"storages": {"disk": {"library": "disk"}}, "default": "disk", "internal": "disk"})";
 };
 
-class KafkaServer {
+class KafkaServer : public LoopbackServer {
  public:
   /// How long a server may take to take connections after it was started.
   static constexpr int64_t kStartMs = 60'000;
 
-  explicit KafkaServer(KafkaSettings settings);
-  ~KafkaServer();
-  KafkaServer(const KafkaServer&) = delete;
-  KafkaServer& operator=(const KafkaServer&) = delete;
+  explicit KafkaServer(KafkaSettings settings)
+      : LoopbackServer("kafka", kStartMs, kPorts), settings_(std::move(settings)) {}
 
-  /// Starts it, again with what it has and on the same port; waits until it takes connections.
-  Status start();
   /// Of sluiced, instead of those given, from the next start on.
   void set_arguments(std::vector<std::string> arguments) { settings_.arguments = std::move(arguments); }
-  /// SIGKILL.
-  void kill();
-  /// SIGSTOP, when it has stopped, and SIGCONT.
-  void pause();
-  void resume();
-  bool running() const { return process_ > 0; }
   bool is_apache() const { return !settings_.jars.empty(); }
 
-  std::string address() const;
-  uint16_t port() const { return port_; }
-  /// What the server said, for a message about a failure.
-  std::string log() const;
-
  private:
-  Status launch();
+  static constexpr size_t kPorts = 2;  // the second is that of Apache Kafka's controller
+
+  Command command() override;
 
   KafkaSettings settings_;
-  std::string directory_;
-  uint16_t port_ = 0;
-  uint16_t controller_port_ = 0;
-  pid_t process_ = -1;
 };
 
 }  // namespace sluice::test

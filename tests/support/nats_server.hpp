@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real nats-server for tests: on a free port of the loopback, with a store directory of its own that is removed at
-// the end. Each is ended by its own process id, and dies with the process that started it. Not having the server
-// installed is an error, never a reason to skip. One thread at a time.
+// A real nats-server for tests, with a store of its own, and clusters of them.
 #pragma once
-
-#include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/status.hpp"
+#include "support/loopback_server.hpp"
 
 namespace sluice::test {
 
@@ -25,40 +22,22 @@ struct NatsSettings {
   std::vector<uint16_t> routes = {};  // ports of the cluster
 };
 
-class NatsServer {
+class NatsServer : public LoopbackServer {
  public:
   /// How long a server may take to answer after it was started.
   static constexpr int64_t kStartMs = 20'000;
 
-  explicit NatsServer(NatsSettings settings = {});
-  ~NatsServer();
-  NatsServer(const NatsServer&) = delete;
-  NatsServer& operator=(const NatsServer&) = delete;
+  explicit NatsServer(NatsSettings settings = {}) : LoopbackServer("nats", kStartMs), settings_(std::move(settings)) {}
 
-  /// Starts it, again with what its store holds and on the same port; waits until it takes connections.
-  Status start();
-  /// SIGKILL.
-  void kill();
-  /// SIGSTOP, waiting until nothing of it runs any more, and SIGCONT.
-  void pause();
-  void resume();
-  bool running() const { return process_ > 0; }
-
-  std::string url() const;
-  uint16_t port() const { return port_; }
+  /// "nats://127.0.0.1:PORT".
+  std::string url() const { return "nats://" + address(); }
   const std::string& name() const { return settings_.server_name; }
-  const std::string& directory() const { return directory_; }
-  /// What the server said, for a message about a failure.
-  std::string log() const;
 
  private:
-  Status launch();
-  void write_configuration() const;
+  Command command() override;
+  bool answers() const override;
 
   const NatsSettings settings_;
-  std::string directory_;
-  uint16_t port_ = 0;
-  pid_t process_ = -1;
 };
 
 /// Servers that form a JetStream cluster.
@@ -75,8 +54,5 @@ class NatsCluster {
  private:
   std::vector<std::unique_ptr<NatsServer>> servers_;
 };
-
-/// A port of the loopback that was free a moment ago.
-uint16_t free_port();
 
 }  // namespace sluice::test

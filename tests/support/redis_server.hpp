@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real redis-server for tests: on a free port of the loopback, with a directory of its own that is removed at the
-// end. Each is ended by its own process id, and dies with the thread that started it. Not having the server installed
-// is an error, never a reason to skip. One thread at a time.
+// A real redis-server for tests, and clusters of them.
 #pragma once
-
-#include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/status.hpp"
+#include "support/loopback_server.hpp"
 
 namespace sluice::test {
 
@@ -23,42 +20,23 @@ struct RedisSettings {
   bool sentinel = false;             // a sentinel, which keeps no data
 };
 
-class RedisServer {
+class RedisServer : public LoopbackServer {
  public:
   /// How long a server may take to answer after it was started.
   static constexpr int64_t kStartMs = 20'000;
 
-  explicit RedisServer(RedisSettings settings = {});
-  ~RedisServer();
-  RedisServer(const RedisServer&) = delete;
-  RedisServer& operator=(const RedisServer&) = delete;
+  explicit RedisServer(RedisSettings settings = {})
+      : LoopbackServer("redis", kStartMs), settings_(std::move(settings)) {}
 
-  /// Starts it, again with what its directory holds and on the same port; waits until it answers.
-  Status start();
-  /// SIGKILL.
-  void kill();
-  /// SIGSTOP, and waits until it has stopped; SIGCONT.
-  void pause();
-  void resume();
-  bool running() const { return process_ > 0; }
-
-  uint16_t port() const { return port_; }
-  /// "127.0.0.1:PORT".
-  std::string address() const;
-  const std::string& directory() const { return directory_; }
   /// What redis-cli prints, without the newline at the end.
   std::string cli(const std::vector<std::string>& arguments) const;
-  /// What the server said, for a message about a failure.
-  std::string log() const;
 
  private:
-  Status launch();
-  void write_configuration() const;
+  Command command() override;
+  bool answers() const override;
+  void write_configuration(const std::string& path) const;
 
   const RedisSettings settings_;
-  std::string directory_;
-  uint16_t port_ = 0;
-  pid_t process_ = -1;
 };
 
 /// Masters that form a Redis Cluster and share the slots, each with `replicas` replicas.

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/server_process.hpp"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -19,6 +17,23 @@
 #include <sstream>
 
 namespace sluice::test {
+namespace {
+
+// For execvp; as long as `arguments` stay.
+std::vector<char*> list_of(const std::vector<std::string>& arguments) {
+  std::vector<char*> list;
+  for (const std::string& argument : arguments) list.push_back(const_cast<char*>(argument.c_str()));
+  list.push_back(nullptr);
+  return list;
+}
+
+// Debian keeps servers where ordinary users do not look.
+std::string wider_path() {
+  const char* path = std::getenv("PATH");
+  return fmt::format("{}:/usr/sbin:/usr/local/sbin", path != nullptr ? path : "/usr/bin");
+}
+
+}  // namespace
 
 ServerProcess::ServerProcess(const std::string& kind) {
   const char* base = std::getenv("TMPDIR");
@@ -32,15 +47,13 @@ ServerProcess::~ServerProcess() {
   if (!directory_.empty()) std::filesystem::remove_all(directory_, ignored);
 }
 
-Status ServerProcess::launch(const std::vector<std::string>& arguments) {
+Status ServerProcess::launch(const std::vector<std::string>& arguments,
+                             const std::vector<std::pair<std::string, std::string>>& environment) {
   if (directory_.empty()) return Status(StatusCode::internal, "no temporary directory");
   if (arguments.empty()) return Status(StatusCode::invalid, "no program was named");
-  const char* path = std::getenv("PATH");
-  const std::string wider = fmt::format("{}:/usr/sbin:/usr/local/sbin", path != nullptr ? path : "/usr/bin");
+  const std::string path = wider_path();
   const std::string log_file = directory_ + "/log";
-  std::vector<char*> list;
-  for (const std::string& argument : arguments) list.push_back(const_cast<char*>(argument.c_str()));
-  list.push_back(nullptr);
+  const std::vector<char*> list = list_of(arguments);
   int failure[2];
   if (pipe2(failure, O_CLOEXEC) != 0) return Status(StatusCode::internal, "no pipe", errno);
   const pid_t parent = getpid();
@@ -52,7 +65,8 @@ Status ServerProcess::launch(const std::vector<std::string>& arguments) {
     const int output = open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
-    setenv("PATH", wider.c_str(), 1);
+    setenv("PATH", path.c_str(), 1);
+    for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
     execvp(list[0], list.data());
     const int error = errno;
     [[maybe_unused]] const ssize_t written = write(failure[1], &error, sizeof error);
@@ -67,7 +81,8 @@ Status ServerProcess::launch(const std::vector<std::string>& arguments) {
   waitpid(child, nullptr, 0);
   process_ = -1;
   return Status(StatusCode::not_found,
-                fmt::format("{} cannot be started: {}; is it installed?", arguments.front(), std::strerror(error)),
+                fmt::format("{} cannot be started: {}; is it installed (tools/install-deps)?", arguments.front(),
+                            std::strerror(error)),
                 error);
 }
 
@@ -90,7 +105,10 @@ void ServerProcess::pause() {
   ::kill(process_, SIGSTOP);
   // Until it is: its other threads may be in the middle of an answer.
   int how = 0;
-  if (waitpid(process_, &how, WUNTRACED) == process_ && !WIFSTOPPED(how)) process_ = -1;
+  pid_t changed;
+  while ((changed = waitpid(process_, &how, WUNTRACED)) < 0 && errno == EINTR) {
+  }
+  if (changed == process_ && !WIFSTOPPED(how)) process_ = -1;
 }
 
 void ServerProcess::resume() {
@@ -104,15 +122,50 @@ std::string ServerProcess::log() const {
   return text.str();
 }
 
-bool takes_connections(uint16_t port) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const bool taken = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  close(fd);
-  return taken;
+std::string output_of(const std::vector<std::string>& arguments) {
+  const std::string path = wider_path();
+  const std::vector<char*> list = list_of(arguments);
+  int output[2];
+  if (pipe2(output, O_CLOEXEC) != 0) return {};
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(output[1], STDOUT_FILENO);
+    dup2(output[1], STDERR_FILENO);
+    setenv("PATH", path.c_str(), 1);
+    execvp(list[0], list.data());
+    _exit(127);
+  }
+  close(output[1]);
+  std::string text;
+  char part[4096];
+  for (ssize_t got; child > 0 && (got = read(output[0], part, sizeof part)) > 0;) {
+    text.append(part, static_cast<size_t>(got));
+  }
+  close(output[0]);
+  if (child > 0) waitpid(child, nullptr, 0);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+int run_command(std::vector<std::string> arguments, const std::string& placeholder, const std::string& value) {
+  for (std::string& argument : arguments) replace_all(argument, placeholder, value);
+  const std::vector<char*> list = list_of(arguments);
+  const pid_t child = fork();
+  if (child < 0) return 2;
+  if (child == 0) {
+    execvp(list[0], list.data());
+    std::perror(list[0]);
+    _exit(127);
+  }
+  int how = 0;
+  waitpid(child, &how, 0);
+  return WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+}
+
+void replace_all(std::string& text, const std::string& what, const std::string& by) {
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) {
+    text.replace(at, what.size(), by);
+  }
 }
 
 }  // namespace sluice::test

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/status.hpp"
@@ -21,9 +22,11 @@ class ServerProcess {
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
-  /// Starts `arguments`, the program first, looked for where Debian keeps servers too; what it prints goes to log().
-  /// NOT_FOUND when there is no such program. Does not wait for anything it does.
-  Status launch(const std::vector<std::string>& arguments);
+  /// Starts `arguments`, the program first, looked for where Debian keeps servers too, with `environment` added to this
+  /// process's; what it prints goes to log(). NOT_FOUND when there is no such program. Does not wait for anything it
+  /// does.
+  Status launch(const std::vector<std::string>& arguments,
+                const std::vector<std::pair<std::string, std::string>>& environment = {});
   bool running() const { return process_ > 0; }
   /// Whether it has ended by itself; it is no longer running() then.
   bool has_ended();
@@ -43,7 +46,15 @@ class ServerProcess {
   pid_t process_ = -1;
 };
 
-/// Whether somebody takes connections on a port of the loopback.
-bool takes_connections(uint16_t port);
+/// What a program prints on both its outputs, without the newlines at the end; waits until it has ended. "" when it
+/// cannot be started.
+std::string output_of(const std::vector<std::string>& arguments);
+
+/// For programs that run a command beside a server: runs `arguments` with each `placeholder` in them replaced by
+/// `value` and waits. The command's exit code, 128 and the signal where one ended it.
+int run_command(std::vector<std::string> arguments, const std::string& placeholder, const std::string& value);
+
+/// Replaces each `what` in `text`.
+void replace_all(std::string& text, const std::string& what, const std::string& by);
 
 }  // namespace sluice::test

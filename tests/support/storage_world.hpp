@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An adapter as the broker uses it: its shared object, through the checked host, on a real server. What a writer was
-// told of each batch is remembered, and the log is judged by it. For programs that link sluice_host.
+// told of each batch is remembered, and the log is judged by it. For programs that link sluice_host and sluice_support.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,7 +15,6 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -25,6 +24,7 @@
 #include "host/log.hpp"
 #include "host/storage.hpp"
 #include "records/batch.hpp"
+#include "support/loopback_server.hpp"
 
 namespace sluice::test {
 
@@ -39,15 +39,6 @@ T wait(Executor& loop, std::function<Task<T>()> make) {
     start(make(), [promise](T value) { promise->set_value(std::move(value)); });
   });
   return future.get();
-}
-
-inline bool eventually(const std::function<bool()>& holds, int64_t within_ms = 20'000) {
-  const auto until = Clock::now() + std::chrono::milliseconds(within_ms);
-  while (!holds()) {
-    if (Clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
 }
 
 /// A batch of one offset whose content is its number, so that it is known wherever it turns up.

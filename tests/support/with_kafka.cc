@@ -4,15 +4,11 @@
 // Starts a Kafka broker: the program SLUICED, or, with the jars of Apache Kafka, the script SLUICED that starts it.
 // Runs the command with @ADDRESS@ in its arguments replaced by the broker's address, ends the broker, and ends as the
 // command did.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdio>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "support/kafka_server.hpp"
+#include "support/server_process.hpp"
 
 int main(int argc, char** argv) {
   sluice::test::KafkaSettings settings;
@@ -31,24 +27,5 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", started.describe().c_str());
     return 2;
   }
-  std::vector<std::string> arguments(argv + at + 1, argv + argc);
-  std::vector<char*> list;
-  for (std::string& argument : arguments) {
-    constexpr std::string_view kAddress = "@ADDRESS@";
-    for (size_t found = argument.find(kAddress); found != std::string::npos; found = argument.find(kAddress, found)) {
-      argument.replace(found, kAddress.size(), server.address());
-    }
-    list.push_back(argument.data());
-  }
-  list.push_back(nullptr);
-  const pid_t child = fork();
-  if (child < 0) return 2;
-  if (child == 0) {
-    execvp(list[0], list.data());
-    std::perror(list[0]);
-    _exit(127);
-  }
-  int how = 0;
-  waitpid(child, &how, 0);
-  return WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+  return sluice::test::run_command({argv + at + 1, argv + argc}, "@ADDRESS@", server.address());
 }

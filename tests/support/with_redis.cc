@@ -4,16 +4,14 @@
 // Starts redis-server (appendonly, appendfsync always) or a cluster of N masters, runs the command with @ADDRESS@ in
 // its arguments replaced by the servers' addresses, ends the servers, and ends as the command did. --line adds a line
 // to the configuration of the one server.
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "support/redis_server.hpp"
+#include "support/server_process.hpp"
 
 int main(int argc, char** argv) {
   using sluice::test::RedisCluster;
@@ -49,25 +47,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", started.describe().c_str());
     return 2;
   }
-  const std::string address = one ? one->address() : several->addresses();
-  std::vector<std::string> arguments(argv + at + 1, argv + argc);
-  std::vector<char*> list;
-  for (std::string& argument : arguments) {
-    constexpr std::string_view kAddress = "@ADDRESS@";
-    for (size_t found; (found = argument.find(kAddress)) != std::string::npos;) {
-      argument.replace(found, kAddress.size(), address);
-    }
-    list.push_back(argument.data());
-  }
-  list.push_back(nullptr);
-  const pid_t child = fork();
-  if (child < 0) return 2;
-  if (child == 0) {
-    execvp(list[0], list.data());
-    std::perror(list[0]);
-    _exit(127);
-  }
-  int how = 0;
-  waitpid(child, &how, 0);
-  return WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+  return sluice::test::run_command({argv + at + 1, argv + argc}, "@ADDRESS@",
+                                   one ? one->address() : several->addresses());
 }

@@ -277,7 +277,7 @@ TEST_F(JetstreamFaults, ReplicasWithoutAClusterAreInvalid) {
 
 // Says hello as an old server does.
 TEST_F(JetstreamFaults, AnOldServerIsInvalid) {
-  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -287,7 +287,7 @@ TEST_F(JetstreamFaults, AnOldServerIsInvalid) {
   getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
   std::thread old_server([listener] {
     std::vector<int> open;
-    for (int fd = accept(listener, nullptr, nullptr); fd >= 0; fd = accept(listener, nullptr, nullptr)) {
+    for (int fd; (fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
       const std::string hello =
           "INFO {\"server_id\":\"old\",\"version\":\"2.8.4\",\"proto\":1,\"headers\":true,\"max_payload\":1048576}\r\n";
       [[maybe_unused]] ssize_t done = send(fd, hello.data(), hello.size(), MSG_NOSIGNAL);

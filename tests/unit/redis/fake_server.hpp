@@ -52,7 +52,7 @@ class FakeServer {
 
  private:
   void accept_forever() {
-    for (int fd; (fd = accept(listener_, nullptr, nullptr)) >= 0;) {
+    for (int fd; (fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
       const std::lock_guard lock(mutex_);
       ++connections_;
       open_.push_back(fd);

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "fake_server.hpp"
-#include "support/nats_server.hpp"
+#include "support/loopback_server.hpp"
 #include "support/redis_server.hpp"
 #include "support/storage_world.hpp"
 

@@ -6,7 +6,7 @@
 
 #include "fake_server.hpp"
 #include "redis/keys.hpp"
-#include "support/nats_server.hpp"
+#include "support/loopback_server.hpp"
 #include "support/redis_server.hpp"
 #include "support/storage_world.hpp"
 

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/loopback_server.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+namespace sluice::test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMostStarts = 3;
+
+sockaddr_in loopback(uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+// A connection to it, or -1.
+int connected(uint16_t port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const sockaddr_in address = loopback(port);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+}  // namespace
+
+std::string LoopbackServer::address() const {
+  return fmt::format("127.0.0.1:{}", port());
+}
+
+bool LoopbackServer::answers() const {
+  return takes_connections(port());
+}
+
+Status LoopbackServer::start() {
+  if (running()) return {};
+  const bool first = port() == 0;
+  const auto until = Clock::now() + std::chrono::milliseconds(start_ms_);
+  for (int attempt = 1;; ++attempt) {
+    if (first) std::generate(ports_.begin(), ports_.end(), free_port);
+    const Command made = command();
+    if (Status launched = process_.launch(made.arguments, made.environment); !launched) return launched;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
+    const bool settled = eventually([this] { return process_.has_ended() || answers(); }, left);
+    if (settled && running()) return {};
+    // Somebody may have taken a port in between: once more, with others where that is possible.
+    if (!settled || !first || attempt == kMostStarts) {
+      kill();
+      return Status(StatusCode::unavailable, fmt::format("{} does not come up:\n{}", made.arguments.front(), log()));
+    }
+  }
+}
+
+uint16_t free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = loopback(0);
+  socklen_t size = sizeof address;
+  uint16_t port = 0;
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
+    port = ntohs(address.sin_port);
+  }
+  close(fd);
+  return port;
+}
+
+bool takes_connections(uint16_t port) {
+  const int fd = connected(port);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+std::string greeting(uint16_t port) {
+  const int fd = connected(port);
+  if (fd < 0) return {};
+  std::string line;
+  pollfd ready{fd, POLLIN, 0};
+  char text[4096];
+  if (poll(&ready, 1, 500) == 1) {
+    const ssize_t got = recv(fd, text, sizeof text, 0);
+    if (got > 0) line.assign(text, static_cast<size_t>(got));
+  }
+  close(fd);
+  return line;
+}
+
+bool eventually(const std::function<bool()>& holds, int64_t within_ms) {
+  const auto until = Clock::now() + std::chrono::milliseconds(within_ms);
+  while (!holds()) {
+    if (Clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+}  // namespace sluice::test
