@@ -6,7 +6,7 @@
 #include <array>
 #include <string_view>
 
-#include "kafka/errors.hpp"
+#include "rdkafka/errors.hpp"
 #include "sluice/storage_abi.h"
 
 namespace sluice::kafka {

@@ -10,7 +10,7 @@
 
 #include "base/log_limiter.hpp"
 #include "base/status.hpp"
-#include "kafka/handles.hpp"
+#include "rdkafka/handles.hpp"
 #include "kafka/settings.hpp"
 #include "kafka/worker.hpp"
 

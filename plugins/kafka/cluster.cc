@@ -10,7 +10,7 @@
 #include <string_view>
 #include <thread>
 
-#include "kafka/errors.hpp"
+#include "rdkafka/errors.hpp"
 
 namespace sluice::kafka {
 namespace {

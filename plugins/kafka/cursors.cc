@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kafka/errors.hpp"
+#include "rdkafka/errors.hpp"
 #include "kafka/reader.hpp"
 
 namespace sluice::kafka {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "kafka/errors.hpp"
+#include "rdkafka/errors.hpp"
 #include "plugin/lease.hpp"
 #include "records/record.hpp"
 

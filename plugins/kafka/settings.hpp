@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/status.hpp"
-#include "kafka/handles.hpp"
+#include "rdkafka/handles.hpp"
 #include "plugin/options.hpp"
 #include "sluice/storage_abi.h"
 

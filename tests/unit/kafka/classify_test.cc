@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include "kafka/errors.hpp"
+#include "rdkafka/errors.hpp"
 
 namespace sluice::kafka {
 namespace {

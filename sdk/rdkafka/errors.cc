@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kafka/errors.hpp"
+#include "rdkafka/errors.hpp"
 
 #include <fmt/format.h>
 

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/status.hpp"
-#include "kafka/handles.hpp"
+#include "rdkafka/handles.hpp"
 
 namespace sluice::kafka {
 
