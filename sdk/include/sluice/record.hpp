@@ -54,6 +54,13 @@ class Headers {
     }
   }
 
+  /// What names and values, or the section, occupy.
+  size_t bytes() const {
+    size_t bytes = section_.size();
+    for (const Header& header : array_) bytes += header.name.size() + (header.value ? header.value->size() : 0);
+    return bytes;
+  }
+
   /// The last header of that name, as Kafka's Headers.lastHeader; nullopt if there is none.
   std::optional<Header> last(std::string_view name) const {
     std::optional<Header> found;
@@ -77,6 +84,9 @@ struct Record {
   std::optional<Bytes> key;             // nullopt: null
   std::optional<Bytes> value;           // nullopt: null
   Headers headers;
+
+  /// Of key, value and headers.
+  size_t bytes() const { return (key ? key->size() : 0) + (value ? value->size() : 0) + headers.bytes(); }
 };
 
 }  // namespace sluice

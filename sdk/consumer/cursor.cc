@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes behind the text, all numbers unsigned LEB128 in their shortest form:
+//
+//     count | count times: length shared with the id before, length of the rest, the rest | count positions | CRC-32C
+//
+// Ids rise, and share as much as they can with the one before, so that one cursor has one text. The checksum (little
+// endian) covers "slc1." and all bytes before it.
+#include "sluice/cursor.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <tuple>
+
+#include "base/bytes.hpp"
+#include "base/crc32c.hpp"
+#include "consumer/base64url.hpp"
+#include "sluice/source.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kPrefix = "slc1.";
+constexpr size_t kChecksumBytes = 4;
+constexpr size_t kMaxNumberBytes = 10;
+constexpr size_t kMinEntryBytes = 4;  // shared, rest, one byte of it, position
+constexpr size_t kSlackBytes = 16;    // that copy_wide() may touch beyond the end
+
+// Copies `size` bytes, and up to kSlackBytes more that are overwritten or cut off later: no call for short ids.
+void copy_wide(uint8_t* to, const uint8_t* from, size_t size) {
+  for (size_t done = 0; done < size; done += kSlackBytes) {
+    uint8_t chunk[kSlackBytes];  // the slack of `from` may overlap `to`
+    std::memcpy(chunk, from + done, kSlackBytes);
+    std::memcpy(to + done, chunk, kSlackBytes);
+  }
+}
+
+uint8_t* write_number(uint8_t* at, uint64_t number) {
+  for (; number >= 0x80; number >>= 7) *at++ = static_cast<uint8_t>(number | 0x80);
+  *at++ = static_cast<uint8_t>(number);
+  return at;
+}
+
+// Reads numbers from bytes behind which there are kSlackBytes more.
+class Reader {
+ public:
+  Reader(const uint8_t* at, size_t size) : start_(at), at_(at), end_(at + size) {}
+
+  size_t offset() const { return static_cast<size_t>(at_ - start_); }
+  size_t left() const { return static_cast<size_t>(end_ - at_); }
+  const char* fault() const { return fault_; }
+  const uint8_t* skip(size_t size) {
+    const uint8_t* from = at_;
+    at_ += size;
+    return from;
+  }
+
+  // At most `limit`, in its shortest form.
+  uint64_t number(uint64_t limit) {
+    if (left() > 0 && *at_ < 0x80) {
+      if (*at_ > limit) return fail("a number is out of its range");
+      return *at_++;
+    }
+    uint64_t value = 0;
+    const uint8_t* at = at_;
+    for (size_t i = 0; i < kMaxNumberBytes; ++i) {
+      if (at == end_) return fail("the text ends within a number");
+      const uint8_t byte = *at++;
+      if (i == kMaxNumberBytes - 1 && byte > 1) return fail("a number is out of its range");
+      value |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);
+      if (byte >= 0x80) continue;
+      if (byte == 0 && i > 0) return fail("a number is not in its shortest form");
+      if (value > limit) return fail("a number is out of its range");
+      at_ = at;
+      return value;
+    }
+    return fail("a number is out of its range");
+  }
+
+ private:
+  uint64_t fail(const char* fault) {
+    if (fault_ == nullptr) fault_ = fault;
+    return 0;
+  }
+  const uint8_t* start_;
+  const uint8_t* at_;
+  const uint8_t* end_;
+  const char* fault_ = nullptr;
+};
+
+tl::unexpected<Status> malformed(size_t byte_of_text, std::string_view fault, StatusCode code = StatusCode::invalid) {
+  return fail(code, fmt::format("cursor: byte {}: {}", byte_of_text, fault), static_cast<int64_t>(byte_of_text));
+}
+
+uint32_t checksum_of(Bytes body) {
+  return crc32c_extend(crc32c(as_bytes(kPrefix)), body);
+}
+
+size_t shared_length(std::string_view left, std::string_view right) {
+  const size_t most = std::min(left.size(), right.size());
+  size_t shared = 0;
+  for (; shared + 8 <= most; shared += 8) {
+    uint64_t a, b;
+    std::memcpy(&a, left.data() + shared, 8);
+    std::memcpy(&b, right.data() + shared, 8);
+    if (a != b) return shared + static_cast<size_t>(std::countr_zero(a ^ b)) / 8;
+  }
+  while (shared < most && left[shared] == right[shared]) ++shared;
+  return shared;
+}
+
+}  // namespace
+
+// Shared by the copies of a cursor and then never changed. Ids lie in `arena` in any order, `slots` are sorted by them.
+struct Cursor::Ids {
+  struct Slot {
+    uint32_t at;
+    uint32_t size;
+  };
+  Buffer arena;
+  std::vector<Slot> slots;
+  size_t id_bytes = 0;  // of the slots; the arena also has those that were erased
+
+  std::string_view id(size_t index) const {
+    return {reinterpret_cast<const char*>(arena.data()) + slots[index].at, slots[index].size};
+  }
+  size_t lower_bound(std::string_view wanted) const {
+    size_t low = 0;
+    for (size_t count = slots.size(); count > 0;) {
+      const size_t half = count / 2;
+      if (id(low + half) < wanted) {
+        low += half + 1;
+        count -= half + 1;
+      } else {
+        count = half;
+      }
+    }
+    return low;
+  }
+};
+
+Cursor::Cursor() = default;
+
+Cursor::Ids& Cursor::own_ids() {
+  if (ids_ == nullptr) {
+    ids_ = std::make_shared<Ids>();
+  } else if (ids_.use_count() > 1) {
+    auto copy = std::make_shared<Ids>();
+    copy->arena.append(ids_->arena);
+    copy->slots = ids_->slots;
+    copy->id_bytes = ids_->id_bytes;
+    ids_ = std::move(copy);
+  }
+  return *ids_;
+}
+
+Cursor::Entry Cursor::at(size_t index) const {
+  return {ids_->id(index), next_[index]};
+}
+
+std::optional<size_t> Cursor::find(std::string_view id) const {
+  if (ids_ == nullptr) return std::nullopt;
+  const size_t index = ids_->lower_bound(id);
+  if (index == ids_->slots.size() || ids_->id(index) != id) return std::nullopt;
+  return index;
+}
+
+std::optional<int64_t> Cursor::next(std::string_view id) const {
+  const auto index = find(id);
+  if (!index) return std::nullopt;
+  return next_[*index];
+}
+
+Status Cursor::set(std::string_view id, int64_t next) {
+  if (next < 0) return Status(StatusCode::invalid, fmt::format("cursor: position {} is negative", next));
+  if (id.empty() || id.size() > kMaxSourceIdBytes) {
+    return Status(StatusCode::invalid, fmt::format("cursor: an id of {} bytes; 1 to {}", id.size(), kMaxSourceIdBytes));
+  }
+  if (const auto index = find(id)) {
+    next_[*index] = next;
+    return {};
+  }
+  if (size() == kMaxCursorShards || (ids_ != nullptr && ids_->id_bytes + id.size() > kMaxCursorIdBytes)) {
+    return Status(StatusCode::too_large, fmt::format("cursor: more than {} shards, or than {} bytes of ids",
+                                                     kMaxCursorShards, kMaxCursorIdBytes));
+  }
+  Ids& ids = own_ids();
+  if (ids.arena.size() + id.size() > 2 * kMaxCursorIdBytes) {  // mostly ids that were erased
+    Buffer arena;
+    for (Ids::Slot& slot : ids.slots) {
+      const auto at = static_cast<uint32_t>(arena.size());
+      arena.append({ids.arena.data() + slot.at, slot.size});
+      slot.at = at;
+    }
+    ids.arena = std::move(arena);
+  }
+  const size_t index = ids.lower_bound(id);
+  ids.slots.insert(ids.slots.begin() + static_cast<ptrdiff_t>(index),
+                   {static_cast<uint32_t>(ids.arena.size()), static_cast<uint32_t>(id.size())});
+  ids.arena.append(as_bytes(id));
+  ids.id_bytes += id.size();
+  next_.insert(next_.begin() + static_cast<ptrdiff_t>(index), next);
+  return {};
+}
+
+Status Cursor::advance(std::string_view id, int64_t position) {
+  if (const auto before = next(id); before && *before > position) {
+    return Status(StatusCode::invalid, fmt::format("cursor: {} is at {}, beyond {}", id, *before, position));
+  }
+  return set(id, position);
+}
+
+bool Cursor::erase(std::string_view id) {
+  const auto index = find(id);
+  if (!index) return false;
+  Ids& ids = own_ids();
+  ids.id_bytes -= id.size();
+  ids.slots.erase(ids.slots.begin() + static_cast<ptrdiff_t>(*index));
+  next_.erase(next_.begin() + static_cast<ptrdiff_t>(*index));
+  return true;
+}
+
+CursorOrder Cursor::compare(const Cursor& left, const Cursor& right) {
+  bool before = false;
+  bool after = false;
+  size_t l = 0;
+  size_t r = 0;
+  while (l < left.size() || r < right.size()) {
+    const int ids = l == left.size()          ? 1
+                    : r == right.size()       ? -1
+                    : left.ids_ == right.ids_ ? 0
+                                              : left.ids_->id(l).compare(right.ids_->id(r));
+    if (ids < 0) {
+      after = true;
+      ++l;
+    } else if (ids > 0) {
+      before = true;
+      ++r;
+    } else {
+      before |= left.next_[l] < right.next_[r];
+      after |= left.next_[l++] > right.next_[r++];
+    }
+  }
+  if (before && after) return CursorOrder::apart;
+  return before ? CursorOrder::before : after ? CursorOrder::after : CursorOrder::equal;
+}
+
+Cursor Cursor::least(const Cursor& left, const Cursor& right) {
+  Cursor least;
+  for (size_t i = 0; i < left.size(); ++i) {
+    const Entry entry = left.at(i);
+    if (const auto other = right.next(entry.id)) std::ignore = least.set(entry.id, std::min(entry.next, *other));
+  }
+  return least;
+}
+
+Cursor Cursor::greatest(const Cursor& left, const Cursor& right) {
+  Cursor greatest = left;
+  for (size_t i = 0; i < right.size(); ++i) {
+    const Entry entry = right.at(i);
+    const auto other = left.next(entry.id);
+    // Beyond the limit of shards the lesser evil is to leave one out: it comes again.
+    if (!other || *other < entry.next) std::ignore = greatest.set(entry.id, entry.next);
+  }
+  return greatest;
+}
+
+size_t Cursor::memory_bytes() const {
+  const size_t ids =
+      ids_ == nullptr ? 0 : sizeof(Ids) + ids_->arena.capacity() + ids_->slots.capacity() * sizeof(Ids::Slot);
+  return sizeof(Cursor) + next_.capacity() * sizeof(int64_t) + ids;
+}
+
+std::string Cursor::encode() const {
+  const size_t id_bytes = ids_ == nullptr ? 0 : ids_->id_bytes;
+  Buffer body((1 + 3 * size()) * kMaxNumberBytes + id_bytes + kChecksumBytes + kSlackBytes);
+  uint8_t* at = write_number(body.data(), size());
+  std::string_view before;
+  for (size_t i = 0; i < size(); ++i) {
+    const std::string_view id = ids_->id(i);
+    const size_t shared = shared_length(before, id);
+    at = write_number(at, shared);
+    at = write_number(at, id.size() - shared);
+    std::memcpy(at, id.data() + shared, id.size() - shared);
+    at += id.size() - shared;
+    before = id;
+  }
+  for (const int64_t next : next_) at = write_number(at, static_cast<uint64_t>(next));
+  const uint32_t checksum = checksum_of({body.data(), static_cast<size_t>(at - body.data())});
+  for (size_t i = 0; i < kChecksumBytes; ++i) *at++ = static_cast<uint8_t>(checksum >> (8 * i));
+
+  const size_t size = static_cast<size_t>(at - body.data());
+  std::string text;
+  text.reserve(kPrefix.size() + consumer::base64url_size(size));
+  text = kPrefix;
+  consumer::base64url_append({body.data(), size}, text);
+  return text;
+}
+
+Result<Cursor> Cursor::decode(std::string_view text) {
+  if (text.size() > kMaxCursorTextBytes) {
+    return malformed(kMaxCursorTextBytes,
+                     fmt::format("a text of {} bytes; at most {}", text.size(), kMaxCursorTextBytes),
+                     StatusCode::too_large);
+  }
+  if (!text.starts_with(kPrefix)) {
+    const size_t dot = text.substr(0, 2 * kPrefix.size()).find('.');
+    const bool sibling = text.starts_with("slc") && dot != text.npos && dot > 3 &&
+                         std::all_of(text.begin() + 3, text.begin() + static_cast<ptrdiff_t>(dot),
+                                     [](char c) { return c >= '0' && c <= '9'; });
+    if (sibling) return malformed(3, "a version that this build does not know", StatusCode::unsupported);
+    const auto wrong = std::mismatch(text.begin(), text.end(), kPrefix.begin(), kPrefix.end()).first;
+    return malformed(static_cast<size_t>(wrong - text.begin()), "not a cursor: it begins with \"slc1.\"");
+  }
+  Buffer bytes;
+  bytes.reserve(text.size() * 3 / 4 + kSlackBytes + 1);
+  if (const auto wrong = consumer::base64url_decode(text.substr(kPrefix.size()), bytes)) {
+    return malformed(kPrefix.size() + *wrong, "not base64url");
+  }
+  if (bytes.size() < kChecksumBytes + 1) return malformed(text.size(), "the text ends too early");
+  const size_t size = bytes.size() - kChecksumBytes;
+  uint32_t checksum = 0;
+  for (size_t i = 0; i < kChecksumBytes; ++i) checksum |= static_cast<uint32_t>(bytes.data()[size + i]) << (8 * i);
+  if (checksum != checksum_of({bytes.data(), size})) {
+    return malformed(kPrefix.size() + consumer::base64url_size(size), "the checksum does not match",
+                     StatusCode::corrupt);
+  }
+
+  Reader reader(bytes.data(), size);
+  const auto here = [&](const char* fault) {
+    return malformed(kPrefix.size() + reader.offset() * 4 / 3, reader.fault() != nullptr ? reader.fault() : fault);
+  };
+  const auto count = static_cast<size_t>(reader.number(kMaxCursorShards));
+  if (reader.fault() != nullptr || count > reader.left() / kMinEntryBytes)
+    return here("more shards than the text holds");
+  Cursor cursor;
+  if (count > 0) cursor.ids_ = std::make_shared<Ids>();
+  Buffer arena;
+  if (count > 0) cursor.ids_->slots.resize(count);
+  uint32_t before_at = 0;
+  uint32_t before_size = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const auto shared = static_cast<uint32_t>(reader.number(before_size));
+    const auto rest = static_cast<uint32_t>(reader.number(kMaxSourceIdBytes - shared));
+    if (reader.fault() != nullptr) return here(nullptr);
+    if (rest == 0 || rest > reader.left()) return here("an id is cut off or empty");
+    const auto at = static_cast<uint32_t>(arena.size());
+    if (at + shared + rest > kMaxCursorIdBytes) return here("more bytes of ids than a cursor may have");
+    arena.resize(at + shared + rest + kSlackBytes);  // amortised; the slack is overwritten by the next id
+    uint8_t* const id = arena.data() + at;
+    const uint8_t* const before = arena.data() + before_at;
+    if (shared < before_size && *reader.skip(0) <= before[shared]) return here("ids do not rise");
+    copy_wide(id, before, shared);
+    copy_wide(id + shared, reader.skip(rest), rest);
+    arena.resize(at + shared + rest);
+    cursor.ids_->slots[i] = {at, shared + rest};
+    before_at = at;
+    before_size = shared + rest;
+  }
+  cursor.next_.resize(count);
+  for (int64_t& next : cursor.next_) next = static_cast<int64_t>(reader.number(INT64_MAX));
+  if (reader.fault() != nullptr || reader.left() != 0) return here("bytes after the last position");
+  if (count > 0) {
+    cursor.ids_->id_bytes = arena.size();
+    cursor.ids_->arena = std::move(arena);
+  }
+  return cursor;
+}
+
+Result<int64_t> parse_position(std::string_view text) {
+  const auto bad = [](size_t byte, std::string_view fault) {
+    return fail(StatusCode::invalid, fmt::format("position: byte {}: {}", byte, fault), static_cast<int64_t>(byte));
+  };
+  if (text.empty()) return bad(0, "no digits");
+  if (text.size() > 1 && text[0] == '0') return bad(0, "a leading zero");
+  int64_t value = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] < '0' || text[i] > '9') return bad(i, "not a digit");
+    if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text[i] - '0', &value)) {
+      return bad(i, "beyond 9223372036854775807");
+    }
+  }
+  return value;
+}
+
+}  // namespace sluice
