@@ -24,12 +24,10 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-FAULT = Path(__file__).resolve().parent
-INTEROP = FAULT.parent / "interop"
-sys.path[:0] = [str(FAULT), str(INTEROP)]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import history as histories  # noqa: E402
-from harness import prepare  # noqa: E402
+from common import DEADLINE_S, Failure, Report, run_with_client, wait_for  # noqa: E402
 from harness.broker import SLUICE_BINARY, Broker, BrokerError  # noqa: E402
 from harness.storages import LIBRARIES, Storages  # noqa: E402
 
@@ -45,25 +43,12 @@ PRODUCERS, PARTITIONS, MEMBERS = 3, 4, 2
 MAX_UNACKNOWLEDGED = 2000  # per producer; what waits through a restart
 BURST, BURST_PAUSE_S = 20, 0.02
 PADDING = b"." * 100
-DEADLINE_S = 90  # for any one condition: clients recover within their own time-outs
 MIN_ACKNOWLEDGED = 200  # in a cycle, before its moment is drawn
 MAX_EXTRA_S = 1.5  # of load after that
 EARLY_KILLS = 0.25  # share of cycles that are killed while clients still recover
 MAX_EARLY_S = 0.5
 KILLS_WHILE_STARTING = 0.25  # share of restarts that are killed once before they answer, or soon after
 MAX_STARTING_S = 0.1
-
-
-class CrashFailure(Exception):
-    """The test cannot go on; the message says what did not happen."""
-
-
-def wait_for(description, condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > end:
-            raise CrashFailure(f"{description}: not within {DEADLINE_S} s")
-        time.sleep(0.01)
 
 
 def settings(bootstrap, **more):
@@ -223,7 +208,7 @@ class CrashTest:
         self._read_log()
         try:
             wait_for("the group to reach the end", self._group_is_done)
-        except CrashFailure as failure:
+        except Failure as failure:
             print(f"FAIL {failure}", flush=True)  # the history tells what is missing
         for member in self._members:
             member.finish()
@@ -252,9 +237,9 @@ class CrashTest:
             wait_for("records acknowledged and offsets committed", self._progress())
             time.sleep(self._draw.uniform(0, MAX_EXTRA_S))
         if self.history.errors:
-            raise CrashFailure("a client gave up")
+            raise Failure("a client gave up")
         if not self._broker.alive():
-            raise CrashFailure("the broker ended by itself")
+            raise Failure("the broker ended by itself")
         alive_s = time.monotonic() - started
         name, victim = self._draw.choice(self._victims)
         victim.kill()
@@ -322,7 +307,7 @@ class CrashTest:
         end = time.monotonic() + DEADLINE_S
         while len(ended) < PARTITIONS:
             if time.monotonic() > end:
-                raise CrashFailure(f"the log could not be read within {DEADLINE_S} s")
+                raise Failure(f"the log could not be read within {DEADLINE_S} s")
             for message in consumer.consume(1000, 0.5):
                 if message.error():
                     if message.error().code() == KafkaError._PARTITION_EOF:
@@ -335,20 +320,6 @@ class CrashTest:
     def _group_is_done(self):
         with self._lock:
             return all(len(self.history.delivered[p]) >= len(self.history.log[p]) for p in range(PARTITIONS))
-
-
-class Report:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def result(self, name, problems):
-        self.passed += not problems
-        self.failed += bool(problems)
-        print(f"FAIL {name}: {histories.describe(problems)}" if problems else f"PASS {name}", flush=True)
-
-    def summary(self):
-        print(f"{self.passed} passed, {self.failed} failed, 0 skipped", flush=True)
-        return 1 if self.failed else 0
 
 
 def self_check(report):
@@ -380,17 +351,8 @@ def main(test_type=CrashTest, default_storages=("disk",)):
         self_check(report)
         return report.summary()
     if confluent_kafka is None:
-        # Once more, in the environment that has the client.
-        if os.environ.get("SLUICE_CRASH_TEST_ENVIRONMENT"):
-            sys.exit("crash_test: confluent-kafka cannot be imported from its own environment")
-        try:
-            python = prepare.python_environment(INTEROP / "confluent-kafka" / "requirements.txt")
-        except prepare.Unavailable as error:
-            report.result("the client", [str(error)])
-            return report.summary()
-        sys.stdout.flush()
-        os.environ["SLUICE_CRASH_TEST_ENVIRONMENT"] = "1"
-        os.execv(python, [str(python), "-u", *sys.argv])
+        report.result("the client", [run_with_client()])
+        return report.summary()
     self_check(report)
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}, {arguments.cycles} cycles, librdkafka {confluent_kafka.libversion()[0]}", flush=True)
@@ -410,7 +372,7 @@ def main(test_type=CrashTest, default_storages=("disk",)):
         victims = {"broker": [("broker", broker)], "storage": servers, "both": [("broker", broker), *servers]}[arguments.victim]
         test = test_type(broker, storages, victims, seed)
         test.run(arguments.cycles)
-    except (BrokerError, CrashFailure) as error:
+    except (BrokerError, Failure) as error:
         report.result("the run", [str(error)] + (test.history.errors if test else []))
     else:
         for check, problems in histories.verify(test.history).items():

@@ -10,7 +10,6 @@ that it notices what it is there for.
 import copy
 from collections import defaultdict
 
-SHOWN = 3  # problems of one kind that are spelled out
 
 
 class History:
@@ -201,8 +200,3 @@ def broken_histories():
         broken("a commit past the end of the log", "committed offsets never go back", commit_past_the_end),
         broken("a producer that gave up", "clients go on", give_up),
     ]
-
-
-def describe(problems):
-    more = f" ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-    return "; ".join(problems[:SHOWN]) + more

@@ -13,10 +13,7 @@ engine is back, its topics are served again within a second, and at the end noth
 
 import argparse
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,11 +25,12 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 FAULT = Path(__file__).resolve().parent
-INTEROP = FAULT.parent / "interop"
-sys.path[:0] = [str(FAULT), str(INTEROP)]
+sys.path.insert(0, str(FAULT))
 
-from harness import prepare  # noqa: E402
-from harness.broker import HOST, ROOT, SLUICE_BINARY, Broker, BrokerError, free_ports  # noqa: E402
+from common import DEADLINE_S, Failure, Report, run_with_client, wait_for  # noqa: E402
+from harness.broker import SLUICE_BINARY, Broker  # noqa: E402
+from harness.process import HOST, BrokerError, free_ports  # noqa: E402
+from harness.storages import NatsServer, RedisServer  # noqa: E402
 
 try:
     import confluent_kafka
@@ -41,7 +39,6 @@ try:
 except ImportError:
     confluent_kafka = None
 
-DEADLINE_S = 60  # for any one condition
 P99_MS = 200  # of acknowledgements and of reads on the others; or three times what it was before, on a machine that is busy
 BUSY_FACTOR = 3
 LONGEST_MS = 2_000  # of any one of them
@@ -56,32 +53,8 @@ FLOOD_RECORD = 500_000
 FLOOD = b"flood"
 
 
-class IsolationFailure(Exception):
-    """The test cannot go on; the message says what did not happen."""
-
-
-def wait_for(description, condition, within=DEADLINE_S, every=0.01):
-    end = time.monotonic() + within
-    while not (result := condition()):
-        if time.monotonic() > end:
-            raise IsolationFailure(f"{description}: not within {within} s")
-        time.sleep(every)
-    return result
-
-
 def p99(values):
     return sorted(values)[int(len(values) * 0.99)] if values else 0.0
-
-
-def takes_connections(port, hello=b"", answer=b""):
-    try:
-        with socket.create_connection((HOST, port), 0.5) as connection:
-            connection.settimeout(0.5)
-            if hello:
-                connection.sendall(hello)
-            return connection.recv(64).startswith(answer)
-    except OSError:
-        return False
 
 
 def read_after(message):
@@ -90,33 +63,6 @@ def read_after(message):
         return None
     now = time.monotonic()
     return now, (now - float(message.value().split(b":")[1])) * 1000
-
-
-class Engine:
-    """A server, ended by its own process id; on the same port and data after it was killed."""
-
-    def __init__(self, name, command, port, ready):
-        self.name, self._command, self.port, self._ready = name, command, port, ready
-        self.process = None
-
-    def launch(self):
-        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        start_new_session=True)
-
-    def start(self):
-        self.launch()
-        wait_for(f"{self.name} to answer", self._ready)
-
-    def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self):
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
 
 
 class Flow:
@@ -223,36 +169,28 @@ class Together:
 class IsolationTest:
     def __init__(self, directory, binaries, report):
         self._directory, self._binaries, self._report = directory, binaries, report
-        self._engines, self._proxy, self.broker = {}, None, None
+        self._engines, self._proxy, self.broker = [], None, None
         self._flows, self._together = {}, None
         self._baseline = {}
 
     # ---- Setting up
 
     def start(self):
-        redis_port, nats_port = free_ports(2)
-        (self._directory / "redis").mkdir()
-        redis = ["redis-server", "--bind", HOST, "--port", str(redis_port), "--dir", str(self._directory / "redis"), "--save", "",
-                 "--appendonly", "yes", "--appendfsync", "always"]
-        nats = ["nats-server", "-a", HOST, "-p", str(nats_port), "-js", "-sd", str(self._directory / "nats")]
-        self._engines = {
-            "redis": Engine("redis-server", redis, redis_port, lambda: takes_connections(redis_port, b"PING\r\n", b"+PONG")),
-            "jetstream": Engine("nats-server", nats, nats_port, lambda: takes_connections(nats_port, b"", b"INFO")),
-        }
-        for engine in self._engines.values():
+        self._redis, self._nats = RedisServer(self._directory / "redis"), NatsServer(self._directory / "nats")
+        self._upstream = Broker("sluice", self._directory / "upstream", self._binaries / "sluiced")
+        self._engines = [self._redis, self._nats, self._upstream]
+        for engine in self._engines:
             engine.start()
-        self._engines["kafka"] = self._upstream = Broker("sluice", self._directory / "upstream", self._binaries / "sluiced")
-        self._upstream.start()
-        self._proxy = subprocess.Popen([sys.executable, "-B", str(FAULT / "slow_proxy.py"), str(redis_port)], stdin=subprocess.PIPE,
+        self._proxy = subprocess.Popen([sys.executable, "-B", str(FAULT / "slow_proxy.py"), str(self._redis.port)], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, text=True)
         proxy_port = int(self._proxy.stdout.readline())
         faulty = self._binaries.parent / "tests" / "conformance" / "faulty"
         storages = {
             "disk": {"library": "disk"},
             "memory": {"library": "memory"},
-            "redis": {"library": "redis", "required": False, "options": {"address": f"{HOST}:{redis_port}"}},
+            "redis": {"library": "redis", "required": False, "options": self._redis.options()},
             "slow": {"library": "redis", "required": False, "options": {"address": f"{HOST}:{proxy_port}", "prefix": "slow"}},
-            "jetstream": {"library": "jetstream", "required": False, "options": {"servers": f"nats://{HOST}:{nats_port}"}},
+            "jetstream": {"library": "jetstream", "required": False, "options": self._nats.options()},
             "kafka": {"library": "kafka", "required": False, "options": {"bootstrap": self._upstream.bootstrap}},
             # Every tenth append is forgotten, or never answered.
             "liar": {"library": str(faulty / "libfaulty_dropped_append.so"), "required": False},
@@ -291,7 +229,7 @@ class IsolationTest:
         if self._proxy is not None:
             self._proxy.stdin.close()
             self._proxy.wait()
-        for engine in self._engines.values():
+        for engine in self._engines:
             engine.kill()
         if self.broker is not None:
             self.broker.kill()
@@ -309,7 +247,7 @@ class IsolationTest:
         for line in self._get("/metrics").splitlines():
             if line.startswith(f'{name}{{storage="{storage}"}} '):
                 return float(line.rsplit(" ", 1)[1])
-        raise IsolationFailure(f"there is no metric {name} of {storage}")
+        raise Failure(f"there is no metric {name} of {storage}")
 
     def _component(self, storage):
         return next(one for one in json.loads(self._get("/health"))["components"] if one["name"] == f"storage {storage}")
@@ -419,27 +357,26 @@ class IsolationTest:
         producer.flush(10)
 
     def run(self):
-        nats, redis = self._engines["jetstream"], self._engines["redis"]
-        kafka = self._upstream._process
+        nats, redis, kafka = self._nats, self._redis, self._upstream
 
         def delay(ms):
             self._proxy.stdin.write(f"{ms}\n")
             self._proxy.stdin.flush()
 
         long_s = HELD_OFF_AFTER_S + 4
-        self._fault("redis killed", ("redis", "slow"), redis.kill, redis.launch, 3, answers=redis._ready)
-        self._fault("jetstream killed", ("jetstream",), nats.kill, nats.launch, 3, answers=nats._ready)
+        self._fault("redis killed", ("redis", "slow"), redis.kill, redis.launch, 3, answers=redis.answers)
+        self._fault("jetstream killed", ("jetstream",), nats.kill, nats.launch, 3, answers=nats.answers)
         self._fault("jetstream stopped, and flooded", ("jetstream",), nats.pause, nats.resume, long_s, flood=True)
         self._fault("redis stopped", ("redis", "slow"), redis.pause, redis.resume, long_s)
         self._fault("redis slow", ("slow",), lambda: delay(300), lambda: delay(0), 4, named=False)
-        self._fault("kafka stopped", ("kafka",), lambda: kafka.send_signal(signal.SIGSTOP), lambda: kafka.send_signal(signal.SIGCONT), long_s)
-        self._fault("kafka killed", ("kafka",), self._upstream.kill, self._upstream.launch, 4, answers=lambda: takes_kafka(self._upstream))
+        self._fault("kafka stopped", ("kafka",), kafka.pause, kafka.resume, long_s)
+        self._fault("kafka killed", ("kafka",), kafka.kill, kafka.launch, 4, answers=kafka.answers)
         self._lie("an engine that forgets", "liar", 4)
         self._lie("an engine that does not answer", "deaf", 4)
 
     def finish(self):
         if not self.broker.alive():
-            raise IsolationFailure("the broker ended by itself")
+            raise Failure("the broker ended by itself")
         everyone = [*self._flows.values(), self._together]
         for flow in everyone:
             flow.stop()
@@ -486,26 +423,6 @@ class IsolationTest:
         return problems
 
 
-def takes_kafka(broker):
-    from harness import wire
-    return wire.answers(HOST, broker.port, 0.5)
-
-
-class Report:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def result(self, name, problems):
-        self.passed += not problems
-        self.failed += bool(problems)
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        print(f"FAIL {name}: {'; '.join(problems[:5])}{more}" if problems else f"PASS {name}", flush=True)
-
-    def summary(self):
-        print(f"{self.passed} passed, {self.failed} failed, 0 skipped", flush=True)
-        return 1 if self.failed else 0
-
-
 def main():
     parser = argparse.ArgumentParser(description="A storage that is ill costs only its own topics.")
     parser.add_argument("--binaries", type=Path, default=SLUICE_BINARY.parent, help="the folder of sluiced and sluice")
@@ -513,17 +430,8 @@ def main():
     arguments = parser.parse_args()
     report = Report()
     if confluent_kafka is None:
-        # Once more, in the environment that has the client.
-        if os.environ.get("SLUICE_ISOLATION_TEST_ENVIRONMENT"):
-            sys.exit("isolation_test: confluent-kafka cannot be imported from its own environment")
-        try:
-            python = prepare.python_environment(INTEROP / "confluent-kafka" / "requirements.txt")
-        except prepare.Unavailable as error:
-            report.result("the client", [str(error)])
-            return report.summary()
-        sys.stdout.flush()
-        os.environ["SLUICE_ISOLATION_TEST_ENVIRONMENT"] = "1"
-        os.execv(python, [str(python), "-u", __file__, *sys.argv[1:]])
+        report.result("the client", [run_with_client()])
+        return report.summary()
     started = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="sluice-isolation-"))
     test = IsolationTest(directory, arguments.binaries, report)
@@ -531,7 +439,7 @@ def main():
         test.start()
         test.run()
         test.finish()
-    except (BrokerError, IsolationFailure) as error:
+    except (BrokerError, Failure) as error:
         report.result("the run", [str(error)])
     finally:
         log = test.broker.log_tail() if test.broker else []

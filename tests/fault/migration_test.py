@@ -18,7 +18,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import crash_test  # noqa: E402
-from crash_test import TOPIC, CrashFailure, CrashTest, settings, wait_for  # noqa: E402
+from common import DEADLINE_S, Failure, wait_for  # noqa: E402
+from crash_test import TOPIC, CrashTest, settings  # noqa: E402
 
 try:
     from confluent_kafka import KafkaException
@@ -60,7 +61,7 @@ class MigrationTest(CrashTest):
             self._under_way = True
             wait_for(f"the migration to {target} to finish", moved)
             if self._look()[0] != target:
-                raise CrashFailure(f"the topic is on {self._look()[0]} and not on {target}")
+                raise Failure(f"the topic is on {self._look()[0]} and not on {target}")
         print(f"{self.begun} migrations begun, {self.cancelled} turned round, {self.finished} finished", flush=True)
 
     def _next_after(self, storage):
@@ -95,7 +96,7 @@ class MigrationTest(CrashTest):
     def _look(self):
         resource = ConfigResource(ResourceType.TOPIC, TOPIC)
         admin = self._admin()  # must live until the answer is there
-        configs = admin.describe_configs([resource], request_timeout=10)[resource].result(crash_test.DEADLINE_S)
+        configs = admin.describe_configs([resource], request_timeout=10)[resource].result(DEADLINE_S)
         migration = configs[MIGRATION].value
         return configs[STORAGE].value, json.loads(migration) if migration else None
 
@@ -107,7 +108,7 @@ class MigrationTest(CrashTest):
         resource = ConfigResource(ResourceType.TOPIC, TOPIC, incremental_configs=entries)
         try:
             admin = self._admin()
-            admin.incremental_alter_configs([resource], request_timeout=10)[resource].result(crash_test.DEADLINE_S)
+            admin.incremental_alter_configs([resource], request_timeout=10)[resource].result(DEADLINE_S)
         except KafkaException:
             return False
         return True

@@ -1,72 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The storages that a broker under test has, with the servers behind them on free loopback ports.
-
-A server keeps its port and data over kill() and start(), so that whoever used it finds it again. Only processes that were started
-here are ever signalled.
-"""
+"""The storages that a broker under test has, with the servers behind them on free loopback ports."""
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import time
 from pathlib import Path
 
-from harness.broker import HOST, BrokerError, free_ports
-
-SERVER_READY_DEADLINE_S = 60  # of a busy machine, and of a server that reads its files first
-SERVER_STOP_DEADLINE_S = 20
-# Debian keeps servers where ordinary users do not look.
-SERVER_PATH = os.pathsep.join((os.environ.get("PATH", "/usr/bin"), "/usr/sbin", "/usr/local/sbin"))
+from harness.process import HOST, BrokerError, Process, free_ports
 
 
-class Server:
-    """One process of an engine. Subclasses give `name`, `command()`, `answers()`."""
+class Server(Process):
+    """One process of an engine. Subclasses give `name`, `command()`, `answers()` and the adapter's `options()`."""
+
+    # Debian keeps servers where ordinary users do not look.
+    environment = {"PATH": os.pathsep.join((os.environ.get("PATH", "/usr/bin"), "/usr/sbin", "/usr/local/sbin"))}
 
     def __init__(self, directory):
-        self.directory = Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        super().__init__(directory)
         (self.port,) = free_ports(1)
-        self._process = None
-
-    def launch(self):
-        with open(self.directory / "log", "ab") as log:
-            try:
-                self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                 env={**os.environ, "PATH": SERVER_PATH}, start_new_session=True)
-            except FileNotFoundError as error:
-                raise BrokerError(f"{self.name} cannot be started: {error}; tools/install-deps installs it") from None
-
-    def start(self):
-        """Starts the server and returns, in seconds, how long it took to answer."""
-        started = time.monotonic()
-        self.launch()
-        while not self.answers():
-            if not self.alive():
-                raise BrokerError(f"{self.name} ended with {self._process.returncode} before it answered: {self.directory}/log")
-            if time.monotonic() > started + SERVER_READY_DEADLINE_S:
-                self.kill()
-                raise BrokerError(f"{self.name} did not answer within {SERVER_READY_DEADLINE_S} s")
-            time.sleep(0.01)
-        return time.monotonic() - started
-
-    def alive(self):
-        return self._process is not None and self._process.poll() is None
-
-    def kill(self):
-        """SIGKILL: no farewell, no flush."""
-        if self.alive():
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-
-    def stop(self):
-        if self.alive():
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(SERVER_STOP_DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                self.kill()
 
     def _talk(self, line=b""):
         """What the server says at once, or after a line."""
