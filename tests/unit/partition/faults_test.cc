@@ -39,7 +39,7 @@ void roll_back(StoredLog& log, int64_t end) {
 
 class PartitionFaults : public ::testing::Test {
  protected:
-  using Answer = std::shared_ptr<std::optional<ProduceOutcome>>;
+  using Answer = sluice::testing::ProduceAnswer;
 
   void SetUp() override {
     ASSERT_TRUE(broker.start().ok());
@@ -54,24 +54,8 @@ class PartitionFaults : public ::testing::Test {
   }
 
   /// Queues a batch; the answer comes when the storage gives it.
-  Answer queue(Producing producer = {}) {
-    auto answer = std::make_shared<std::optional<ProduceOutcome>>();
-    AppendRequest request = make_append({kTestTimeMs}, producer);
-    request.executor = &broker.loop;
-    request.done = [answer](ProduceOutcome outcome) {
-      EXPECT_FALSE(answer->has_value()) << "answered twice";
-      *answer = std::move(outcome);
-    };
-    broker.partition()->append(std::move(request), broker.loop);
-    broker.settle();
-    return answer;
-  }
-  ProduceOutcome append(Producing producer = {}) {
-    const Answer answer = queue(producer);
-    for (int i = 0; i < 2'000 && !answer->has_value(); ++i) broker.advance_ms(50);
-    EXPECT_TRUE(answer->has_value()) << "never answered";
-    return answer->value_or(ProduceOutcome{});
-  }
+  Answer queue(Producing producer = {}) { return broker.queue(make_append({kTestTimeMs}, producer)); }
+  ProduceOutcome append(Producing producer = {}) { return broker.append(make_append({kTestTimeMs}, producer)); }
   void append_ok(int count) {
     for (int i = 0; i < count; ++i) ASSERT_EQ(append().error, ErrorCode::kNone);
   }

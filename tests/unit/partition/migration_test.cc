@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A topic that moves from one storage to another beside its clients, and what is found whenever the broker, a storage or
-// the operator ends it on the way: what was acknowledged is there once, under its offset, and no log is left over.
+// A topic that moves from one storage to another beside its clients, and what is found whenever the broker, a storage
+// or the operator ends it on the way: what was acknowledged is there once, under its offset, and no log is left over.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -29,7 +29,7 @@ using ::testing::IsEmpty;
 
 class Migration : public ::testing::Test {
  protected:
-  using Answer = std::shared_ptr<std::optional<ProduceOutcome>>;
+  using Answer = sluice::testing::ProduceAnswer;
 
   void SetUp() override {
     ASSERT_TRUE(broker.start().ok());
@@ -95,22 +95,10 @@ class Migration : public ::testing::Test {
   // ---- Clients
 
   Answer queue(Producing producer = {}, std::string_view value = "value", int64_t timestamp = kTestTimeMs) {
-    auto answer = std::make_shared<std::optional<ProduceOutcome>>();
-    AppendRequest request = make_append({timestamp}, producer, value);
-    request.executor = &broker.loop;
-    request.done = [answer](ProduceOutcome outcome) {
-      EXPECT_FALSE(answer->has_value()) << "answered twice";
-      *answer = std::move(outcome);
-    };
-    broker.partition()->append(std::move(request), broker.loop);
-    broker.settle();
-    return answer;
+    return broker.queue(make_append({timestamp}, producer, value));
   }
   ProduceOutcome append(Producing producer = {}, std::string_view value = "value", int64_t timestamp = kTestTimeMs) {
-    const Answer answer = queue(producer, value, timestamp);
-    for (int i = 0; i < 2'000 && !answer->has_value(); ++i) broker.advance_ms(50);
-    EXPECT_TRUE(answer->has_value()) << "never answered";
-    return answer->value_or(ProduceOutcome{});
+    return broker.append(make_append({timestamp}, producer, value));
   }
   void append_ok(int count) {
     for (int i = 0; i < count; ++i) ASSERT_EQ(append().error, ErrorCode::kNone);
@@ -747,8 +735,9 @@ TEST_F(MigrationCrash, NothingIsLostWhereverTheBrokerEnds) {
       target = target == "other" ? "data" : "other";
       // Now and then the log begins anew, so that extents do not grow without end.
       if (step % 8 == 7) {
-        ASSERT_TRUE(broker.wait(broker.cluster->delete_topic(broker.cluster->state().topic("t")->id, broker.loop)).code ==
-                    ErrorCode::kNone);
+        ASSERT_TRUE(
+            broker.wait(broker.cluster->delete_topic(broker.cluster->state().topic("t")->id, broker.loop)).code ==
+            ErrorCode::kNone);
         ASSERT_TRUE(broker.create("t"));
         target = "other";
         next = 0;

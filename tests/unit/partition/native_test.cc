@@ -24,7 +24,7 @@ constexpr int64_t kMinuteMs = 60'000;
 
 class NativePartitionTest : public ::testing::Test {
  protected:
-  using Answer = std::shared_ptr<std::optional<ProduceOutcome>>;
+  using Answer = sluice::testing::ProduceAnswer;
 
   void SetUp() override {
     broker.data.kind = SLUICE_KIND_NATIVE;
@@ -39,22 +39,10 @@ class NativePartitionTest : public ::testing::Test {
     EXPECT_EQ(broker.data.open_handles, 0);
   }
   Answer queue(Producing producer = {}, int records = 1) {
-    auto answer = std::make_shared<std::optional<ProduceOutcome>>();
-    AppendRequest request = make_append(std::vector<int64_t>(static_cast<size_t>(records), kTestTimeMs), producer);
-    request.executor = &broker.loop;
-    request.done = [answer](ProduceOutcome outcome) {
-      EXPECT_FALSE(answer->has_value()) << "answered twice";
-      *answer = std::move(outcome);
-    };
-    broker.partition()->append(std::move(request), broker.loop);
-    broker.settle();
-    return answer;
+    return broker.queue(make_append(std::vector<int64_t>(static_cast<size_t>(records), kTestTimeMs), producer));
   }
   ProduceOutcome append(Producing producer = {}, int records = 1) {
-    const Answer answer = queue(producer, records);
-    for (int i = 0; i < 2'000 && !answer->has_value(); ++i) broker.advance_ms(50);
-    EXPECT_TRUE(answer->has_value()) << "never answered";
-    return answer->value_or(ProduceOutcome{});
+    return broker.append(make_append(std::vector<int64_t>(static_cast<size_t>(records), kTestTimeMs), producer));
   }
   ReadOutcome read(int64_t offset) {
     return broker.wait(broker.partition()->read({offset, 1 << 20, -1, -1}, broker.loop));

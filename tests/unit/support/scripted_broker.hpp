@@ -17,10 +17,14 @@
 #include "base/manual_loop.hpp"
 #include "fake_adapter.hpp"
 #include "host/timers.hpp"
+#include "partition/partition.hpp"
 #include "partition/partitions.hpp"
 #include "support/batches.hpp"
 
 namespace sluice::testing {
+
+/// Nothing as long as an append is under way.
+using ProduceAnswer = std::shared_ptr<std::optional<partition::ProduceOutcome>>;
 
 class ScriptedBroker {
  public:
@@ -132,6 +136,25 @@ class ScriptedBroker {
   std::shared_ptr<partition::Partition> partition(const std::string& topic = "t", int32_t index = 0) {
     return partitions->find(cluster->state().topic(topic), index);
   }
+  /// Queues `request` in partition 0 of "t"; the answer comes when the storage gives it.
+  ProduceAnswer queue(partition::AppendRequest request) {
+    auto answer = std::make_shared<std::optional<partition::ProduceOutcome>>();
+    request.executor = &loop;
+    request.done = [answer](partition::ProduceOutcome outcome) {
+      EXPECT_FALSE(answer->has_value()) << "answered twice";
+      *answer = std::move(outcome);
+    };
+    partition()->append(std::move(request), loop);
+    settle();
+    return answer;
+  }
+  /// ... and waits for it.
+  partition::ProduceOutcome append(partition::AppendRequest request) {
+    const ProduceAnswer answer = queue(std::move(request));
+    for (int64_t waited = 0; waited < kAnswerMs && !answer->has_value(); waited += kStepMs) advance_ms(kStepMs);
+    EXPECT_TRUE(answer->has_value()) << "never answered";
+    return answer->value_or(partition::ProduceOutcome{});
+  }
   /// What the data storage has of that partition.
   host::testing::StoredLog& stored(const std::string& topic = "t", int32_t index = 0) {
     return data.log(
@@ -158,6 +181,7 @@ class ScriptedBroker {
 
  private:
   static constexpr int64_t kStepMs = 50;
+  static constexpr int64_t kAnswerMs = 100'000;
   static constexpr int64_t kPausesMs = 3'000;  // more than the host waits between two fences
 
   std::shared_ptr<host::Storage> open(host::testing::FakeEngine& engine, const std::string& name) {
