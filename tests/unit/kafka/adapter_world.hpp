@@ -4,19 +4,13 @@
 
 #include <fmt/format.h>
 
-#include <deque>
-
 #include "native_client.hpp"
 #include "records/builder.hpp"
-#include "records/lookup.hpp"
-#include "support/storage_world.hpp"
+#include "support/native_world.hpp"
 
 namespace sluice::test {
 
-using ReadAnswer = tl::expected<host::ReadResult, host::ReadError>;
-
-inline std::shared_ptr<std::string> batch_of(const std::vector<NativeRecord>& records,
-                                             records::Codec codec = records::Codec::none) {
+inline std::string batch_of(const std::vector<NativeRecord>& records, records::Codec codec = records::Codec::none) {
   records::BatchOptions options;
   options.codec = codec;
   records::BatchBuilder builder(options);
@@ -33,8 +27,7 @@ inline std::shared_ptr<std::string> batch_of(const std::vector<NativeRecord>& re
     made.headers = headers;
     EXPECT_TRUE(builder.add(made).ok());
   }
-  const auto built = builder.build();
-  return std::make_shared<std::string>(as_text(*built));
+  return std::string(as_text(builder.build()->view()));
 }
 
 inline std::vector<NativeRecord> numbered(const std::string& prefix, size_t count, size_t size = 0) {
@@ -60,97 +53,50 @@ inline host::LogDescriptor topic_of(const std::string& topic, int32_t partition 
   return made;
 }
 
-class Adapter : public Broker {
+class Adapter : public NativeBroker {
  public:
   explicit Adapter(const std::string& bootstrap, host::OptionInputs inputs = {}, int64_t call_timeout_ms = 15'000)
-      : Broker("kafka", with(std::move(inputs), bootstrap), call_timeout_ms) {}
+      : NativeBroker("kafka", with(std::move(inputs), bootstrap), call_timeout_ms) {}
 
   Result<host::Condition> start() { return storage->start(); }
 
-  Status make(const host::LogDescriptor& descriptor) {
-    return wait<Status>(loop, [&] { return storage->create_log(descriptor, loop); });
-  }
-  /// Made, opened and acquired.
-  std::shared_ptr<host::Log> ready(const host::LogDescriptor& descriptor) {
+  /// Made, opened and acquired; patient while the cluster is away.
+  std::shared_ptr<host::Log> ready(const host::LogDescriptor& wanted) {
     Status status;
-    EXPECT_TRUE(eventually([&] { return (status = make(descriptor)).ok(); })) << status.describe();
-    auto log = *storage->open(descriptor);
+    EXPECT_TRUE(eventually([&] { return (status = make(wanted)).ok(); })) << status.describe();
+    auto log = *storage->open(wanted);
     EXPECT_TRUE(eventually([&] { return acquire(*log, 1).has_value(); }));
     return log;
   }
 
-  struct Appended {
-    Status status;
-    int64_t first = -1;
-    int64_t last = -1;
-  };
-  std::shared_ptr<std::promise<Appended>> send(host::Log& log, const std::vector<NativeRecord>& records,
-                                               records::Codec codec = records::Codec::none) {
-    auto promise = std::make_shared<std::promise<Appended>>();
-    auto bytes = batch_of(records, codec);
-    host::AppendEntry entry;
-    entry.bytes = {reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size()};
-    entry.owner = bytes;
-    entry.base_offset = 0;
-    entry.last_offset = static_cast<int64_t>(records.size()) - 1;
-    entry.record_count = static_cast<uint32_t>(records.size());
-    entry.done = [promise](host::AppendOutcome outcome) {
-      promise->set_value({outcome.status, outcome.first_offset, outcome.last_offset});
-    };
-    const Status queued = log.enqueue(std::move(entry), log.position().generation, loop);
-    if (!queued.ok()) {
-      promise->set_value({queued});
-      return promise;
-    }
-    log.send();
-    return promise;
+  std::future<host::AppendOutcome> send(host::Log& log, const std::vector<NativeRecord>& records,
+                                        records::Codec codec = records::Codec::none) {
+    return NativeBroker::send(log, batch_of(records, codec));
   }
-  Appended append(host::Log& log, const std::vector<NativeRecord>& records,
-                  records::Codec codec = records::Codec::none) {
-    return send(log, records, codec)->get_future().get();
-  }
-
-  ReadAnswer read(host::Log& log, int64_t offset, uint64_t max_bytes = 1 << 20) {
-    return wait<ReadAnswer>(loop, [&] { return log.read(offset, INT64_MAX, max_bytes, loop); });
-  }
-  Result<host::Bounds> bounds(host::Log& log) {
-    return wait<Result<host::Bounds>>(loop, [&] { return log.bounds(loop); });
-  }
-  Status trim(host::Log& log, int64_t offset) {
-    return wait<Status>(loop, [&] { return log.trim(offset, loop); });
-  }
-  Status watch(host::Log& log, int64_t offset) {
-    return wait<Status>(loop, [&] { return log.watch(offset, loop); });
+  host::AppendOutcome append(host::Log& log, const std::vector<NativeRecord>& records,
+                             records::Codec codec = records::Codec::none) {
+    return send(log, records, codec).get();
   }
 
   /// Records of a lease.
   static std::vector<NativeRecord> records_of(const host::ReadResult& result) {
-    const std::string bytes = *host::gather(result);
     std::vector<NativeRecord> all;
     const auto text = [](const records::OptionalBytes& view) {
       return view ? std::optional<std::string>(as_text(*view)) : std::nullopt;
     };
-    for (Bytes rest = as_bytes(bytes); !rest.empty();) {
-      const auto batch = records::take_batch(rest);
-      EXPECT_TRUE(batch);
-      if (!batch) break;
-      EXPECT_EQ(batch->crc(), batch->compute_crc());
-      EXPECT_TRUE(
-          records::visit_records(*batch, 1 << 30, [&](const records::RecordView& found) {
-            NativeRecord record{found.offset(*batch), found.timestamp(*batch), text(found.key), text(found.value), {}};
-            auto headers = found.headers();
-            for (records::HeaderView header; headers.next(header);)
-              record.headers.emplace_back(std::string(as_text(header.key)), text(header.value));
-            all.push_back(std::move(record));
-            return true;
-          }).ok());
-    }
+    see_records(result, [&](const records::RecordView& found, const records::BatchView& batch) {
+      NativeRecord record{found.offset(batch), found.timestamp(batch), text(found.key), text(found.value), {}};
+      auto headers = found.headers();
+      for (records::HeaderView header; headers.next(header);)
+        record.headers.emplace_back(std::string(as_text(header.key)), text(header.value));
+      all.push_back(std::move(record));
+    });
     return all;
   }
   /// All from `offset` to the end that bounds tells; patient while the cluster is away. `skipped` adds up.
   std::vector<NativeRecord> read_all(host::Log& log, int64_t offset = 0, uint64_t* skipped = nullptr) {
     Result<host::Bounds> found;
-    EXPECT_TRUE(eventually([&] { return (found = bounds(log)).has_value(); })) << "no bounds";
+    EXPECT_TRUE(eventually([&] { return (found = try_bounds(log)).has_value(); })) << "no bounds";
     std::vector<NativeRecord> all;
     const auto until = Clock::now() + std::chrono::seconds(60);
     while (found && offset < found->end && Clock::now() < until) {

@@ -121,9 +121,9 @@ TEST_P(KafkaBroker, OursAreReadableByAnyClient) {
     const auto records = odd_records();
     const auto appended = one->append(*log, records, codec);
     ASSERT_TRUE(appended.status.ok()) << appended.status.describe();
-    EXPECT_EQ(appended.first, static_cast<int64_t>(all.size()));
+    EXPECT_EQ(appended.first_offset, static_cast<int64_t>(all.size()));
     all.insert(all.end(), records.begin(), records.end());
-    EXPECT_EQ(appended.last, static_cast<int64_t>(all.size()) - 1);
+    EXPECT_EQ(appended.last_offset, static_cast<int64_t>(all.size()) - 1);
   }
   expect_same(all, native->consume("orders", 0, 0, all.size()));
   expect_same(all, one->read_all(*log));
@@ -166,8 +166,8 @@ TEST_P(KafkaBroker, TwoWritersAtOnce) {
     const auto appended = one->append(*log, numbered(fmt::format("ours{}", i), 50));
     ASSERT_TRUE(appended.status.ok()) << appended.status.describe();
     // Others may lie between: the offsets tell where the first and the last are.
-    EXPECT_GE(appended.last - appended.first, 49);
-    ours.insert(appended.first);
+    EXPECT_GE(appended.last_offset - appended.first_offset, 49);
+    ours.insert(appended.first_offset);
   }
   other.join();
   const auto all = one->read_all(*log);
@@ -250,7 +250,7 @@ TEST_P(KafkaBroker, WhatIsOutOfRangeAndWhatIsTrimmed) {
   EXPECT_EQ(below.error().start, 4);
   EXPECT_EQ(one->read_all(*log, 4).size(), 6u);
   EXPECT_TRUE(one->trim(*log, 1'000).ok());  // never past the end
-  const auto bounds = one->bounds(*log);
+  const auto bounds = one->try_bounds(*log);
   ASSERT_TRUE(bounds);
   EXPECT_EQ(bounds->start, 10);
   EXPECT_EQ(bounds->end, 10);
@@ -274,7 +274,7 @@ TEST_P(KafkaBroker, Transactions) {
   wanted.insert(wanted.end(), committed.begin(), committed.end());
   expect_same(wanted, one->read_all(*log));
   // The log ends with a marker: a reader that stands before it gets on, and does not wait.
-  const auto bounds = one->bounds(*log);
+  const auto bounds = one->try_bounds(*log);
   ASSERT_TRUE(bounds);
   ASSERT_EQ(bounds->end, committed.back().offset + 2);
   const auto began = Clock::now();
@@ -285,7 +285,7 @@ TEST_P(KafkaBroker, Transactions) {
   EXPECT_LT(Clock::now() - began, std::chrono::seconds(3));
   const auto after = one->append(*log, numbered("after", 1));
   ASSERT_TRUE(after.status.ok());
-  EXPECT_EQ(after.first, bounds->end);
+  EXPECT_EQ(after.first_offset, bounds->end);
   EXPECT_EQ(one->read_all(*log, bounds->end).size(), 1u);
 }
 
@@ -297,7 +297,7 @@ TEST_P(KafkaBroker, UndecodableBatchesArePassed) {
   const auto log = one->ready(topic_of("orders"));
   ASSERT_TRUE(one->append(*log, numbered("before", 3)).status.ok());
   // A producer of gzip whose bytes are spoilt on the way would be found out by its checksum: the batch is made here.
-  auto batch = *batch_of(numbered("bad", 4), Codec::gzip);
+  auto batch = batch_of(numbered("bad", 4), Codec::gzip);
   for (size_t i = records::kBatchHeaderBytes + 10; i < batch.size(); ++i) batch[i] = '\x55';
   auto* bytes = reinterpret_cast<uint8_t*>(batch.data());
   store_be<uint32_t>(bytes + records::layout::kCrc,
@@ -316,9 +316,8 @@ TEST_P(KafkaBroker, UndecodableBatchesArePassed) {
 // ---- Brokers that go away
 
 struct Told {
-  std::shared_ptr<std::promise<Adapter::Appended>> promise;
-  std::future<Adapter::Appended> future;
-  Adapter::Appended answer;
+  std::future<host::AppendOutcome> future;
+  host::AppendOutcome answer;
 };
 
 // Nothing acknowledged is lost, doubled or out of order; nothing refused is there.
@@ -338,8 +337,8 @@ void judge(Adapter& one, host::Log& log, std::vector<Told>& told) {
     const auto there = found.find(fmt::format("w{}-0", i));
     if (code == StatusCode::ok) {
       ASSERT_NE(there, found.end()) << i << " was acknowledged and is lost";
-      if (told[i].answer.first >= 0) {
-        EXPECT_EQ(there->second, told[i].answer.first) << i;
+      if (told[i].answer.first_offset >= 0) {
+        EXPECT_EQ(there->second, told[i].answer.first_offset) << i;
       }
     } else if (code != StatusCode::unknown) {
       EXPECT_EQ(there, found.end()) << i << " was refused (" << told[i].answer.status.describe() << ") and is there";
@@ -356,8 +355,7 @@ TEST_P(KafkaBroker, KilledWithAppendsInFlight) {
   const auto send = [&](size_t count, size_t size) {
     for (size_t i = 0; i < count; ++i) {
       Told& each = told.emplace_back();
-      each.promise = one->send(*log, numbered(fmt::format("w{}", told.size() - 1), 1, size));
-      each.future = each.promise->get_future();
+      each.future = one->send(*log, numbered(fmt::format("w{}", told.size() - 1), 1, size));
     }
   };
   const auto settle = [&] {
@@ -400,7 +398,7 @@ TEST_P(KafkaBroker, StoppedProcess) {
   const auto began = Clock::now();
   const auto append = one->append(*log, numbered("w1", 1));
   EXPECT_EQ(append.status.code(), StatusCode::unknown) << append.status.describe();
-  EXPECT_FALSE(one->bounds(*log));
+  EXPECT_FALSE(one->try_bounds(*log));
   const auto elsewhere = one->read(*log, 0, 1);  // kept from the read before
   if (!elsewhere) {
     EXPECT_NE(elsewhere.error().status.code(), StatusCode::out_of_range);
@@ -424,9 +422,9 @@ TEST_P(KafkaBroker, StopWhileTheClusterHangs) {
   const auto log = one->ready(topic_of("orders"));
   ASSERT_TRUE(one->append(*log, numbered("w0", 1)).status.ok());
   server->pause();
-  auto append = one->send(*log, numbered("w1", 1))->get_future();
+  auto append = one->send(*log, numbered("w1", 1));
   auto watch = std::async(std::launch::async, [&] { return one->watch(*log, 10); });
-  auto bounds = std::async(std::launch::async, [&] { return one->bounds(*log); });
+  auto bounds = std::async(std::launch::async, [&] { return one->try_bounds(*log); });
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   const auto began = Clock::now();
   const Status stopped = one->storage->stop(2'000);
@@ -454,8 +452,7 @@ TEST_P(KafkaBroker, RepliesThatAreLost) {
   std::vector<Told> told;
   const auto append = [&](bool lose) {
     Told& each = told.emplace_back();
-    each.promise = one->send(*log, numbered(fmt::format("w{}", told.size() - 1), 1));
-    each.future = each.promise->get_future();
+    each.future = one->send(*log, numbered(fmt::format("w{}", told.size() - 1), 1));
     if (lose) {
       EXPECT_TRUE(eventually([&] { return proxy.held() > 0; }));
       proxy.cut();
@@ -486,8 +483,8 @@ TEST_P(KafkaBroker, AppendsBeyondTheBudgetAreBusy) {
     ASSERT_TRUE(one->append(*logs.back(), numbered("first", 1)).status.ok());
   }
   server->pause();
-  std::vector<std::future<Adapter::Appended>> sent;
-  for (const auto& log : logs) sent.push_back(one->send(*log, numbered("w", 1, 700'000))->get_future());
+  std::vector<std::future<host::AppendOutcome>> sent;
+  for (const auto& log : logs) sent.push_back(one->send(*log, numbered("w", 1, 700'000)));
   size_t busy = 0;
   for (auto& each : sent) {
     if (each.wait_for(std::chrono::seconds(2)) != std::future_status::ready) continue;
@@ -515,9 +512,9 @@ TEST_P(KafkaBroker, SaneSpeed) {
   constexpr size_t kRecords = 500;
   constexpr size_t kSize = 1'000;
   const auto began = Clock::now();
-  std::vector<std::future<Adapter::Appended>> sent;
+  std::vector<std::future<host::AppendOutcome>> sent;
   for (size_t i = 0; i < kUnits; ++i) {
-    sent.push_back(one->send(*log, numbered(fmt::format("w{}", i), kRecords, kSize))->get_future());
+    sent.push_back(one->send(*log, numbered(fmt::format("w{}", i), kRecords, kSize)));
   }
   for (auto& each : sent) ASSERT_TRUE(each.get().status.ok());
   const auto written = Clock::now();

@@ -39,7 +39,7 @@ class KafkaErrors : public ::testing::Test {
     for (int i = 0; i < times; ++i) rd_kafka_mock_push_request_errors(mock_, api, 1, error);
   }
   /// One append that the cluster answers with that error, as often as it is asked.
-  Adapter::Appended append_with(rd_kafka_resp_err_t error) {
+  host::AppendOutcome append_with(rd_kafka_resp_err_t error) {
     Adapter& one = adapter({{"delivery_timeout", int64_t{1'500}}});
     const auto log = one.ready(topic_of("orders", 0, 2, true));
     EXPECT_TRUE(one.append(*log, numbered("before", 1)).status.ok());
@@ -108,7 +108,7 @@ TEST_F(KafkaErrors, AFatalErrorCostsOneAppend) {
       EXPECT_TRUE(of == 300 || of == 400) << failed.status.describe();
     }
     rd_kafka_mock_clear_request_errors(mock_, kProduce);
-    Adapter::Appended after;
+    host::AppendOutcome after;
     ASSERT_TRUE(eventually([&] { return (after = one.append(*log, numbered("after", 1))).status.ok(); }))
         << after.status.describe();
   }
@@ -118,11 +118,11 @@ TEST_F(KafkaErrors, QuestionsThatAreRefused) {
   Adapter& one = adapter();
   const auto log = one.ready(topic_of("orders", 0, 2, true));
   fail_with(kListOffsets, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 10);
-  const auto bounds = one.bounds(*log);
+  const auto bounds = one.try_bounds(*log);
   ASSERT_FALSE(bounds);
   EXPECT_EQ(bounds.error().code(), StatusCode::denied) << bounds.error().describe();
   rd_kafka_mock_clear_request_errors(mock_, kListOffsets);
-  EXPECT_TRUE(eventually([&] { return one.bounds(*log).has_value(); }));
+  EXPECT_TRUE(eventually([&] { return one.try_bounds(*log).has_value(); }));
 }
 
 // A slow cluster delays answers, and loses none.
@@ -145,7 +145,7 @@ TEST_F(KafkaErrors, AClusterThatIsAway) {
   const auto refused = one.append(*log, numbered("b", 1));
   EXPECT_TRUE(refused.status.code() == StatusCode::unavailable || refused.status.code() == StatusCode::unknown)
       << refused.status.describe();
-  EXPECT_FALSE(one.bounds(*log));
+  EXPECT_FALSE(one.try_bounds(*log));
   EXPECT_FALSE(one.storage->health());
   EXPECT_LT(Clock::now() - began, std::chrono::seconds(15));
   ASSERT_EQ(rd_kafka_mock_broker_set_up(mock_, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
