@@ -17,18 +17,12 @@
 namespace sluice::conformance {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int64_t kBackMs = 2'000;   // from the moment that the server takes connections to the first append that is OK
 constexpr int64_t kAwayMs = 1'500;   // how long a server stands still or replies are kept back
 constexpr int64_t kSoonMs = 30'000;  // for what must come, on a machine that is busy
 constexpr int64_t kStray = 1ll << 40;  // the number of batches that never may be there
 constexpr int kKills = 4;
 constexpr int kCuts = 12;
-
-int64_t elapsed_ms(Clock::time_point since) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since).count();
-}
 
 /// A world with a log, its history, and a writer of it.
 struct Attack {
@@ -50,6 +44,14 @@ struct Attack {
         kSoonMs);
     require(back, "{} ms after the server was back an append answers {}", kSoonMs, status_text(status));
     return elapsed_ms(began);
+  }
+  /// What became of `unit` for all that its append was told. UNAVAILABLE is a promise, which the log is judged by.
+  void told(const Unit& unit, const AppendAnswer& answer, const char* what) {
+    require(answer.ok() || answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_UNAVAILABLE,
+            "an append {} answered {}: {}", what, status_text(answer.status), answer.text);
+    if (answer.ok()) history.tell(unit, History::Fate::acknowledged);
+    if (answer.status == SLUICE_UNAVAILABLE) history.tell(unit, History::Fate::refused);
+    writer->doubt();
   }
   /// After the server died: one that does not claim DURABLE may have forgotten even the log, and then says so.
   void survive() {
@@ -146,12 +148,7 @@ void killed(Context& context) {
     // At various moments of its way; the server dies on the thread that started it.
     std::this_thread::sleep_for(std::chrono::microseconds(300 * round));
     world.server().kill();
-    const AppendAnswer answer = under_way.wait();
-    require(answer.ok() || answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_UNAVAILABLE,
-            "an append that the server died under answered {}: {}", status_text(answer.status), answer.text);
-    if (answer.ok()) attack.history.tell(unit, History::Fate::acknowledged);
-    if (answer.status == SLUICE_UNAVAILABLE) attack.history.tell(unit, History::Fate::refused);
-    attack.writer->doubt();
+    attack.told(unit, under_way.wait(), "that the server died under");
     const FenceAnswer fence = attack.log->fence(attack.writer->token());
     require(fence.status == SLUICE_UNAVAILABLE || fence.status == SLUICE_UNKNOWN,
             "a fence without a server answered {}", status_text(fence.status));
@@ -189,13 +186,7 @@ void lost_replies(Context& context) {
     eventually([&] { return attack.world.proxy().held() > 0; }, 3'000);
     attack.world.proxy().cut();
     attack.world.proxy().hold_replies(false);
-    const AppendAnswer answer = sent.wait();
-    // UNAVAILABLE is a promise, which the log is judged by.
-    require(answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_OK || answer.status == SLUICE_UNAVAILABLE,
-            "an append whose reply was lost answered {}", status_text(answer.status));
-    if (answer.ok()) attack.history.tell(unit, History::Fate::acknowledged);
-    if (answer.status == SLUICE_UNAVAILABLE) attack.history.tell(unit, History::Fate::refused);
-    attack.writer->doubt();
+    attack.told(unit, sent.wait(), "whose reply was lost");
     attack.append_again();
   }
   attack.verify();
@@ -210,13 +201,8 @@ void late_replies(Context& context) {
     SentAppend sent = attack.log->send(attack.writer->token(), unit.front().base, unit, 0, deadline_in_ms(kDeadlineMs));
     {
       Beside later(kAwayMs, [&] { attack.world.proxy().hold_replies(false); });
-      const AppendAnswer answer = sent.wait();
-      require(answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_OK || answer.status == SLUICE_UNAVAILABLE,
-              "an append whose reply came late answered {}", status_text(answer.status));
-      if (answer.ok()) attack.history.tell(unit, History::Fate::acknowledged);
-      if (answer.status == SLUICE_UNAVAILABLE) attack.history.tell(unit, History::Fate::refused);
+      attack.told(unit, sent.wait(), "whose reply came late");
     }
-    attack.writer->doubt();
     attack.append_again();
   }
   attack.verify();

@@ -15,12 +15,6 @@
 namespace sluice::conformance {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-int64_t elapsed_ms(Clock::time_point since) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since).count();
-}
-
 // ---- Content ----
 
 /// A batch of one record whose bytes are all given: to a LOG they mean nothing.

@@ -67,6 +67,10 @@ int64_t deadline_in_ms(int64_t ms) {
   return now.tv_sec * 1'000'000'000 + now.tv_nsec + ms * 1'000'000;
 }
 
+int64_t elapsed_ms(Clock::time_point since) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since).count();
+}
+
 Guarded::Guarded(size_t size) : bytes_(new uint8_t[size + kGuardBytes]), size_(size) {
   std::memset(bytes_.get(), 0, size);
   std::memset(bytes_.get() + size, kGuardByte, kGuardBytes);

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
@@ -51,6 +52,9 @@ std::string status_text(sluice_status status);
 
 /// CLOCK_MONOTONIC, now, and in so many milliseconds.
 int64_t deadline_in_ms(int64_t ms);
+
+using Clock = std::chrono::steady_clock;
+int64_t elapsed_ms(Clock::time_point since);
 
 /// Memory with guard bytes behind it.
 class Guarded {

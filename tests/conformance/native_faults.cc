@@ -11,14 +11,8 @@
 namespace sluice::conformance {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int64_t kBackMs = 10'000;  // clients of some engines ask for the cluster again only now and then
 constexpr int64_t kAwayMs = 1'000;
-
-int64_t elapsed_ms(Clock::time_point since) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since).count();
-}
 
 void reasons(Context& context) {
   FreshNative log(context);

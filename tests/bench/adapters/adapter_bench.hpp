@@ -92,20 +92,26 @@ inline std::shared_ptr<std::string> make_batch(size_t size) {
   return bytes;
 }
 
+/// The adapter in the shared object `plugin`, started, with room for all that a benchmark has under way.
+inline std::shared_ptr<host::Storage> open_storage(const std::string& plugin, host::OptionInputs inputs) {
+  auto library = host::Library::load(plugin);
+  need(library.has_value(), library ? "" : library.error().describe());
+  host::StorageOptions options;
+  options.name = "bench";
+  options.data_directory = "/tmp";
+  options.inputs = std::move(inputs);
+  options.max_bytes_in_flight = 1ull << 30;
+  options.max_bytes_leased = 1ull << 30;
+  auto storage = *host::Storage::create(*library, std::move(options));
+  const auto started = storage->start();
+  need(started.has_value(), started ? "" : started.error().describe());
+  return storage;
+}
+
 class Adapter {
  public:
-  Adapter(const std::string& plugin, host::OptionInputs inputs) : loop_("bench") {
-    auto library = host::Library::load(plugin);
-    need(library.has_value(), library ? "" : library.error().describe());
-    host::StorageOptions options;
-    options.name = "bench";
-    options.data_directory = "/tmp";
-    options.inputs = std::move(inputs);
-    options.max_bytes_in_flight = 1ull << 30;
-    options.max_bytes_leased = 1ull << 30;
-    storage_ = *host::Storage::create(*library, std::move(options));
-    need(storage_->start().has_value(), "the adapter does not start");
-  }
+  Adapter(const std::string& plugin, host::OptionInputs inputs)
+      : loop_("bench"), storage_(open_storage(plugin, std::move(inputs))) {}
   ~Adapter() { static_cast<void>(storage_->stop(10'000)); }
 
   void run(const Case& now, int round, Speeds& speeds) {

@@ -169,19 +169,8 @@ class Plain {
 
 class Native {
  public:
-  Native(const std::string& plugin, host::OptionInputs inputs) : loop_("bench") {
-    auto library = host::Library::load(plugin);
-    need(library.has_value(), library ? "" : library.error().describe());
-    host::StorageOptions options;
-    options.name = "bench";
-    options.data_directory = "/tmp";
-    options.inputs = std::move(inputs);
-    options.max_bytes_in_flight = 1ull << 30;
-    options.max_bytes_leased = 1ull << 30;
-    storage_ = *host::Storage::create(*library, std::move(options));
-    const auto started = storage_->start();
-    need(started.has_value(), started ? "" : started.error().describe());
-  }
+  Native(const std::string& plugin, host::OptionInputs inputs)
+      : storage_(open_storage(plugin, std::move(inputs))), loop_("bench") {}
   ~Native() { static_cast<void>(storage_->stop(10'000)); }
 
   void run(const Work& work, const std::string& topic, Paces& paces) {
