@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -29,7 +31,12 @@ class BatchBuilder {
     Frame& slot = *new (&frame(count_)) Frame();
     const size_t headers = encoded_header_bytes(event.headers);
     const uint64_t payload = (event.key ? event.key->size() : 0) + (event.value ? event.value->size() : 0) + headers;
-    if (!write_event(event, payload, headers, kSlotBytes, slot)) return *this;
+    uint8_t* spill = nullptr;
+    if (payload > kSlotBytes - sizeof(Frame)) {
+      spill = static_cast<uint8_t*>(std::malloc(payload));
+      if (spill == nullptr) throw std::bad_alloc();
+    }
+    write_event(event, headers, spill, slot);
     slot.timestamp_ns = timestamp_ns;
     slot.commit.store(++next_, std::memory_order_relaxed);
     payload_bytes_ += payload;

@@ -6,11 +6,6 @@
 namespace sluice::bus {
 namespace {
 
-uint8_t* copy_bytes(Bytes bytes, uint8_t* at) {
-  if (!bytes.empty()) std::memcpy(at, bytes.data(), bytes.size());
-  return at + bytes.size();
-}
-
 uint8_t* write_varint(uint32_t value, uint8_t* at) {
   for (; value >= 0x80; value >>= 7) *at++ = static_cast<uint8_t>(value | 0x80);
   *at++ = static_cast<uint8_t>(value);
@@ -54,25 +49,6 @@ uint8_t* encode_headers(std::span<const Header> headers, uint8_t* at) {
     if (header.value) at = copy_bytes(*header.value, at);
   }
   return at;
-}
-
-bool write_event(const Event& event, uint64_t payload, size_t header_bytes, uint32_t slot_bytes, Frame& frame) {
-  auto* at = reinterpret_cast<uint8_t*>(&frame + 1);
-  frame.spilled = payload > slot_bytes - sizeof(Frame);
-  if (frame.spilled) [[unlikely]] {
-    auto* block = static_cast<uint8_t*>(std::malloc(payload));
-    if (block == nullptr) return false;
-    std::memcpy(at, &block, sizeof block);
-    at = block;
-  }
-  frame.key_bytes = event.key ? static_cast<int32_t>(event.key->size()) : -1;
-  frame.value_bytes = event.value ? static_cast<int32_t>(event.value->size()) : -1;
-  frame.header_bytes = static_cast<uint32_t>(header_bytes);
-  frame.header_count = static_cast<uint16_t>(event.headers.size());
-  if (event.key) at = copy_bytes(*event.key, at);
-  if (event.value) at = copy_bytes(*event.value, at);
-  if (header_bytes != 0) encode_headers(event.headers, at);
-  return true;
 }
 
 void release_event(Frame& frame) {

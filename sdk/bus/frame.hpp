@@ -45,9 +45,53 @@ size_t encoded_header_bytes(std::span<const Header> headers);
 /// Writes them; returns where they end.
 uint8_t* encode_headers(std::span<const Header> headers, uint8_t* at);
 
-/// Writes `event`, whose sizes were checked, into a slot of `slot_bytes` (the commit word and the timestamp aside).
-/// `payload`: bytes of key, value and headers. False: memory for a spilled event is missing.
-bool write_event(const Event& event, uint64_t payload, size_t header_bytes, uint32_t slot_bytes, Frame& frame);
+/// Copies what is short in a few wide moves; memcpy's call costs as much as its work there.
+inline uint8_t* copy_bytes(Bytes bytes, uint8_t* at) {
+  const uint8_t* from = bytes.data();
+  const size_t size = bytes.size();
+  const auto move = [&]<class Word>(Word word, size_t offset) {
+    std::memcpy(&word, from + offset, sizeof word);
+    std::memcpy(at + offset, &word, sizeof word);
+  };
+  struct Wide {
+    uint64_t words[2];
+  };
+  constexpr size_t kInlineBytes = 256;
+  if (size >= sizeof(Wide) && size <= kInlineBytes) [[likely]] {
+    for (size_t i = 0; i + sizeof(Wide) < size; i += sizeof(Wide)) move(Wide{}, i);
+    move(Wide{}, size - sizeof(Wide));
+  } else if (size > kInlineBytes) {
+    std::memcpy(at, from, size);
+  } else if (size >= 8) {
+    move(uint64_t{}, 0);
+    move(uint64_t{}, size - 8);
+  } else if (size >= 4) {
+    move(uint32_t{}, 0);
+    move(uint32_t{}, size - 4);
+  } else {
+    for (size_t i = 0; i < size; ++i) at[i] = from[i];
+  }
+  return at + size;
+}
+
+/// Writes `event`, whose sizes were checked, into a slot, the commit word and the timestamp aside. `header_bytes`: as
+/// encoded. `spill`: memory of all its payload, which the frame then owns; null: it fits behind the frame.
+inline void write_event(const Event& event, size_t header_bytes, uint8_t* spill, Frame& frame) {
+  auto* at = reinterpret_cast<uint8_t*>(&frame + 1);
+  if (spill != nullptr) [[unlikely]] {
+    std::memcpy(at, &spill, sizeof spill);
+    at = spill;
+  }
+  frame.key_bytes = event.key ? static_cast<int32_t>(event.key->size()) : -1;
+  frame.value_bytes = event.value ? static_cast<int32_t>(event.value->size()) : -1;
+  frame.header_bytes = static_cast<uint32_t>(header_bytes);
+  frame.header_count = static_cast<uint16_t>(event.headers.size());
+  frame.spilled = spill != nullptr;
+  if (event.key) at = copy_bytes(*event.key, at);
+  if (event.value) at = copy_bytes(*event.value, at);
+  if (header_bytes != 0) [[unlikely]]
+    encode_headers(event.headers, at);
+}
 /// Gives up the block of a spilled event.
 void release_event(Frame& frame);
 
@@ -66,6 +110,10 @@ class EventBatchAccess {
     batch.count_ = count;
     batch.payload_bytes_ = payload_bytes;
     batch.origin_ = origin;
+    batch.attempt_ = attempt;
+    return batch;
+  }
+  static EventBatch again(EventBatch batch, uint32_t attempt) {
     batch.attempt_ = attempt;
     return batch;
   }
