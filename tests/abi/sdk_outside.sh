@@ -29,6 +29,9 @@ undeclared=$(comm -13 "$work/declared" "$work/shown")
 for header in "$include"/sluice/*.hpp; do
   quietly g++ -std=c++20 -Wall -Wextra -Werror -fsyntax-only -I"$include" -include "$header" -x c++ /dev/null
 done
+# All of them together: no two headers may declare one name.
+(cd "$include" && printf '#include <%s>\n' sluice/*.hpp sluice/*.h) > "$work/all.cc"
+quietly g++ -std=c++20 -Wall -Wextra -Werror -fsyntax-only -I"$include" "$work/all.cc"
 for header in "$include"/sluice/sluice.h "$include"/sluice/c/*.h; do
   quietly cc -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$include" -include "$header" -x c /dev/null
   quietly g++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only -I"$include" -include "$header" -x c++ /dev/null

@@ -132,7 +132,7 @@ class SLUICE_API Bus {
   BusStats stats() const;
   BusHealth health() const;
 
-  class Impl;
+  class SLUICE_LOCAL Impl;
 
  private:
   explicit Bus(std::unique_ptr<Impl> impl);

@@ -81,7 +81,7 @@ struct ShardNote {
   uint32_t attempts = 0;   // failed, retrying: reads tried without success
 };
 
-struct Delivery {
+struct MergedRecord {
   const Record* record;  // lives as long as the response
   uint32_t shard;        // number of the shard in this consumer, never used for another
   bool late;
@@ -90,7 +90,7 @@ struct Delivery {
 };
 
 struct Response {
-  std::vector<Delivery> records;
+  std::vector<MergedRecord> records;
   Cursor cursor;                 // the place after exactly these
   std::vector<ShardNote> notes;  // every shard of which there is something to say
   bool has_more = false;         // this one made progress, and shards have more
@@ -171,7 +171,7 @@ class SLUICE_API MergingConsumer {
   bool closed() const;
 
  private:
-  struct Impl;
+  struct SLUICE_LOCAL Impl;
   explicit MergingConsumer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -73,7 +73,7 @@ class SLUICE_API Cursor {
   size_t memory_bytes() const;
 
  private:
-  struct Ids;
+  struct SLUICE_LOCAL Ids;
   Ids& own_ids();
 
   std::shared_ptr<Ids> ids_;

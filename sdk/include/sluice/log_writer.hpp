@@ -91,7 +91,7 @@ class SLUICE_API LogWriter {
   int32_t epoch() const;
 
  private:
-  struct Impl;
+  struct SLUICE_LOCAL Impl;
   explicit LogWriter(std::shared_ptr<Impl> impl);
   const std::shared_ptr<Impl> impl_;
 };

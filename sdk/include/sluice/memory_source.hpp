@@ -37,7 +37,7 @@ class SLUICE_API MemorySource final : public Source {
   void wake() override;
 
  private:
-  struct Impl;
+  struct SLUICE_LOCAL Impl;
   std::unique_ptr<Impl> impl_;
 };
 

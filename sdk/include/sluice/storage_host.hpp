@@ -84,7 +84,7 @@ class SLUICE_API StorageHost {
 
   const std::string& name() const;
 
-  struct Core;
+  struct SLUICE_LOCAL Core;
   const std::shared_ptr<Core>& core() const { return core_; }  // the SDK's own
 
  private:

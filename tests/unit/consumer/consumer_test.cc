@@ -71,7 +71,7 @@ Drained drain(const ConsumerConfig& config, const Sources& sources, size_t limit
     EXPECT_TRUE(response) << response.error().describe();
     if (!response) break;
     EXPECT_LE(response->records.size(), limit);
-    for (const Delivery& each : response->records) {
+    for (const MergedRecord& each : response->records) {
       drained.order.emplace_back(each.shard, each->position);
       drained.records.emplace(each.shard, each->position);
     }
