@@ -163,6 +163,7 @@ Result<std::shared_ptr<StorageHost>> StorageHost::make(StorageHostSettings setti
   options.data_directory = settings.data_directory.empty() ? "/nonexistent" : settings.data_directory;
   options.inputs = std::move(settings.options);
   options.checked = settings.checked;
+  if (settings.log) options.log = std::move(settings.log);
   options.call_timeout_ms = settings.call_timeout_ms;
   options.lifecycle_timeout_ms = settings.lifecycle_timeout_ms;
   options.max_bytes_in_flight = settings.max_bytes_in_flight;

@@ -114,9 +114,12 @@ void StorageReader::read(const PageRequest& request, Source::PageCallback done) 
                      "ms or longer"));
   }
   {
-    const Lock lock(mutex_);
-    if (pending_) return done(fail(StatusCode::invalid, "a read of this source is under way"));
-    if (closed_) return done(fail(StatusCode::unavailable, "the source is closed"));
+    Lock lock(mutex_);
+    if (pending_ || closed_) {
+      lock.unlock();
+      return done(closed_ ? fail(StatusCode::unavailable, "the source is closed")
+                          : fail(StatusCode::invalid, "a read of this source is under way"));
+    }
     const int64_t now = core_->loop.now_ms();
     const int64_t deadline = request.wait_ms > INT64_MAX - now ? INT64_MAX : now + request.wait_ms;
     pending_ = Pending{request, std::move(done), deadline};

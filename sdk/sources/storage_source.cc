@@ -124,10 +124,17 @@ class StorageSource final : public Source {
   ~StorageSource() override { reader_->close(); }
 
   const std::string& id() const override { return id_; }
-  void read(const PageRequest& request, PageCallback done) override { reader_->read(request, std::move(done)); }
+  // A callback may destroy this, and what it refers to goes on.
+  void read(const PageRequest& request, PageCallback done) override {
+    const auto keep = reader_;
+    keep->read(request, std::move(done));
+  }
   void bounds(BoundsCallback done) override { reader_->bounds(std::move(done)); }
   void locate(int64_t timestamp_ns, PositionCallback done) override { reader_->locate(timestamp_ns, std::move(done)); }
-  void wake() override { reader_->wake(); }
+  void wake() override {
+    const auto keep = reader_;
+    keep->wake();
+  }
 
  private:
   const std::string id_;

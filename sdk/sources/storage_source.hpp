@@ -8,6 +8,7 @@
 //   arrived_   the last answer of the adapter, until a read wants it or turns out to want another
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -77,9 +78,9 @@ class StorageReader final : public GrowthListener, public std::enable_shared_fro
   const uint64_t read_bytes_;
   const ChunkRules rules_;
 
+  std::atomic<bool> closed_{false};
   std::mutex mutex_;  // guards all below
   std::shared_ptr<host::Log> log_;
-  bool closed_ = false;
   std::optional<Pending> pending_;
   std::unique_ptr<Chunk> chunk_;
   std::optional<Arrived> arrived_;

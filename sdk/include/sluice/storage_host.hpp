@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,6 +39,8 @@ struct StorageHostSettings {
   uint64_t max_bytes_leased = 1ull << 30;       // of pages that nobody let go of; beyond: BUSY. At least 1 MiB
   /// Verify that the adapter keeps the contract, at some cost; breaches go to standard error.
   bool checked = false;
+  /// A line for the operator; `level` 0 to 3: debug, information, warning, error. Any thread. Default: standard error.
+  std::function<void(int level, const std::string& text)> log;
 };
 
 inline constexpr size_t kMaxStorageNameBytes = 64;

@@ -243,7 +243,7 @@ void append_raw(StorageHost& host, const std::string& log_id, int32_t epoch, con
     ASSERT_TRUE(log->enqueue(std::move(entry), log->position().generation, core.loop).ok());
   }
   log->send();
-  ASSERT_TRUE(eventually([&] { return left == 0; }));
+  ASSERT_TRUE(comes_true([&] { return left == 0; }));
 }
 
 // The memory adapter keeps bytes as they are (the host's checks are off, for they would tell); the disk adapter would
@@ -467,7 +467,7 @@ TEST_P(LogSource, trim_moves_the_start) {
   for (int i = 0; i < 10; ++i) write_values(*writer, {fmt::format("{}", i)});
   ASSERT_TRUE(writer->trim(5).ok());
   const auto source = open_source(host_, folder_);
-  ASSERT_TRUE(eventually([&] { return bounds(*source)->start == 5; }));
+  ASSERT_TRUE(comes_true([&] { return bounds(*source)->start == 5; }));
   const auto page = read(*source, 2);
   ASSERT_FALSE(page);
   EXPECT_EQ(page.error().code(), StatusCode::out_of_range);

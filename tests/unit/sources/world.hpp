@@ -54,7 +54,7 @@ inline std::shared_ptr<StorageHost> open_storage(const std::string& library, con
   return opened ? *opened : nullptr;
 }
 
-inline bool eventually(const std::function<bool()>& holds) {
+inline bool comes_true(const std::function<bool()>& holds) {
   const auto until = std::chrono::steady_clock::now() + kPatience;
   while (!holds()) {
     if (std::chrono::steady_clock::now() > until) return false;

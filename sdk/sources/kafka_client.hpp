@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// One client of librdkafka that reads: its connections, its topics, and what it says about itself. Kept by whoever
+// holds a message of it; who lets go last waits, as a rule for milliseconds, until its threads have ended. Any thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.hpp"
+#include "rdkafka/handles.hpp"
+#include "sluice/kafka_source.hpp"
+
+namespace sluice::sources {
+
+using KafkaPairs = std::vector<std::pair<std::string, std::string>>;
+
+/// INVALID names the field. Sets nothing up.
+Status check_kafka(const std::string& name, const std::string& bootstrap,
+                   const std::map<std::string, std::string>& properties, int64_t request_timeout_ms);
+/// What every client of ours is told, then `more`, then the application's properties. INVALID names the field.
+Result<kafka::ConfHandle> make_kafka_conf(const std::string& bootstrap, int64_t request_timeout_ms,
+                                          const KafkaPairs& more, const std::map<std::string, std::string>& properties);
+
+/// What a client says about itself: the last thing that concerned it as a whole, which is why nobody can be reached;
+/// and what is wrong with single partitions, until it is taken. Any thread.
+class KafkaTrouble {
+ public:
+  void heard(rd_kafka_resp_err_t error, const char* text);
+  Status last() const;
+  void forget();
+  /// NOT_FOUND, DENIED; OK: nothing was said about this partition.
+  Status take(const std::string& topic, int32_t partition);
+
+ private:
+  static constexpr size_t kMaxPlaces = 10'000;
+  mutable std::mutex mutex_;
+  Status last_;                           // guarded by mutex_
+  std::map<std::string, Status> places_;  // by "TOPIC [PARTITION]"; guarded by mutex_
+};
+
+class KafkaReader {
+ public:
+  static Result<std::shared_ptr<KafkaReader>> make(const KafkaClusterSettings& settings);
+  KafkaReader(const KafkaReader&) = delete;
+  KafkaReader& operator=(const KafkaReader&) = delete;
+
+  rd_kafka_t* get() const { return client_; }
+  /// The topic's handle, which lives as long as this.
+  Result<rd_kafka_topic_t*> topic(const std::string& name);
+  /// Takes note of what the connections said; never waits.
+  void listen();
+  KafkaTrouble& trouble() { return trouble_; }
+
+ private:
+  KafkaReader() = default;
+  ~KafkaReader();
+
+  rd_kafka_t* client_ = nullptr;
+  KafkaTrouble trouble_;
+  std::mutex mutex_;
+  std::map<std::string, kafka::TopicHandle> topics_;  // guarded by mutex_
+};
+
+}  // namespace sluice::sources
