@@ -426,7 +426,7 @@ void Core::on_position(const ReadOrder& order, Result<int64_t> position) {
   event.shard = order.shard;
   event.generation = order.generation;
   event.position = news.position;
-  if (news.kind == ReadNews::Kind::placed) event.kind = Event::Kind::place;
+  if (news.kind == ReadNews::Kind::placed) event.kind = Event::Kind::located;
   if (news.kind == ReadNews::Kind::given_up) event.kind = Event::Kind::given_up;
   if (news.kind == ReadNews::Kind::passed) {
     event.kind = Event::Kind::page;
@@ -494,12 +494,13 @@ void Core::apply(Event& event) {
       if (event.position >= 0) merge_.place(event.shard, event.generation, event.position);
       return;
     case Event::Kind::place:
+    case Event::Kind::located:
     case Event::Kind::displace:
       if (!merge_.has(event.shard)) merge_.add(event.shard, std::move(event.id), event.generation);
-      if (event.kind == Event::Kind::place) {
-        merge_.place(event.shard, event.generation, event.position);
-      } else {
+      if (event.kind == Event::Kind::displace) {
         merge_.displace(event.shard, event.generation);
+      } else {
+        merge_.place(event.shard, event.generation, event.position);
       }
       return;
     case Event::Kind::absent:
@@ -593,6 +594,11 @@ Result<Response> Core::poll(const PollRequest& request) {
   poller_ = std::this_thread::get_id();
   for (;;) {
     events.swap(events_);
+    // A place that was found for a seek which another one followed must not be in any cursor.
+    std::erase_if(events, [&](const Event& event) {
+      return event.kind == Event::Kind::located &&
+             (slots_[event.shard]->gone || plan_.generation(event.shard) != event.generation);
+    });
     order_due(orders);
     lock.unlock();
     for (const ReadOrder& order : orders) issue(order);

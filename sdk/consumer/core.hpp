@@ -68,6 +68,7 @@ class Core : public std::enable_shared_from_this<Core> {
     enum class Kind {
       add,
       place,
+      located,
       displace,
       absent,
       page,

@@ -28,9 +28,17 @@ void MergeState::add(uint32_t number, std::string id, uint64_t generation) {
 
 void MergeState::drop(uint32_t number) {
   if (!has(number)) return;
+  keep_place(*shards_[number]);
   active_.erase(std::find(active_.begin(), active_.end(), shards_[number].get()));
   shards_[number] = nullptr;
   rebuild_tree();
+}
+
+// A place that it was sought to and that no response has told yet.
+void MergeState::keep_place(const Shard& shard) {
+  if (shard.written < 0 || shard.in_cursor) return;
+  std::ignore = cursor_.set(shard.id, shard.written);
+  slots_known_ = false;
 }
 
 void MergeState::rebuild_tree() {
@@ -51,6 +59,7 @@ void MergeState::clear(Shard& shard) {
   shard.newest_ns = shard.time_ns = kNoTimestamp;
   shard.caught_up = shard.finished = shard.given_up = shard.passed_over = false;
   shard.holding_since_ns = 0;
+  shard.rejected = shard.corrupt = shard.lost = 0;
   set_leaf(shard);
 }
 
@@ -65,9 +74,10 @@ void MergeState::place(uint32_t number, uint64_t generation, int64_t position) {
 
 void MergeState::displace(uint32_t number, uint64_t generation) {
   Shard& shard = *shards_[number];
+  keep_place(shard);
   clear(shard);
   shard.generation = generation;
-  shard.next = shard.inspected = -1;
+  shard.next = shard.inspected = shard.written = -1;
 }
 
 void MergeState::set_absent(std::string_view id, int64_t position) {
@@ -125,14 +135,14 @@ void MergeState::find_head(Shard& shard) {
     const std::vector<Record>& records = front.page->records;
     if (shard.match < (front.all ? records.size() : front.matches.size())) {
       const uint32_t index = front.all ? static_cast<uint32_t>(shard.match) : front.matches[shard.match];
-      rejected_ += index - shard.index;
+      shard.rejected += index - shard.index;
       shard.index = index;
       set_head(shard, &records[index]);
       return;
     }
-    rejected_ += records.size() - shard.index;
-    corrupt_ += front.page->corrupt;
-    lost_ += front.lost;
+    shard.rejected += records.size() - shard.index;
+    shard.corrupt += front.page->corrupt;
+    shard.lost += front.lost;
     shard.next = front.page->next;
     released_.push_back({shard.number, shard.generation, front.bytes, front.pooled});
     shard.pages.pop_front();
@@ -177,7 +187,7 @@ void MergeState::deliver(Shard& shard, Response& response) {
   }
   bool late = false;
   if (limits_.order != MergeOrder::unordered) {
-    const int64_t key = limits_.order == MergeOrder::by_time ? shard.time_ns : shard.next;
+    const int64_t key = limits_.order == MergeOrder::by_time ? shard.head->timestamp_ns : shard.next;
     late = key != kNoTimestamp && key < minus(newest_, limits_.lateness_ns);
     newest_ = std::max(newest_, key);
     response.late += late ? 1 : 0;
@@ -254,16 +264,14 @@ void MergeState::take_in_order(size_t max_records, uint64_t max_bytes, int64_t n
 
 bool MergeState::write_cursor() {
   bool moved = false;
-  for (Shard* shard : active_) {
-    if (shard->next < 0) continue;
-    if (!slots_known_) {
-      if (!cursor_.find(shard->id)) std::ignore = cursor_.set(shard->id, shard->next);
+  if (!slots_known_) {
+    for (const Shard* shard : active_) {
+      if (shard->next >= 0 && !cursor_.find(shard->id)) std::ignore = cursor_.set(shard->id, shard->next);
     }
+    for (Shard* shard : active_) shard->slot = cursor_.find(shard->id).value_or(SIZE_MAX);
   }
   for (Shard* shard : active_) {
-    if (shard->next < 0) continue;
-    if (!slots_known_) shard->slot = cursor_.find(shard->id).value_or(SIZE_MAX);
-    if (shard->slot == SIZE_MAX || (shard->in_cursor && shard->written == shard->next)) continue;
+    if (shard->next < 0 || shard->slot == SIZE_MAX || (shard->in_cursor && shard->written == shard->next)) continue;
     moved |= shard->written != shard->next;
     shard->written = shard->next;
     shard->in_cursor = true;
@@ -287,12 +295,12 @@ bool MergeState::take(size_t max_records, uint64_t max_bytes, int64_t now_ns, Re
     take_in_order(max_records, max_bytes, now_ns, response);
   }
   const bool moved = write_cursor();
-  response.rejected += std::exchange(rejected_, 0);
-  response.corrupt += std::exchange(corrupt_, 0);
-  response.lost += std::exchange(lost_, 0);
   has_records_ = false;
   for (size_t i = active_.size(); i-- > 0;) {
-    const Shard& shard = *active_[i];
+    Shard& shard = *active_[i];
+    response.rejected += std::exchange(shard.rejected, 0);
+    response.corrupt += std::exchange(shard.corrupt, 0);
+    response.lost += std::exchange(shard.lost, 0);
     has_records_ |= shard.head != nullptr && !shard.paused;
     if (shard.finished && shard.pages.empty()) {
       finished_.push_back(shard.number);

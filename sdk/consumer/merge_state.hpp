@@ -113,12 +113,16 @@ class MergeState {
     bool paused = false;
     bool passed_over = false;
     int64_t holding_since_ns = 0;  // 0: does not hold the order
+    uint64_t rejected = 0;         // passed and not reported yet, as the next two
+    uint64_t corrupt = 0;
+    uint64_t lost = 0;
   };
 
   void set_head(Shard& shard, const Record* record);
   void find_head(Shard& shard);
   void deliver(Shard& shard, Response& response);
   void clear(Shard& shard);
+  void keep_place(const Shard& shard);
   void rebuild_tree();
   void set_leaf(const Shard& shard);
   uint64_t key(const Shard& shard) const;
@@ -146,9 +150,6 @@ class MergeState {
   int64_t next_time_ns_ = INT64_MAX;
   uint64_t responses_ = 0;
   uint64_t taken_bytes_ = 0;  // of the present response
-  uint64_t rejected_ = 0;     // passed and not reported yet, as the next two
-  uint64_t corrupt_ = 0;
-  uint64_t lost_ = 0;
   std::vector<uint32_t> finished_;
   std::vector<Released> released_;
 };

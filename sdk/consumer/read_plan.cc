@@ -42,7 +42,7 @@ bool ReadPlan::revive(uint32_t number) {
 void ReadPlan::drop(uint32_t number) {
   Shard& shard = *shards_[number];
   forget_buffers(shard);
-  if (shard.pooled && shard.in_flight) pool_used_ -= shard.reserved;
+  if (shard.in_flight) used(shard.pooled) -= shard.reserved;
   active_.erase(std::find(active_.begin(), active_.end(), number));
   shards_[number] = nullptr;
 }
@@ -59,13 +59,17 @@ uint64_t ReadPlan::halt(uint32_t number, int64_t position, Status cause, int64_t
 
 void ReadPlan::forget_buffers(Shard& shard) {
   pool_used_ -= shard.pooled_bytes;
+  guaranteed_used_ -= shard.bytes - shard.pooled_bytes;
   buffered_bytes_ -= shard.bytes;
   shard.pooled_bytes = shard.bytes = 0;
   shard.pages = 0;
 }
 
 uint64_t ReadPlan::guaranteed_bytes() const {
-  return std::min(limits_.page_bytes, limits_.budget_bytes / 2 / std::max<size_t>(active_.size(), 1));
+  // Shards that came later leave less for each than the earlier ones may have taken.
+  const uint64_t half = limits_.budget_bytes / 2;
+  return std::min(
+      {limits_.page_bytes, half / std::max<size_t>(active_.size(), 1), half - std::min(half, guaranteed_used_)});
 }
 
 // splitmix64
@@ -101,7 +105,7 @@ std::optional<ReadOrder> ReadPlan::next(uint32_t number, int64_t now_ns) {
     shard.pooled = pool_used_ + limits_.page_bytes <= limits_.budget_bytes / 2;
     if (!shard.pooled && shard.pages > 0) return std::nullopt;
     shard.reserved = shard.pooled ? limits_.page_bytes : guaranteed_bytes();
-    if (shard.pooled) pool_used_ += shard.reserved;
+    used(shard.pooled) += shard.reserved;
     shard.waiting = (shard.caught_up || shard.idle) && limits_.wait_ms > 0;
     order.request.from = shard.next;
     order.request.wait_ms = shard.waiting ? limits_.wait_ms : 0;
@@ -142,7 +146,7 @@ int64_t ReadPlan::next_time_ns() const {
 // False if nobody asks for the answer any more.
 bool ReadPlan::end_flight(Shard& shard, uint64_t generation) {
   shard.in_flight = false;
-  if (shard.pooled) pool_used_ -= shard.reserved;
+  used(shard.pooled) -= shard.reserved;
   shard.reserved = 0;
   shard.not_before_ns = 0;
   return generation == shard.generation;
@@ -170,9 +174,9 @@ ReadNews ReadPlan::answered(uint32_t number, uint64_t generation, int64_t from, 
   }
   if (progress) {
     shard.idle_reads = 0;
-  } else if (!shard.finished && shard.waiting && !shard.woken &&
-             now_ns - shard.asked_ns < limits_.wait_ms * kMillisecondNs / 2) {
-    // It was asked to wait and did not.
+  } else if (!shard.finished && !shard.woken && (shard.waiting || limits_.wait_ms == 0) &&
+             now_ns - shard.asked_ns <= limits_.wait_ms * kMillisecondNs / 2) {
+    // It was asked to wait and did not, or was not even asked.
     const int64_t delay_ms = std::min(int64_t{1} << std::min(shard.idle_reads++, 6u), kMaxIdleDelayMs);
     shard.not_before_ns = now_ns + delay_ms * kMillisecondNs;
   }
@@ -184,10 +188,8 @@ ReadNews ReadPlan::answered(uint32_t number, uint64_t generation, int64_t from, 
   ++shard.pages;
   shard.bytes += bytes;
   buffered_bytes_ += bytes;
-  if (shard.pooled) {
-    shard.pooled_bytes += bytes;
-    pool_used_ += bytes;
-  }
+  used(shard.pooled) += bytes;
+  if (shard.pooled) shard.pooled_bytes += bytes;
   return news;
 }
 
@@ -247,10 +249,8 @@ void ReadPlan::released(uint32_t number, uint64_t generation, uint64_t bytes, bo
   --shard.pages;
   shard.bytes -= bytes;
   buffered_bytes_ -= bytes;
-  if (pooled) {
-    shard.pooled_bytes -= bytes;
-    pool_used_ -= bytes;
-  }
+  used(pooled) -= bytes;
+  if (pooled) shard.pooled_bytes -= bytes;
 }
 
 bool ReadPlan::has_more(uint32_t number) const {

@@ -134,6 +134,7 @@ class ReadPlan {
   bool end_flight(Shard& shard, uint64_t generation);
   void forget_buffers(Shard& shard);
   uint64_t guaranteed_bytes() const;
+  uint64_t& used(bool pooled) { return pooled ? pool_used_ : guaranteed_used_; }
   uint64_t random();
 
   ReadLimits limits_;
@@ -141,7 +142,8 @@ class ReadPlan {
   std::vector<std::unique_ptr<Shard>> shards_;  // by number; null once dropped
   std::vector<uint32_t> active_;                // those that are not
   size_t turn_ = 0;
-  uint64_t pool_used_ = 0;
+  uint64_t pool_used_ = 0;        // by pages, and by reads under way
+  uint64_t guaranteed_used_ = 0;  // the same in the other half
   uint64_t buffered_bytes_ = 0;
 };
 

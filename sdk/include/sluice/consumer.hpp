@@ -40,7 +40,7 @@ struct Place {
 struct ConsumerConfig {
   MergeOrder order = MergeOrder::unordered;
   /// Ordered by time: no record comes after one that is newer by more than this. One that cannot keep this is delivered
-  /// at once and counted as late. A record without timestamp has that of the one before it in its shard.
+  /// at once and counted as late. A record without timestamp goes with the one before it in its shard.
   int64_t lateness_ms = 0;
   /// How long an order waits at most for a shard that has nothing at the moment, and for one that does not answer. Then
   /// it goes on without it, and says so (ShardCondition::passed_over), until the shard has something again.
@@ -48,7 +48,7 @@ struct ConsumerConfig {
   int64_t stall_hold_ms = 5'000;
   int64_t read_deadline_ms = 10'000;     // a read unanswered for longer makes its shard `stalled`
   int64_t read_wait_ms = 1'000;          // how long one read waits at the end of a shard
-  uint64_t read_ahead_bytes = 64 << 20;  // of pages read and not delivered, of all shards, + one record of each
+  uint64_t read_ahead_bytes = 64 << 20;  // of pages read and not delivered, of all shards, + two records of each
   uint64_t page_bytes = 1 << 20;         // at most read_ahead_bytes
   uint32_t page_records = 4'096;
   RetryPolicy retry;       // of reads; a shard whose retries are used up has `failed`
@@ -162,7 +162,7 @@ class SLUICE_API MergingConsumer {
   void pause();
   void resume();
 
-  /// Bytes of pages that are read and not delivered; never above read_ahead_bytes + one record of each shard.
+  /// Bytes of pages that are read and not delivered; never above read_ahead_bytes + two records of each shard.
   uint64_t buffered_bytes() const;
 
   /// Ends polls that wait (`invalid`: closed) and waits for reads under way. `unavailable`: some are not over after
