@@ -308,7 +308,7 @@ class Model {
   // The heart of it.
   void check(const Response& response) {
     std::map<uint32_t, std::vector<int64_t>> delivered;
-    for (const Delivery& each : response.records) {
+    for (const MergedRecord& each : response.records) {
       delivered[each.shard].push_back(each->position);
       if (as_text(*each->value) != std::to_string(each->position)) fault("a record has another's bytes");
     }
@@ -391,7 +391,7 @@ class Model {
     if (config_.order == MergeOrder::unordered) return;
     const bool by_time = config_.order == MergeOrder::by_time;
     uint64_t late = 0;
-    for (const Delivery& each : response.records) {
+    for (const MergedRecord& each : response.records) {
       const int64_t key = by_time ? each->timestamp_ns : each->position;
       late += each.late ? 1 : 0;
       if (key == kNoTimestamp) {
