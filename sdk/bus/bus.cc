@@ -52,10 +52,11 @@ void Bus::Impl::add(BusCounts& to, const BusCounts& counts) {
   to.dropped.abandoned += counts.dropped.abandoned;
 }
 
-BusStats Bus::Impl::stats() const {
+BusStats Bus::Impl::stats() {
   BusStats stats;
   {
     const std::lock_guard lock(mutex_);
+    forget_finished();
     add(stats, forgotten_);
     stats.spilled = forgotten_spilled_;
     for (const auto* shards : {&live_, &draining_}) {

@@ -209,17 +209,19 @@ void Bus::Impl::shard_finished(const std::shared_ptr<Shard>& shard) {
   context_->made_progress();
 }
 
-/// Keeps of finished shards only what subscribers may still read. mutex_ is held.
+/// Keeps of finished shards what subscribers may still read, and those that a producer holds, which may still count a
+/// refusal there. mutex_ is held, so that nobody new can get hold of one.
 void Bus::Impl::forget_finished() {
-  for (auto at = finished_.begin(); at != finished_.end();) {
-    const auto& retention = (*at)->retention();
-    const bool wanted = retention && retention->retained() != 0 && !retention->was_read_to_end();
-    if (wanted && finished_.size() <= kMaxFinishedShards) {
-      ++at;
+  size_t wanted = 0;
+  for (auto at = finished_.end(); at != finished_.begin();) {
+    const std::shared_ptr<Shard>& shard = *--at;
+    const auto& retention = shard->retention();
+    if (shard.use_count() > 1) continue;
+    if (retention && retention->retained() != 0 && !retention->was_read_to_end() && ++wanted <= kMaxFinishedShards)
       continue;
-    }
-    add(forgotten_, (*at)->counts());
-    forgotten_spilled_ += (*at)->spilled_events.load(std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_acquire);  // what was counted before the last holder let go
+    add(forgotten_, shard->counts());
+    forgotten_spilled_ += shard->spilled_events.load(std::memory_order_relaxed);
     at = finished_.erase(at);
   }
 }

@@ -49,7 +49,7 @@ class Bus::Impl {
   Status drain(int64_t timeout_ms);
   Status flush(int64_t timeout_ms);
   Status shutdown(int64_t timeout_ms);
-  BusStats stats() const;
+  BusStats stats();
   BusHealth health() const;
   bool was_shut_down() const { return shut_down_.load(std::memory_order_acquire); }
   /// The bus is destroyed although nobody shut it down.
@@ -108,8 +108,8 @@ class Bus::Impl {
   std::unique_ptr<const bus::Table> current_;  // guarded by mutex_, as what follows
   std::vector<std::shared_ptr<Shard>> live_;   // by rising id
   std::vector<std::shared_ptr<Shard>> draining_;
-  std::deque<std::shared_ptr<Shard>> finished_;  // with events that subscribers may still want
-  BusCounts forgotten_;                          // of shards that are no longer held
+  std::vector<std::shared_ptr<Shard>> finished_;  // with events that subscribers may still want
+  BusCounts forgotten_;                           // of shards that are no longer held
   uint64_t forgotten_spilled_ = 0;
   uint64_t scaled_up_ = 0;
   uint64_t scaled_down_ = 0;

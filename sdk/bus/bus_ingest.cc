@@ -179,10 +179,9 @@ Outcome Bus::Impl::make_room(std::shared_ptr<Shard> shard, uint64_t spilled_byte
     case WhenFull::drop_oldest: {
       const bool for_spill =
           spilled_bytes != 0 && shard->ring.claimed() - shard->ring.released() < shard->ring.capacity();
-      const Ring::Evicted evicted = shard->ring.evict(for_spill ? shard->ring.capacity() : 1);
-      shard->dropped_oldest.fetch_add(evicted.events, std::memory_order_relaxed);
-      shard->spilled_bytes.fetch_sub(evicted.spilled_bytes, std::memory_order_relaxed);
-      if (evicted.events == 0) sched_yield();  // the oldest one is still being written, or room came by itself
+      const uint32_t wanted = for_spill ? shard->ring.capacity() : 1;
+      // Otherwise the oldest one is still being written, or room came by itself.
+      if (!shard->ring.evict(wanted, shard->dropped_oldest, shard->spilled_bytes)) sched_yield();
       return Outcome::queued;
     }
     case WhenFull::block:

@@ -108,22 +108,26 @@ void Ring::settle_ownership(ThreadToken& me) {
   owner_.store(kShared, std::memory_order_release);
 }
 
-Ring::Evicted Ring::evict(uint32_t wanted) {
+bool Ring::evict(uint32_t wanted, std::atomic<uint64_t>& events, std::atomic<uint64_t>& spilled_bytes) {
   const std::lock_guard lock(take_mutex_);
-  Evicted evicted;
-  uint64_t at = released_.load(std::memory_order_relaxed);
+  const uint64_t first = released_.load(std::memory_order_relaxed);
   const uint64_t end = claimed();
+  uint64_t at = first;
+  uint64_t spilled = 0;
   while (at != end && capacity_ - (end - at) < std::min(wanted, capacity_) && is_committed(at)) {
-    if (slot(at).spilled) evicted.spilled_bytes += payload_bytes(slot(at));
+    if (slot(at).spilled) spilled += payload_bytes(slot(at));
     release_event(slot(at));
-    ++evicted.events;
     ++at;
   }
+  if (at == first) return false;
+  events.fetch_add(at - first, std::memory_order_relaxed);
+  spilled_bytes.fetch_sub(spilled, std::memory_order_relaxed);
   released_.store(at, std::memory_order_release);
-  return evicted;
+  return true;
 }
 
 Ring::Run Ring::scan(uint64_t from, uint32_t max_events, uint64_t max_bytes, bool first, int64_t& last_timestamp_ns) {
+  const auto use = reader_.use();
   Run run;
   run.first = from;
   const uint64_t until_wrap = mask_ + 1 - (from & mask_);
@@ -152,6 +156,7 @@ Ring::Run Ring::scan(uint64_t from, uint32_t max_events, uint64_t max_bytes, boo
 }
 
 void Ring::release(uint64_t end, bool spilled) {
+  const auto use = reader_.use();
   if (spilled) {
     for (uint64_t at = released_.load(std::memory_order_relaxed); at != end; ++at) release_event(slot(at));
   }

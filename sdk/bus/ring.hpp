@@ -17,6 +17,7 @@
 #include <mutex>
 
 #include "bus/frame.hpp"
+#include "bus/one_at_a_time.hpp"
 #include "bus/thread_token.hpp"
 
 namespace sluice::bus {
@@ -83,13 +84,10 @@ class Ring {
 
   /// Settles who may claim how, after `contended`.
   void settle_ownership(ThreadToken& me);
-  struct Evicted {
-    uint32_t events = 0;
-    uint64_t spilled_bytes = 0;
-  };
   /// Gives up as many of the oldest events as it takes to have room for `wanted`, if they are committed and not yet
-  /// taken by the reader. Waits while the reader takes a group.
-  Evicted evict(uint32_t wanted);
+  /// taken by the reader. Adds them to the counter, and takes off the bytes of blocks, before anybody can see that they
+  /// are gone. Waits while the reader takes a group. False: there was nothing to give up.
+  bool evict(uint32_t wanted, std::atomic<uint64_t>& events, std::atomic<uint64_t>& spilled_bytes);
 
   // --- the reader, one thread ---
 
@@ -156,6 +154,7 @@ class Ring {
   alignas(64) std::atomic<uint64_t> wake_at_;
   alignas(64) std::atomic<uint64_t> released_;
   std::mutex take_mutex_;
+  OneAtATime reader_;
 };
 
 }  // namespace sluice::bus

@@ -137,6 +137,7 @@ uint64_t Shard::abandon() {
 Shard::Step Shard::step(int64_t now_ns) {
   Step step;
   if (is_finished() && !retention_) return step;
+  if (gate_ && gate_->state() != SinkGate::State::open) gate_->advance(now_ns, step.due_ns);
   step.progress = collect(now_ns);
   while (flying_ < flights_.size()) {
     take(now_ns);

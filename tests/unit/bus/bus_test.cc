@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -52,17 +54,13 @@ TEST(Bus, batches_and_single_events_come_in_one_order) {
   BusOptions options = options_for(sink);
   options.shards = 3;
   auto bus = make_bus(std::move(options));
+  const std::array<std::string, 3> keys = {"a", "b", "c"};
   std::vector<std::string> values;
   for (int i = 0; i < 5'000; ++i) values.push_back(std::to_string(i));
   size_t at = 0;
   for (size_t step = 1; at < values.size(); step = step * 3 % 700 + 1) {
     std::vector<Event> batch;
-    for (size_t i = 0; i < step && at < values.size(); ++i)
-      batch.push_back(event("k" + std::string(1, 'a' + at % 3), values[at])), ++at;
-    std::vector<std::string> keys;  // the views above point to temporaries: give them homes
-    for (size_t i = 0; i < batch.size(); ++i)
-      keys.push_back("k" + std::string(1, static_cast<char>('a' + (at - batch.size() + i) % 3)));
-    for (size_t i = 0; i < batch.size(); ++i) batch[i].key = as_bytes(keys[i]);
+    for (; batch.size() < step && at < values.size(); ++at) batch.push_back(event(keys[at % keys.size()], values[at]));
     const BatchOutcome outcome = bus->ingest(batch);
     ASSERT_EQ(outcome.queued, batch.size());
     ASSERT_EQ(outcome.index, batch.size());
