@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <iterator>
 #include <thread>
 
 #include "conformance/check.hpp"
@@ -271,6 +272,60 @@ void full(Context& context) {
   attack.verify();
 }
 
+// ---- A unit that cannot be read
+
+void damaged(Context& context) {
+  if (context.options().faults && context.options().faults->damage.empty())
+    throw Inapplicable("the kit was not told how to damage a log (\"damage\")");
+  Attack attack(context);
+  FaultWorld& world = attack.world;
+  const int64_t at = attack.history.end();
+  const int64_t last = at + 4;
+  std::string command = world.plan().damage;
+  std::string id;
+  for (const uint8_t byte : attack.descriptor.id) id += fmt::format("{:02x}", byte);
+  test::replace_all(command, "{log}", id);
+  test::replace_all(command, "{at}", std::to_string(at));
+  test::replace_all(command, "{last}", std::to_string(last));
+  test::replace_all(command, "{end}", std::to_string(last + 1));
+  test::replace_all(command, "{token}", std::to_string(attack.writer->token()));
+  world.server().run(command);
+
+  // Whoever comes to the log next writes behind it.
+  world.drop_storage();
+  Log log(world.storage(), attack.descriptor);
+  const FenceAnswer fence = log.fence(attack.writer->token() + 1);
+  expect_status(SLUICE_OK, fence, "a fence of a log with a damaged unit at its end");
+  require(fence.end == last + 1, "the log ends with a damaged unit from {} to {}, a fence says at {}", at, last,
+          fence.end);
+  const Unit behind = make_unit(fence.end, 2);
+  log.must_append(fence.token, fence.end, behind);
+  // What lies before it is read, and nothing of it.
+  int64_t offset = 0;
+  std::vector<Batch> before;
+  while (offset < at) {
+    const ReadAnswer answer = log.read(offset);
+    expect_status(SLUICE_OK, answer, "a read before a damaged unit");
+    require(answer.next > offset && answer.next <= at, "a read at {} leads to {}, a damaged unit begins at {}", offset,
+            answer.next, at);
+    std::ranges::move(batches_in(answer.lease.bytes()), std::back_inserter(before));
+    offset = answer.next;
+  }
+  attack.history.verify(before);
+  for (const uint64_t most : {uint64_t{1} << 20, uint64_t{1}}) {
+    const ReadAnswer answer = log.read(at, kNoLimit, most);
+    expect_status(SLUICE_CORRUPT, answer, "a read of a damaged unit");
+    require(answer.next == last + 1, "a damaged unit from {} to {} leads to {}", at, last, answer.next);
+    require(!answer.text.empty(), "a read of a damaged unit does not say what is wrong");
+  }
+  const ReadAnswer answer = log.read(last + 1);
+  expect_status(SLUICE_OK, answer, "a read behind a damaged unit");
+  const std::vector<Batch> found = batches_in(answer.lease.bytes());
+  require(found.size() == behind.size() && found.front().bytes == behind.front().bytes &&
+              found.back().bytes == behind.back().bytes,
+          "what was appended behind a damaged unit is not read");
+}
+
 // ---- Other writers
 
 void higher_token(Context& context) {
@@ -483,6 +538,11 @@ constexpr Check kChecks[] = {
     {"faults.cut", "B12: Connections cut at any moment, under appends of any size and beside readers.", &cut},
     {"faults.slow", "A slow server: calls come back at once all the same, and what they say is true.", &slow},
     {"faults.full", "A full server: NO_SPACE, nothing acknowledged goes, and it goes on once there is room.", &full},
+    {"faults.damaged",
+     "B04: A damaged batch ends the read before it; when it is the first: CORRUPT, with where to go on; those behind "
+     "it "
+     "are read.",
+     &damaged},
     {"faults.higher_token", "After a fence with a higher token nothing of the old writer lands, however it was sent.",
      &higher_token},
     {"faults.lower_token", "A writer with a lower token is FENCED and disturbs nobody.", &lower_token},

@@ -22,11 +22,12 @@ Result<FaultPlan> fault_plan_from_json(const std::string& text) {
   if (parsed.is_discarded() || !parsed.is_object()) return wrong("it is not a JSON object");
   FaultPlan plan;
   for (const auto& [name, value] : parsed.items()) {
-    std::string* wanted = name == "option"  ? &plan.option
-                          : name == "value" ? &plan.value
-                          : name == "fill"  ? &plan.fill
-                          : name == "drain" ? &plan.drain
-                                            : nullptr;
+    std::string* wanted = name == "option"   ? &plan.option
+                          : name == "value"  ? &plan.value
+                          : name == "fill"   ? &plan.fill
+                          : name == "drain"  ? &plan.drain
+                          : name == "damage" ? &plan.damage
+                                             : nullptr;
     if (wanted != nullptr && value.is_string()) {
       *wanted = value.get<std::string>();
     } else if (name == "server" && value.is_array() &&

@@ -61,6 +61,9 @@ struct FaultPlan {
   /// Shell commands that fill the server so that it has no room, and give it room again; may be empty.
   std::string fill = {};
   std::string drain = {};
+  /// A shell command that puts a unit behind the end of the log {log} (its id, 32 hexadecimal digits), from {at} to
+  /// {last}, which ends it at {end}, under the token {token}, whose bytes are no batch; may be empty.
+  std::string damage = {};
   host::OptionInputs denied = {};  // options with which the server refuses the adapter for good; may be empty
 };
 

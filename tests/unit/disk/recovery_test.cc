@@ -222,7 +222,7 @@ TEST_F(SeveralSegments, S17_DamagedIndexesAreMadeAnew) {
   }
 }
 
-TEST_F(SeveralSegments, DamageInAcknowledgedDataIsToldAndNotSkippedInSilence) {
+TEST_F(SeveralSegments, B04_DamageInAcknowledgedDataIsToldAndNotSkippedInSilence) {
   // The first byte of a value in the second segment's first batch.
   const std::string path = log_directory_ + "/" + segment_name(bases_[1]);
   std::string content = slurp(path);

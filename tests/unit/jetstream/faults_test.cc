@@ -355,7 +355,7 @@ TEST_F(JetstreamFaults, AForeignMessageIsCorruptUntilItIsRemoved) {
   writer.verify(*log);
 }
 
-TEST_F(JetstreamFaults, AHalfWrittenUnitIsCorruptAndNamesWhereToGoOn) {
+TEST_F(JetstreamFaults, B04_AHalfWrittenUnitIsCorruptAndNamesWhereToGoOn) {
   start_server();
   {
     Broker broker(server->url());

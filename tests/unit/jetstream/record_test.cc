@@ -131,7 +131,7 @@ TEST_F(JetstreamRecord, OffsetsAreStableAndReadFromEverywhere) {
   EXPECT_EQ(beyond.error().status.code(), StatusCode::out_of_range);
 }
 
-TEST_F(JetstreamRecord, WhatIsDeletedOrDamagedIsPassed) {
+TEST_F(JetstreamRecord, B04_WhatIsDeletedOrDamagedIsPassed) {
   for (const bool direct : {false, true}) {
     const std::string name = direct ? "DIRECT" : "LEADER";
     const std::string subject = direct ? "direct" : "leader";

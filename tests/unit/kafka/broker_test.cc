@@ -290,7 +290,7 @@ TEST_P(KafkaBroker, Transactions) {
 }
 
 // Compressed bytes that do not unpack, under a right checksum. Apache Kafka looks into them and takes none.
-TEST_P(KafkaBroker, UndecodableBatchesArePassed) {
+TEST_P(KafkaBroker, B04_UndecodableBatchesArePassed) {
   if (GetParam()) GTEST_SKIP() << "Apache Kafka lets no such batch in";
   ASSERT_NO_FATAL_FAILURE(start_server());
   const auto one = adapter();

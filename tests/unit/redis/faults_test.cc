@@ -465,7 +465,7 @@ TEST_F(RedisFaults, AForeignEntryAtTheEndStopsTheLogLoudly) {
   EXPECT_GT(foreign.error().next, 1'600'000'000'000);
 }
 
-TEST_F(RedisFaults, AForeignEntryInsideIsPassedAndSaid) {
+TEST_F(RedisFaults, B04_AForeignEntryInsideIsPassedAndSaid) {
   start_server();
   const auto one = broker();
   const auto log = one->create();
