@@ -6,6 +6,8 @@
 #include <hiredis/hiredis.h>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <vector>
 
@@ -92,8 +94,8 @@ class RedisLimiter final : public RateLimiter {
   Status ask(std::span<const LimiterRequest> requests, const std::vector<size_t>& asked,
              std::span<LimiterDecision> decisions) {
     const int64_t deadline_ns = steady_now_ns() + settings_.timeout_ms * kNanosPerMs;
-    std::unique_lock lock(mutex_, std::chrono::milliseconds(settings_.timeout_ms));
-    if (!lock.owns_lock()) return Status(StatusCode::busy, "other threads kept the connection busy");
+    const Turn turn(*this);
+    if (!turn.mine()) return Status(StatusCode::busy, "other threads kept the connection busy");
     if (Status status = make_ready(deadline_ns); !status) return status;
     const Result<Reply> reply = run_script(requests, asked, deadline_ns);
     if (!reply) {
@@ -104,7 +106,33 @@ class RedisLimiter final : public RateLimiter {
     return read_answers(**reply, asked, decisions);
   }
 
-  // Connected and authenticated, or why not. Lock held, as for all that follows.
+  // One thread at a time has the connection; others wait as long as a call may take. No lock is held meanwhile.
+  class Turn {
+   public:
+    explicit Turn(RedisLimiter& limiter) : limiter_(limiter) {
+      std::unique_lock lock(limiter.mutex_);
+      const auto timeout = std::chrono::milliseconds(limiter.settings_.timeout_ms);
+      mine_ = limiter.free_.wait_for(lock, timeout, [&] { return !limiter.taken_; });
+      if (mine_) limiter.taken_ = true;
+    }
+    ~Turn() {
+      if (!mine_) return;
+      {
+        const std::lock_guard lock(limiter_.mutex_);
+        limiter_.taken_ = false;
+      }
+      limiter_.free_.notify_one();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    bool mine() const { return mine_; }
+
+   private:
+    RedisLimiter& limiter_;
+    bool mine_ = false;
+  };
+
+  // Connected and authenticated, or why not. In the caller's turn, as all that follows.
   Status make_ready(int64_t deadline_ns) {
     if (link_.connected() && !link_.stale()) return {};
     link_.drop();
@@ -203,8 +231,10 @@ class RedisLimiter final : public RateLimiter {
 
   const RedisLimiterSettings settings_;
   std::vector<std::string> rate_words_;
-  std::timed_mutex mutex_;
-  RedisLink link_;  // guarded by mutex_, as is what follows
+  std::mutex mutex_;
+  std::condition_variable free_;
+  bool taken_ = false;  // guarded by mutex_
+  RedisLink link_;      // of whoever has the turn, as is what follows
   std::string hash_;
   Status down_;
   int64_t reconnect_at_ns_ = 0;
