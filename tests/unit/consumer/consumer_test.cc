@@ -12,6 +12,7 @@
 #include <map>
 #include <set>
 #include <stdexcept>
+#include <tuple>
 
 #include "consumer/scripted_source.hpp"
 #include "sluice/memory_source.hpp"
@@ -103,6 +104,670 @@ TEST(Consumer, B02_a_cursor_passes_only_what_was_delivered_or_refused) {
       EXPECT_EQ(drained.records, all_of(each.shards, static_cast<int64_t>(each.records)));
     }
   }
+}
+
+TEST(Consumer, B23_matches_cut_off_by_the_limit_come_later_and_in_order) {
+  auto first = std::make_shared<ScriptedSource>("first");
+  auto second = std::make_shared<ScriptedSource>("second");
+  first->add_records(30, 10, 10);
+  second->add_records(30, 1000, 10);
+  first->seal();
+  second->seal();
+  ConsumerConfig config;
+  config.order = MergeOrder::by_time;
+  for (const bool restart : {false, true}) {
+    const auto drained = drain(config, {first, second}, 5, restart);
+    EXPECT_EQ(drained.records, all_of(2, 30));
+    EXPECT_TRUE(std::is_sorted(drained.order.begin(), drained.order.end()));  // all of the first, then the second
+    EXPECT_EQ(drained.late, 0u);
+  }
+}
+
+TEST(Consumer, B04_a_page_of_undecodable_records_still_advances) {
+  for (const bool filtered : {false, true}) {
+    auto shard = std::make_shared<ScriptedSource>("shard");
+    for (int i = 1; i <= 100; ++i) shard->add(i >= 11 && i <= 40 ? Kind::corrupt : Kind::record);
+    shard->seal();
+    shard->limit_page(10);
+    const auto drained = drain({}, {shard}, 10, false,
+                               filtered ? [](const Record&) { return true; } : std::function<bool(const Record&)>());
+    EXPECT_EQ(drained.records.size(), 70u);
+    EXPECT_EQ(drained.corrupt, 30u);
+    EXPECT_LT(drained.polls, 50u);
+  }
+}
+
+TEST(Consumer, B11_limits_saturate_and_skips_are_counted) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  for (int i = 0; i < 150; ++i) shard->add(i % 3 == 1 ? Kind::corrupt : Kind::record);
+  shard->seal();
+  auto consumer = consume({}, {shard});
+  PollRequest request;
+  request.max_records = request.min_records = SIZE_MAX;
+  request.max_bytes = UINT64_MAX;
+  const auto response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->records.size(), 100u);
+  EXPECT_EQ(response->corrupt, 50u);
+  EXPECT_TRUE(response->done);
+}
+
+TEST(Consumer, B20_no_shards_is_an_error) {
+  auto consumer = consume({}, {});
+  PollRequest request;
+  request.wait_ms = 60'000;
+  const auto response = consumer->poll(request);  // at once
+  ASSERT_FALSE(response);
+  EXPECT_EQ(response.error().code(), StatusCode::not_found);
+}
+
+TEST(Consumer, B27_a_cursor_does_not_count_what_was_only_looked_at) {
+  // Pages are larger than responses: what is read ahead and found to match has been looked at, and no more.
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->add_records(100);
+  shard->seal();
+  const auto every_tenth = [](const Record& record) { return record.position % 10 == 9; };
+  for (const size_t limit : {1, 3, 9, 10}) {
+    const auto drained = drain({}, {shard}, limit, true, every_tenth);
+    EXPECT_EQ(drained.records.size(), 10u) << limit;
+    EXPECT_EQ(drained.rejected, 90u) << limit;
+  }
+}
+
+TEST(Consumer, B28_pages_without_matches_are_progress) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->limit_page(100);
+  shard->add_records(10'001);
+  ConsumerConfig config;
+  config.read_wait_ms = 20;
+  auto consumer = consume(config, {shard}, {}, [](const Record& record) { return record.position == 10'000; });
+  PollRequest request;
+  request.wait_ms = 30'000;
+  auto response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  ASSERT_EQ(response->records.size(), 1u);
+  EXPECT_EQ(response->rejected, 10'000u);
+  EXPECT_EQ(response->cursor.next("shard"), 10'001);
+}
+
+TEST(Consumer, B28_an_empty_response_carries_the_progress) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->add_records(500);
+  auto consumer = consume({}, {shard}, {}, [](const Record&) { return false; });
+  PollRequest request;
+  request.wait_ms = 0;
+  int64_t reached = 0;
+  for (int i = 0; i < 1000 && reached < 500; ++i) {
+    const auto response = consumer->poll(request);
+    ASSERT_TRUE(response);
+    EXPECT_TRUE(response->records.empty());
+    reached = response->cursor.next("shard").value_or(0);
+  }
+  EXPECT_EQ(reached, 500);
+}
+
+TEST(Consumer, B28_the_end_is_no_busy_loop) {
+  auto waits = std::make_shared<ScriptedSource>("waits");
+  auto does_not = std::make_shared<ScriptedSource>("does not");
+  does_not->never_wait();
+  auto consumer = consume({}, {waits, does_not});
+  PollRequest request;
+  request.wait_ms = 300;
+  ASSERT_TRUE(consumer->poll(request));
+  EXPECT_LT(waits->reads(), 5u);
+  EXPECT_LT(does_not->reads(), 40u);  // 1, 2, 4 ... 64 ms apart
+}
+
+TEST(Consumer, B29_a_removed_shard_is_read_to_its_end) {
+  auto kept = std::make_shared<ScriptedSource>("kept");
+  for (const bool end_known : {true, false}) {
+    auto shard = std::make_shared<ScriptedSource>("removed");
+    shard->limit_page(7);
+    shard->add_records(100);
+    if (!end_known) shard->hide_end();
+    ConsumerConfig config;
+    config.read_wait_ms = 20;
+    auto consumer = consume(config, {kept, shard});
+    PollRequest request;
+    request.max_records = 10;
+    size_t records = consumer->poll(request)->records.size();
+    ASSERT_TRUE(consumer->remove_shard("removed"));
+    bool finished = false;
+    for (int i = 0; i < 100 && !finished; ++i) {
+      const auto response = consumer->poll(request);
+      ASSERT_TRUE(response);
+      records += response->records.size();
+      for (const ShardNote& note : response->notes) {
+        finished |= note.condition == ShardCondition::finished && note.id == "removed";
+      }
+    }
+    EXPECT_TRUE(finished);
+    EXPECT_EQ(records, 100u);
+    EXPECT_EQ(consumer->cursor().next("removed"), 100);
+    EXPECT_EQ(consumer->remove_shard("removed").code(), StatusCode::not_found);
+  }
+}
+
+TEST(Consumer, B29_a_cursor_keeps_shards_that_are_away) {
+  auto all = shards(3, 50);
+  auto consumer = consume({}, as_sources(all));
+  PollRequest request;
+  request.max_records = 60;
+  auto response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  size_t records = response->records.size();
+  const Cursor before = response->cursor;
+  consumer = nullptr;
+
+  consumer = consume({}, {all[0]}, before);  // fewer shards
+  response = consumer->poll();
+  ASSERT_TRUE(response);
+  records += response->records.size();
+  EXPECT_EQ(response->cursor.next("shard-2"), before.next("shard-2"));
+  for (const size_t back : {1, 2}) ASSERT_TRUE(consumer->add_shard(all[back]));
+  for (bool done = false; !done;) {
+    response = consumer->poll();
+    ASSERT_TRUE(response);
+    records += response->records.size();
+    done = response->done;
+  }
+  EXPECT_EQ(records, 150u);
+}
+
+TEST(Consumer, B30_the_cursor_is_keyed_by_the_shard_that_was_asked) {
+  auto all = shards(2, 20);
+  all[0]->claim_partition(1);
+  all[1]->claim_partition(0);
+  all[1]->add_records(0);
+  const auto drained = drain({}, as_sources(all), 3, true);
+  EXPECT_EQ(drained.records, all_of(2, 20));
+}
+
+TEST(Consumer, B32_a_failed_shard_is_named_and_keeps_its_place) {
+  auto all = shards(2, 30);
+  all[1]->fail_next(Status(StatusCode::denied, "no entry", 13));
+  Cursor from;
+  ASSERT_TRUE(from.set("shard-1", 0));
+  auto consumer = consume({}, as_sources(all), from);
+  std::multiset<Where> records;
+  for (bool done = false; !done;) {
+    const auto response = consumer->poll();
+    ASSERT_TRUE(response);
+    for (const MergedRecord& each : response->records) records.emplace(each.shard, each->position);
+    done = response->done;
+    const auto failed = std::find_if(response->notes.begin(), response->notes.end(),
+                                     [](const ShardNote& note) { return note.condition == ShardCondition::failed; });
+    ASSERT_NE(failed, response->notes.end());
+    EXPECT_EQ(failed->id, "shard-1");
+    EXPECT_EQ(failed->position, 0);
+    EXPECT_EQ(response->cursor.next("shard-1"), 0);
+    if (done) {
+      EXPECT_FALSE(response->has_more);
+    }
+  }
+  EXPECT_EQ(records, all_of(1, 30));
+
+  ASSERT_TRUE(consumer->resume("shard-1"));
+  for (bool done = false; !done;) {
+    const auto response = consumer->poll();
+    ASSERT_TRUE(response);
+    for (const MergedRecord& each : response->records) records.emplace(each.shard, each->position);
+    done = response->done;
+  }
+  EXPECT_EQ(records, all_of(2, 30));
+}
+
+TEST(Consumer, B32_capped_shards_are_named_and_has_more_means_progress) {
+  auto all = shards(3, 30);
+  auto consumer = consume({}, as_sources(all));
+  PollRequest request;
+  request.max_records = 4;
+  auto response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  std::set<std::string> capped;
+  for (const ShardNote& note : response->notes) {
+    if (note.condition == ShardCondition::capped) capped.insert(note.id);
+  }
+  EXPECT_EQ(capped, (std::set<std::string>{"shard-0", "shard-1", "shard-2"}));
+  EXPECT_TRUE(response->has_more);
+  // Nothing comes while all are paused: no progress, and so no promise, although there is more.
+  consumer->pause();
+  request.wait_ms = 0;
+  response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  EXPECT_TRUE(response->records.empty());
+  EXPECT_FALSE(response->has_more);
+}
+
+TEST(Consumer, B32_a_stalled_shard_is_named) {
+  auto all = shards(2, 5);
+  all[1]->hold(true);
+  ConsumerConfig config;
+  config.read_deadline_ms = 20;
+  auto consumer = consume(config, as_sources(all));
+  PollRequest request;
+  request.wait_ms = 50;
+  request.min_records = 10;
+  const auto response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->records.size(), 5u);
+  const auto stalled = std::find_if(response->notes.begin(), response->notes.end(),
+                                    [](const ShardNote& note) { return note.condition == ShardCondition::stalled; });
+  ASSERT_NE(stalled, response->notes.end());
+  EXPECT_EQ(stalled->id, "shard-1");
+  EXPECT_GE(stalled->elapsed_ns, 20'000'000);
+  all[1]->hold(false);
+}
+
+TEST(Consumer, B34_payloads_come_back_identical) {
+  std::string every(256, '\0');
+  for (size_t i = 0; i < every.size(); ++i) every[i] = static_cast<char>(i);
+  const std::vector<std::optional<std::string>> payloads = {std::nullopt, "", "null", every, "\xff\xfe broken \xc3"};
+  auto shard = std::make_shared<MemorySource>("shard");
+  for (const auto& key : payloads) {
+    for (const auto& value : payloads) {
+      Header headers[3] = {{"a", std::nullopt}, {"a", as_bytes("1")}, {"", Bytes{}}};
+      if (value) headers[2].value = as_bytes(*value);
+      Record record;
+      if (key) record.key = as_bytes(*key);
+      if (value) record.value = as_bytes(*value);
+      record.headers = Headers(headers);
+      ASSERT_TRUE(shard->append(record));
+    }
+  }
+  shard->seal();
+  auto consumer = consume({}, {shard});
+  const auto response = consumer->poll();
+  ASSERT_TRUE(response);
+  ASSERT_EQ(response->records.size(), 25u);
+  consumer = nullptr;
+  shard = nullptr;  // bytes live as long as the response
+  size_t at = 0;
+  for (const auto& key : payloads) {
+    for (const auto& value : payloads) {
+      const Record& record = *response->records[at++];
+      EXPECT_EQ(record.key.has_value(), key.has_value());
+      EXPECT_EQ(record.value.has_value(), value.has_value());
+      if (key) {
+        EXPECT_EQ(as_text(*record.key), *key);
+      }
+      if (value) {
+        EXPECT_EQ(as_text(*record.value), *value);
+      }
+      std::vector<std::pair<std::string, bool>> headers;
+      record.headers.each([&](const Header& header) {
+        headers.emplace_back(header.name, header.value.has_value());
+        return true;
+      });
+      EXPECT_EQ(headers, (std::vector<std::pair<std::string, bool>>{{"a", false}, {"a", true}, {"", true}}));
+    }
+  }
+}
+
+TEST(Consumer, B36_order_by_time_holds_across_pages) {
+  // Shards far apart in time, small pages, disorder within the stated lateness.
+  constexpr int64_t kMillisecond = 1'000'000;
+  std::vector<std::shared_ptr<ScriptedSource>> all;
+  for (int i = 0; i < 5; ++i) {
+    all.push_back(std::make_shared<ScriptedSource>("shard-" + std::to_string(i)));
+    all.back()->limit_page(static_cast<uint32_t>(1 + i));
+    for (int64_t j = 0; j < 200; ++j) {
+      all.back()->add(Kind::record, (j * (i + 1) + 100 * i - (j % 3 == 0 ? 5 : 0)) * kMillisecond);
+    }
+    all.back()->seal();
+  }
+  ConsumerConfig config;
+  config.order = MergeOrder::by_time;
+  config.lateness_ms = 5;
+  auto consumer = consume(config, as_sources(all));
+  int64_t newest = -kMillisecond;
+  size_t records = 0;
+  PollRequest request;
+  request.max_records = 7;
+  for (bool done = false; !done;) {
+    const auto response = consumer->poll(request);
+    ASSERT_TRUE(response);
+    for (const MergedRecord& each : response->records) {
+      EXPECT_GE(each->timestamp_ns, newest - 5 * kMillisecond);
+      newest = std::max(newest, each->timestamp_ns);
+    }
+    EXPECT_EQ(response->late, 0u);
+    records += response->records.size();
+    done = response->done;
+  }
+  EXPECT_EQ(records, 1000u);
+}
+
+TEST(Consumer, B36_a_slow_shard_holds_the_order_until_a_deadline_and_is_named) {
+  auto quick = std::make_shared<ScriptedSource>("quick");
+  auto slow = std::make_shared<ScriptedSource>("slow");
+  quick->add_records(10, 100, 1);
+  slow->add_records(1, 50);
+  slow->hold(true);
+  ConsumerConfig config;
+  config.order = MergeOrder::by_time;
+  config.stall_hold_ms = 150;
+  auto consumer = consume(config, {quick, slow});
+  PollRequest request;
+  request.wait_ms = 20;
+  auto response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  EXPECT_TRUE(response->records.empty());
+  ASSERT_EQ(response->notes.size(), 1u);
+  EXPECT_EQ(response->notes[0].condition, ShardCondition::holding);
+  EXPECT_EQ(response->notes[0].id, "slow");
+
+  request.wait_ms = 30'000;
+  response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->records.size(), 10u);
+  ASSERT_EQ(response->notes.size(), 1u);
+  EXPECT_EQ(response->notes[0].condition, ShardCondition::passed_over);
+  EXPECT_GE(response->notes[0].elapsed_ns, 150'000'000);
+
+  slow->hold(false);
+  response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  ASSERT_EQ(response->records.size(), 1u);  // delivered, and counted as late
+  EXPECT_TRUE(response->records[0].late);
+  EXPECT_EQ(response->late, 1u);
+}
+
+TEST(Consumer, B21_retries_obey_the_class_of_the_error) {
+  ConsumerConfig config;
+  config.retry.max_retries = 3;
+  config.retry.first_delay_ms = 1;
+  const std::pair<StatusCode, uint32_t> cases[] = {{StatusCode::internal, 1}, {StatusCode::unavailable, 4}};
+  for (const auto& [code, attempts] : cases) {
+    auto shard = std::make_shared<ScriptedSource>("shard");
+    shard->fail_next(Status(code, "scripted"), 10);
+    shard->hold(true);
+    // The place is known, so that every call is a read.
+    Cursor from;
+    ASSERT_TRUE(from.set("shard", 0));
+    auto consumer = consume(config, {shard}, from);
+    shard->hold(false);
+    PollRequest request;
+    request.wait_ms = 30'000;
+    const auto response = consumer->poll(request);
+    ASSERT_TRUE(response);
+    EXPECT_TRUE(response->done);
+    ASSERT_EQ(response->notes.size(), 1u);
+    EXPECT_EQ(response->notes[0].attempts, attempts);
+    EXPECT_EQ(shard->reads(), attempts);
+  }
+}
+
+TEST(Consumer, S15_failures_carry_cause_place_and_duration) {
+  auto shard = std::make_shared<ScriptedSource>("orders/3");
+  shard->add_records(5);
+  auto consumer = consume({}, {shard});
+  ASSERT_EQ(consumer->poll()->records.size(), 5u);
+  shard->fail_next(Status(StatusCode::corrupt, "segment 7 is damaged", 42));
+  shard->wake();
+  PollRequest request;
+  request.wait_ms = 30'000;
+  const auto response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  ASSERT_EQ(response->notes.size(), 1u);
+  const ShardNote& note = response->notes[0];
+  EXPECT_EQ(note.condition, ShardCondition::failed);
+  EXPECT_EQ(note.cause.code(), StatusCode::corrupt);
+  EXPECT_EQ(note.cause.text(), "segment 7 is damaged");
+  EXPECT_EQ(note.cause.native_code(), 42);
+  EXPECT_EQ(note.id, "orders/3");
+  EXPECT_EQ(note.position, 5);
+  EXPECT_GT(note.elapsed_ns, 0);
+}
+
+TEST(Consumer, S16_a_filter_may_call_everything) {
+  auto all = shards(2, 20);
+  auto extra = std::make_shared<ScriptedSource>("extra");
+  MergingConsumer* inside = nullptr;
+  int calls = 0;
+  auto consumer = consume({}, as_sources(all), {}, [&](const Record&) {
+    if (inside == nullptr || ++calls > 5) return true;
+    EXPECT_EQ(inside->poll().error().code(), StatusCode::busy);
+    inside->wake();
+    std::ignore = inside->cursor();
+    std::ignore = inside->buffered_bytes();
+    std::ignore = inside->add_shard(extra);
+    std::ignore = inside->pause("extra");
+    std::ignore = inside->resume("extra");
+    std::ignore = inside->seek("extra", Place::start());
+    std::ignore = inside->remove_shard("extra");
+    std::ignore = inside->drop_shard("extra");
+    inside->resume();
+    return true;
+  });
+  inside = consumer.get();
+  std::multiset<Where> records;
+  for (bool done = false; !done;) {
+    const auto response = consumer->poll();
+    ASSERT_TRUE(response);
+    for (const MergedRecord& each : response->records) records.emplace(each.shard, each->position);
+    done = response->done;
+  }
+  EXPECT_EQ(records, all_of(2, 20));
+}
+
+TEST(Consumer, B03_a_configuration_is_validated_whole_and_errors_name_the_field) {
+  const auto refused = [](auto&& change) -> std::string {
+    ConsumerConfig config;
+    change(config);
+    auto source = std::make_shared<ScriptedSource>("s");
+    auto consumer = MergingConsumer::create(config, {source});
+    EXPECT_EQ(source->reads(), 0u);
+    if (consumer) return "accepted";
+    EXPECT_EQ(consumer.error().code(), StatusCode::invalid);
+    return consumer.error().text().substr(0, consumer.error().text().find(':'));
+  };
+  for (const int64_t bad : {int64_t{-1}, INT64_MIN, INT64_MAX}) {
+    EXPECT_EQ(refused([&](auto& c) { c.lateness_ms = bad; }), "consumer.lateness_ms");
+    EXPECT_EQ(refused([&](auto& c) { c.idle_hold_ms = bad; }), "consumer.idle_hold_ms");
+    EXPECT_EQ(refused([&](auto& c) { c.stall_hold_ms = bad; }), "consumer.stall_hold_ms");
+    EXPECT_EQ(refused([&](auto& c) { c.read_deadline_ms = bad; }), "consumer.read_deadline_ms");
+    EXPECT_EQ(refused([&](auto& c) { c.read_wait_ms = bad; }), "consumer.read_wait_ms");
+    EXPECT_EQ(refused([&](auto& c) { c.retry.first_delay_ms = bad; }), "consumer.retry.first_delay_ms");
+    EXPECT_EQ(refused([&](auto& c) { c.retry.max_delay_ms = bad; }), "consumer.retry.max_delay_ms");
+  }
+  for (const uint64_t bad : {uint64_t{0}, UINT64_MAX}) {
+    EXPECT_EQ(refused([&](auto& c) { c.read_ahead_bytes = bad; }), "consumer.read_ahead_bytes");
+    EXPECT_EQ(refused([&](auto& c) { c.page_bytes = bad; }), "consumer.page_bytes");
+    EXPECT_EQ(refused([&](auto& c) { c.page_records = static_cast<uint32_t>(bad); }), "consumer.page_records");
+  }
+  EXPECT_EQ(refused([](auto& c) { c.read_deadline_ms = 0; }), "consumer.read_deadline_ms");
+  EXPECT_EQ(refused([](auto& c) { c.retry.jitter_percent = 101; }), "consumer.retry.jitter_percent");
+  EXPECT_EQ(refused([](auto& c) { c.retry.max_retries = UINT32_MAX; }), "consumer.retry.max_retries");
+  EXPECT_EQ(refused([](auto& c) { c.order = static_cast<MergeOrder>(9); }), "consumer.order");
+  EXPECT_EQ(refused([](auto& c) { c.start.kind = static_cast<Place::Kind>(9); }), "consumer.start.kind");
+  EXPECT_EQ(refused([](auto& c) { c.start = Place::position(-1); }), "consumer.start.value");
+
+  auto consumer = consume({}, {std::make_shared<ScriptedSource>("s")});
+  PollRequest request;
+  request.max_records = 0;
+  EXPECT_EQ(consumer->poll(request).error().text(), "poll.max_records: 0 is not 1 to 18446744073709551615");
+  EXPECT_EQ(consumer->add_shard(std::make_shared<ScriptedSource>("s")).error().code(), StatusCode::exists);
+  EXPECT_EQ(consumer->add_shard(std::make_shared<ScriptedSource>("")).error().code(), StatusCode::invalid);
+  EXPECT_EQ(consumer->add_shard(nullptr).error().code(), StatusCode::invalid);
+}
+
+TEST(Consumer, begins_where_it_is_told) {
+  const auto first = [](Place start) {
+    ConsumerConfig config;
+    config.start = start;
+    auto shard = std::make_shared<ScriptedSource>("shard");
+    shard->add_records(10, 100, 10);
+    auto consumer = consume(config, {shard});
+    PollRequest request;
+    request.wait_ms = 0;
+    std::ignore = consumer->poll(request);
+    shard->add_records(1, 1000);
+    request.wait_ms = 30'000;
+    EXPECT_TRUE(consumer->seek(start.kind == Place::Kind::position ? Place::start() : Place::end()));
+    EXPECT_TRUE(consumer->seek("shard", start.kind == Place::Kind::end ? Place::position(10) : start));
+    const auto response = consumer->poll(request);
+    return response && !response->records.empty() ? response->records[0]->position : -1;
+  };
+  EXPECT_EQ(first(Place::start()), 0);
+  EXPECT_EQ(first(Place::end()), 10);
+  EXPECT_EQ(first(Place::time(135)), 4);
+  EXPECT_EQ(first(Place::position(7)), 7);
+}
+
+TEST(Consumer, what_retention_took_fails_or_is_counted) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->add_records(10);
+  shard->trim(4);
+  shard->seal();
+  Cursor from;
+  ASSERT_TRUE(from.set("shard", 1));
+  auto consumer = consume({}, {shard}, from);
+  auto response = consumer->poll();
+  ASSERT_TRUE(response);
+  ASSERT_EQ(response->notes.size(), 1u);
+  EXPECT_EQ(response->notes[0].cause.code(), StatusCode::out_of_range);
+  consumer = nullptr;
+
+  ConsumerConfig config;
+  config.pass_lost = true;
+  consumer = consume(config, {shard}, from);
+  uint64_t lost = 0;
+  size_t records = 0;
+  for (bool done = false; !done;) {
+    response = consumer->poll();
+    ASSERT_TRUE(response);
+    lost += response->lost;
+    records += response->records.size();
+    done = response->done;
+  }
+  EXPECT_EQ(lost, 3u);
+  EXPECT_EQ(records, 6u);
+  consumer = nullptr;
+
+  ASSERT_TRUE(from.set("shard", 11));  // beyond the end: nothing was lost, somebody is wrong
+  consumer = consume(config, {shard}, from);
+  response = consumer->poll();
+  ASSERT_TRUE(response);
+  ASSERT_EQ(response->notes.size(), 1u);
+  EXPECT_EQ(response->notes[0].condition, ShardCondition::failed);
+}
+
+TEST(Consumer, a_filter_that_throws_passes_nothing) {
+  auto all = shards(2, 10);
+  bool angry = true;
+  auto consumer = consume({}, as_sources(all), {}, [&](const Record& record) -> bool {
+    if (angry && record.position == 5) throw std::runtime_error("five");
+    return true;
+  });
+  auto response = consumer->poll();
+  ASSERT_TRUE(response);
+  EXPECT_TRUE(response->done);
+  EXPECT_TRUE(response->records.empty());
+  ASSERT_EQ(response->notes.size(), 2u);
+  EXPECT_EQ(response->notes[0].cause.text(), "the filter threw: five");
+  angry = false;
+  consumer->resume();
+  size_t records = 0;
+  for (bool done = false; !done;) {
+    response = consumer->poll();
+    ASSERT_TRUE(response);
+    records += response->records.size();
+    done = response->done;
+  }
+  EXPECT_EQ(records, 20u);
+}
+
+TEST(Consumer, memory_stays_under_its_budget) {
+  ConsumerConfig config;
+  config.read_ahead_bytes = 256 << 10;
+  config.page_bytes = 64 << 10;
+  std::vector<std::shared_ptr<ScriptedSource>> all;
+  for (int i = 0; i < 64; ++i) {
+    all.push_back(std::make_shared<ScriptedSource>("shard-" + std::to_string(i)));
+    for (int j = 0; j < 100; ++j) all.back()->add(Kind::record, j, std::string(1000, 'x'));
+    all.back()->seal();
+  }
+  config.order = MergeOrder::by_time;
+  auto consumer = consume(config, as_sources(all));
+  size_t records = 0;
+  for (bool done = false; !done;) {
+    const auto response = consumer->poll();
+    ASSERT_TRUE(response);
+    records += response->records.size();
+    EXPECT_LE(consumer->buffered_bytes(), config.read_ahead_bytes + 64 * 2 * (1000 + sizeof(Record)));
+    done = response->done;
+  }
+  EXPECT_EQ(records, 6400u);
+}
+
+TEST(Consumer, the_byte_limit_of_a_response_lets_one_record_through) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  for (int i = 0; i < 10; ++i) shard->add(Kind::record, i, std::string(100, 'x'));
+  shard->seal();
+  auto consumer = consume({}, {shard});
+  PollRequest request;
+  request.max_bytes = 1;
+  EXPECT_EQ(consumer->poll(request)->records.size(), 1u);
+  request.max_bytes = 250;
+  EXPECT_EQ(consumer->poll(request)->records.size(), 2u);
+  request.max_bytes = 300;
+  EXPECT_EQ(consumer->poll(request)->records.size(), 3u);
+}
+
+TEST(Consumer, forgets_places_when_told) {
+  auto all = shards(2, 1);
+  auto consumer = consume({}, as_sources(all));
+  ASSERT_TRUE(consumer->poll());
+  EXPECT_EQ(consumer->forget("shard-0").code(), StatusCode::exists);
+  ASSERT_TRUE(consumer->drop_shard("shard-0"));
+  ASSERT_TRUE(consumer->poll());
+  EXPECT_TRUE(consumer->cursor().find("shard-0"));
+  ASSERT_TRUE(consumer->forget("shard-0"));
+  ASSERT_TRUE(consumer->poll());
+  EXPECT_FALSE(consumer->cursor().find("shard-0"));
+}
+
+TEST(MemorySource, keeps_the_rules_of_sources) {
+  MemorySource shard("m", 1 << 20, 5);
+  Record record;
+  record.value = as_bytes("v");
+  EXPECT_EQ(shard.append(record), 5);
+  EXPECT_EQ(shard.append(record), 6);
+  Result<Page> page;
+  const auto read = [&](int64_t from, int64_t wait_ms) {
+    page = fail(StatusCode::internal, "no answer");
+    PageRequest request;
+    request.from = from;
+    request.wait_ms = wait_ms;
+    shard.read(request, [&](Result<Page> answer) { page = std::move(answer); });
+  };
+  read(5, 0);
+  EXPECT_EQ(page->records.size(), 2u);
+  EXPECT_EQ(page->next, 7);
+  read(4, 0);
+  EXPECT_EQ(page.error().code(), StatusCode::out_of_range);
+  read(8, 0);
+  EXPECT_EQ(page.error().code(), StatusCode::out_of_range);
+  read(7, 1000);
+  EXPECT_EQ(page.error().text(), "no answer");
+  EXPECT_EQ(shard.append(record), 7);
+  EXPECT_EQ(page->records.size(), 1u);
+  read(8, 1000);
+  shard.wake();
+  EXPECT_EQ(page->next, 8);
+  EXPECT_FALSE(page->finished);
+  shard.seal();
+  read(8, 1000);
+  EXPECT_TRUE(page->finished);
+  EXPECT_EQ(shard.append(record).error().code(), StatusCode::invalid);
+  shard.trim(7);
+  read(6, 0);
+  EXPECT_EQ(page.error().code(), StatusCode::out_of_range);
+  MemorySource small("small", 100);
+  record.value = as_bytes("0123456789012345678901234567890123456789012345678901234567890123456789");
+  EXPECT_EQ(small.append(record), 0);
+  EXPECT_EQ(small.append(record).error().code(), StatusCode::busy);
 }
 
 }  // namespace

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+// Consumers among threads: sources that answer from elsewhere, closing under those who wait, streams.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <ctime>
+#include <future>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <tuple>
+
+#include "consumer/scripted_source.hpp"
+#include "sluice/consumer_stream.hpp"
+#include "sluice/memory_source.hpp"
+
+namespace sluice {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using testing::ScriptedSource;
+
+int64_t ms_since(steady_clock::time_point start) {
+  return std::chrono::duration_cast<milliseconds>(steady_clock::now() - start).count();
+}
+
+std::unique_ptr<MergingConsumer> consume(const ConsumerConfig& config, std::vector<std::shared_ptr<Source>> sources) {
+  auto consumer = MergingConsumer::create(config, std::move(sources));
+  EXPECT_TRUE(consumer);
+  return std::move(*consumer);
+}
+
+// Answers each read from a thread of its own, after a while.
+class SlowSource final : public Source {
+ public:
+  SlowSource(std::string id, milliseconds delay) : inner_(std::move(id)), delay_(delay) {
+    inner_.add_records(1, 1);
+    inner_.seal();
+  }
+  ~SlowSource() override {
+    for (std::thread& thread : threads_) thread.join();
+  }
+  const std::string& id() const override { return inner_.id(); }
+  void read(const PageRequest& request, PageCallback done) override {
+    threads_.emplace_back([this, request, answer = std::move(done)]() mutable {
+      std::this_thread::sleep_for(delay_);  // this is what is slow
+      inner_.read(request, std::move(answer));
+    });
+  }
+  void bounds(BoundsCallback done) override { inner_.bounds(std::move(done)); }
+  void locate(int64_t time, PositionCallback done) override { inner_.locate(time, std::move(done)); }
+  void wake() override { inner_.wake(); }
+
+ private:
+  ScriptedSource inner_;
+  const milliseconds delay_;
+  std::vector<std::thread> threads_;
+};
+
+TEST(ConsumerThreads, S08_shards_are_read_at_the_same_time) {
+  std::vector<std::shared_ptr<Source>> sources;
+  for (int i = 0; i < 16; ++i) {
+    sources.push_back(std::make_shared<SlowSource>("slow-" + std::to_string(i), milliseconds(100)));
+  }
+  ConsumerConfig config;
+  config.order = MergeOrder::by_time;  // nothing may come before all have answered
+  auto consumer = consume(config, sources);
+  PollRequest request;
+  request.wait_ms = 30'000;
+  request.min_records = 16;
+  const auto start = steady_clock::now();
+  const auto response = consumer->poll(request);
+  const int64_t took = ms_since(start);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->records.size(), 16u);
+  EXPECT_GE(took, 100);
+  EXPECT_LT(took, 1'200);  // 250 on a machine of its own; one after the other would be 1,600
+}
+
+TEST(ConsumerThreads, B05_polls_at_the_same_time_are_told_so) {
+  auto shard = std::make_shared<MemorySource>("shard");
+  auto consumer = consume({}, {shard});
+  PollRequest request;
+  request.wait_ms = 30'000;
+  std::atomic<int> busy = 0;
+  std::atomic<int> served = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      for (int rounds = 0; rounds < 1'000'000 && busy == 0; ++rounds) {
+        const auto response = consumer->poll(request);
+        if (response) {
+          ++served;
+        } else if (response.error().code() == StatusCode::busy) {
+          ++busy;
+          consumer->wake();
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GE(busy, 1);
+  // One after the other, from whatever thread, is all right.
+  request.wait_ms = 0;
+  for (int i = 0; i < 4; ++i) {
+    std::thread([&] { EXPECT_TRUE(consumer->poll(request)); }).join();
+  }
+}
+
+TEST(ConsumerThreads, B16_closing_has_a_deadline_and_does_not_spin) {
+  auto hanging = std::make_shared<ScriptedSource>("hanging");
+  auto well = std::make_shared<ScriptedSource>("well");
+  hanging->hold(true);
+  auto consumer = consume({}, {hanging, well});
+  PollRequest request;
+  request.wait_ms = 0;
+  ASSERT_TRUE(consumer->poll(request));
+  const auto start = steady_clock::now();
+  const std::clock_t cpu = std::clock();
+  const Status closed = consumer->close(500);
+  const int64_t took = ms_since(start);
+  EXPECT_EQ(closed.code(), StatusCode::unavailable);
+  EXPECT_NE(closed.text().find("hanging"), std::string::npos) << closed.text();
+  EXPECT_EQ(closed.text().find("well"), std::string::npos) << closed.text();
+  EXPECT_GE(took, 500);
+  EXPECT_LT(took, 2'500);
+  EXPECT_LT(static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC, 0.1);
+  hanging->hold(false);
+  EXPECT_TRUE(consumer->close(5'000));
+  EXPECT_TRUE(consumer->close(0));
+}
+
+TEST(ConsumerThreads, B24_closing_works_while_others_use_it) {
+  auto shard = std::make_shared<MemorySource>("shard", 8 << 20);
+  auto consumer = consume({}, {shard});
+  std::atomic<bool> over = false;
+  std::thread monitor([&] {
+    while (!over) {
+      std::ignore = consumer->cursor();
+      std::ignore = consumer->buffered_bytes();
+    }
+  });
+  std::promise<Status> ended;
+  PollRequest request;
+  request.wait_ms = 60'000;
+  request.min_records = SIZE_MAX;  // so that a poll is always waiting
+  request.max_records = SIZE_MAX;
+  Subscription subscription(*consumer, request, [&](Result<Response> response) {
+    if (!response) ended.set_value(response.error());
+    return response.has_value();
+  });
+  std::thread writer([&] {
+    Record record;
+    record.value = as_bytes("value");
+    while (!over && shard->append(record)) std::this_thread::yield();
+  });
+  std::this_thread::sleep_for(milliseconds(20));  // let them work
+  const auto start = steady_clock::now();
+  EXPECT_TRUE(consumer->close(10'000));
+  EXPECT_LT(ms_since(start), 5'000);
+  auto why = ended.get_future();
+  ASSERT_EQ(why.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  EXPECT_EQ(why.get().code(), StatusCode::invalid);
+  EXPECT_TRUE(consumer->close(10'000));
+  EXPECT_TRUE(consumer->closed());
+  EXPECT_EQ(consumer->poll().error().code(), StatusCode::invalid);
+  over = true;
+  writer.join();
+  monitor.join();
+}
+
+TEST(ConsumerThreads, everything_comes_once_while_writers_write_and_shards_come_and_go) {
+  constexpr int kShards = 8;
+  constexpr int kRecords = 2'000;
+  std::vector<std::shared_ptr<MemorySource>> shards;
+  std::vector<std::thread> writers;
+  auto consumer = consume({}, {});
+  for (int i = 0; i < kShards; ++i) {
+    shards.push_back(std::make_shared<MemorySource>("shard-" + std::to_string(i)));
+    if (i < kShards / 2) {
+      ASSERT_TRUE(consumer->add_shard(shards.back()));
+    }
+  }
+  for (int i = 0; i < kShards; ++i) {
+    writers.emplace_back([&, i] {
+      Record record;
+      record.value = as_bytes("value");
+      for (int j = 0; j < kRecords; ++j) EXPECT_TRUE(shards[static_cast<size_t>(i)]->append(record));
+      if (i >= kShards / 2) {
+        EXPECT_TRUE(consumer->add_shard(shards[static_cast<size_t>(i)]));
+      }
+      shards[static_cast<size_t>(i)]->seal();
+    });
+  }
+  std::vector<int64_t> next(kShards, 0);
+  PollRequest request;
+  request.max_records = 100;
+  size_t finished = 0;
+  for (int polls = 0; polls < 100'000 && finished < kShards; ++polls) {
+    const auto response = consumer->poll(request);
+    ASSERT_TRUE(response) << response.error().describe();
+    for (const MergedRecord& each : response->records) EXPECT_EQ(each->position, next[each.shard]++);
+    for (const ShardNote& note : response->notes) finished += note.condition == ShardCondition::finished ? 1 : 0;
+  }
+  for (std::thread& writer : writers) writer.join();
+  for (const int64_t each : next) EXPECT_EQ(each, kRecords);
+}
+
+TEST(ConsumerThreads, a_subscription_pauses_resumes_and_stops) {
+  auto shard = std::make_shared<MemorySource>("shard");
+  auto consumer = consume({}, {shard});
+  std::mutex mutex;
+  std::condition_variable changed;
+  size_t records = 0;
+  Subscription subscription(*consumer, {}, [&](Result<Response> response) {
+    const std::lock_guard lock(mutex);
+    if (response) records += response->records.size();
+    changed.notify_all();
+    return true;
+  });
+  Record record;
+  const auto wait_for = [&](size_t wanted) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, std::chrono::seconds(30), [&] { return records == wanted; });
+  };
+  ASSERT_TRUE(shard->append(record));
+  EXPECT_TRUE(wait_for(1));
+  subscription.pause();
+  consumer->wake();
+  ASSERT_TRUE(shard->append(record));
+  {
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(records, 1u);
+  }
+  subscription.resume();
+  EXPECT_TRUE(wait_for(2));
+  EXPECT_TRUE(subscription.running());
+  EXPECT_TRUE(subscription.stop(30'000));
+  EXPECT_FALSE(subscription.running());
+}
+
+// The least coroutine there is.
+struct Detached {
+  struct promise_type {
+    Detached get_return_object() { return {}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+};
+
+Detached count_records(AsyncPoller& poller, std::promise<size_t>& counted) {
+  size_t records = 0;
+  for (;;) {
+    auto response = co_await poller.poll();
+    if (!response) break;
+    records += response->records.size();
+    if (response->done) break;
+  }
+  counted.set_value(records);
+}
+
+TEST(ConsumerThreads, a_coroutine_awaits_responses) {
+  auto shard = std::make_shared<MemorySource>("shard");
+  auto consumer = consume({}, {shard});
+  std::promise<size_t> counted;
+  AsyncPoller poller(*consumer);
+  count_records(poller, counted);
+  Record record;
+  for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(shard->append(record));
+  shard->seal();
+  auto records = counted.get_future();
+  ASSERT_EQ(records.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  EXPECT_EQ(records.get(), 1'000u);
+}
+
+TEST(ConsumerThreads, a_coroutine_that_waits_is_told_when_its_poller_goes) {
+  auto shard = std::make_shared<MemorySource>("shard");
+  auto consumer = consume({}, {shard});
+  std::promise<size_t> counted;
+  {
+    AsyncPoller poller(*consumer);
+    count_records(poller, counted);
+  }
+  EXPECT_EQ(counted.get_future().get(), 0u);
+}
+
+TEST(ConsumerThreads, records_are_iterated_and_the_cursor_covers_what_was_passed) {
+  auto shard = std::make_shared<MemorySource>("shard");
+  Record record;
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(shard->append(record));
+  shard->seal();
+  auto consumer = consume({}, {shard});
+  PollRequest request;
+  request.max_records = 4;
+  MergedRecords records(*consumer, request);
+  int64_t position = 0;
+  for (const MergedRecord& each : records) {
+    EXPECT_EQ(each->position, position);
+    EXPECT_EQ(records.cursor().next("shard").value_or(0), position / 4 * 4);
+    ++position;
+  }
+  EXPECT_EQ(position, 10);
+  EXPECT_TRUE(records.status());
+  EXPECT_EQ(records.cursor().next("shard"), 10);
+}
+
+}  // namespace
+}  // namespace sluice
