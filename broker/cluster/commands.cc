@@ -149,6 +149,19 @@ void visit_broker(A& a, T& b) {
   a.text(b.rack);
 }
 
+/// What commands that change one partition begin with ...
+template <class A, class C>
+void visit_place(A& a, C& c) {
+  a.array(c.topic.bytes);
+  a.number(c.partition);
+}
+/// ... and those that only its leader of that epoch may give.
+template <class A, class C>
+void visit_led_place(A& a, C& c) {
+  visit_place(a, c);
+  a.number(c.leader_epoch);
+}
+
 template <class A, class C>
 void visit_command(A& a, C& c, uint8_t version) {
   using T = std::remove_const_t<C>;
@@ -166,14 +179,11 @@ void visit_command(A& a, C& c, uint8_t version) {
   } else if constexpr (std::is_same_v<T, DeleteTopic> || std::is_same_v<T, ForgetTopic>) {
     a.array(c.topic.bytes);
   } else if constexpr (std::is_same_v<T, ReplaceExtent>) {
-    a.array(c.topic.bytes);
-    a.number(c.partition);
+    visit_place(a, c);
     a.array(c.lost);
     visit_extent(a, c.extent);
   } else if constexpr (std::is_same_v<T, RaiseLeaderEpoch>) {
-    a.array(c.topic.bytes);
-    a.number(c.partition);
-    a.number(c.leader_epoch);
+    visit_led_place(a, c);
   } else if constexpr (std::is_same_v<T, AllocateProducerIds>) {
     a.number(c.count);
   } else if constexpr (std::is_same_v<T, PutState>) {
@@ -185,35 +195,25 @@ void visit_command(A& a, C& c, uint8_t version) {
     a.configs(c.configs);
     a.optional(c.migration, [&](auto& m) { visit_migration(a, m); });
   } else if constexpr (std::is_same_v<T, RecordNext>) {
-    a.array(c.topic.bytes);
-    a.number(c.partition);
-    a.number(c.leader_epoch);
+    visit_led_place(a, c);
     a.array(c.open);
     visit_extent(a, c.extent);
   } else if constexpr (std::is_same_v<T, SwitchExtent>) {
-    a.array(c.topic.bytes);
-    a.number(c.partition);
-    a.number(c.leader_epoch);
+    visit_led_place(a, c);
     a.array(c.open);
     a.array(c.next);
     a.number(c.at);
   } else if constexpr (std::is_same_v<T, RecordCopy>) {
-    a.array(c.topic.bytes);
-    a.number(c.partition);
-    a.number(c.leader_epoch);
+    visit_led_place(a, c);
     visit_copy(a, c.copy);
   } else if constexpr (std::is_same_v<T, NameCopy>) {
-    a.array(c.topic.bytes);
-    a.number(c.partition);
-    a.number(c.leader_epoch);
+    visit_led_place(a, c);
     a.array(c.log);
   } else if constexpr (std::is_same_v<T, DropExtent>) {
-    a.array(c.topic.bytes);
-    a.number(c.partition);
+    visit_place(a, c);
     a.array(c.log);
   } else if constexpr (std::is_same_v<T, ForgetLogs>) {
-    a.array(c.topic.bytes);
-    a.number(c.partition);
+    visit_place(a, c);
     a.list(c.logs, [&](auto& log) { a.array(log); });
   } else if constexpr (std::is_same_v<T, FinishMigration>) {
     a.array(c.topic.bytes);

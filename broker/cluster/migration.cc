@@ -22,6 +22,19 @@ ClusterError invalid(std::string_view name, std::string_view value, std::string 
   return {ErrorCode::kInvalidConfig, fmt::format("Invalid value {} for configuration {}: {}", value, name, why)};
 }
 
+/// The partition of a topic that moves; gone() where there is none.
+ClusterResult<const PartitionInfo*> moving_partition(const TopicPtr& topic, int32_t index) {
+  if (!topic || !topic->migration || index < 0 || static_cast<size_t>(index) >= topic->partitions.size())
+    return tl::unexpected(gone());
+  return &topic->partitions[static_cast<size_t>(index)];
+}
+
+/// Whether one more log may be dropped there; else what must be done first.
+ClusterError check_dropped(const PartitionInfo& partition) {
+  if (partition.dropped.size() < Cluster::kMaxDroppedLogs) return {};
+  return {ErrorCode::kRequestTimedOut, fmt::format("{} dropped logs are to be deleted first", partition.dropped.size())};
+}
+
 uint64_t to_number(const std::string& text) {
   uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
@@ -185,15 +198,11 @@ Task<ClusterResult<TopicPtr>> Cluster::record_next(Uuid topic, int32_t partition
 
 Task<ClusterResult<TopicPtr>> Cluster::record_next_on_loop(Uuid id, int32_t index) {
   TopicPtr topic = state_.topic_in_any_state(id);
-  if (!topic || !topic->migration || index < 0 || static_cast<size_t>(index) >= topic->partitions.size()) {
-    ClusterError error = gone();
-    co_return tl::unexpected(error);
-  }
-  const PartitionInfo& partition = topic->partitions[static_cast<size_t>(index)];
-  if (partition.dropped.size() >= kMaxDroppedLogs) {
-    co_return tl::unexpected(ClusterError{
-        ErrorCode::kRequestTimedOut, fmt::format("{} dropped logs are to be deleted first", partition.dropped.size())});
-  }
+  const auto found = moving_partition(topic, index);
+  if (!found) co_return tl::unexpected(found.error());
+  const PartitionInfo& partition = **found;
+  ClusterError full = check_dropped(partition);
+  if (full.code != ErrorCode::kNone) co_return tl::unexpected(full);
   Command command = RecordNext{id, index, partition.leader_epoch, partition.extents.back().log,
                                Extent{topic->migration->target, new_log_id(), 0, -1}};
   co_return co_await change_on_loop(std::move(command));
@@ -208,17 +217,13 @@ Task<ClusterResult<TopicPtr>> Cluster::record_copy(Uuid topic, int32_t partition
 
 Task<ClusterResult<TopicPtr>> Cluster::record_copy_on_loop(Uuid id, int32_t index, int64_t from) {
   TopicPtr topic = state_.topic_in_any_state(id);
-  if (!topic || !topic->migration || index < 0 || static_cast<size_t>(index) >= topic->partitions.size()) {
-    ClusterError error = gone();
-    co_return tl::unexpected(error);
-  }
-  const PartitionInfo& partition = topic->partitions[static_cast<size_t>(index)];
+  const auto found = moving_partition(topic, index);
+  if (!found) co_return tl::unexpected(found.error());
+  const PartitionInfo& partition = **found;
   const std::vector<Extent> run = run_to_copy(partition, topic->migration->target);
   if (run.empty()) co_return topic;
-  if (partition.dropped.size() >= kMaxDroppedLogs) {
-    co_return tl::unexpected(ClusterError{
-        ErrorCode::kRequestTimedOut, fmt::format("{} dropped logs are to be deleted first", partition.dropped.size())});
-  }
+  ClusterError full = check_dropped(partition);
+  if (full.code != ErrorCode::kNone) co_return tl::unexpected(full);
   RecordCopy record{id, index, partition.leader_epoch, {}};
   record.copy.extent = Extent{topic->migration->target, new_log_id(), from, run.back().to};
   for (const Extent& extent : run) record.copy.replaces.push_back(extent.log);

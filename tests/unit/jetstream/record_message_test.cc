@@ -79,7 +79,7 @@ Text header(const StoredMessage& message, std::string_view name) {
   return std::nullopt;
 }
 
-TEST(RecordMessageTest, WhatGoesInComesOut) {
+TEST(RecordMessageTest, B34_S02_WhatGoesInComesOut) {
   const std::vector<Plain> all = {
       {1, "key", "value", {}},
       {-1, std::nullopt, std::nullopt, {}},
