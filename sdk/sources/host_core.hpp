@@ -17,6 +17,7 @@
 #include "base/thread_loop.hpp"
 #include "host/storage.hpp"
 #include "sluice/storage_host.hpp"
+#include "sources/names.hpp"
 
 namespace sluice {
 
@@ -28,9 +29,6 @@ class GrowthListener {
   virtual ~GrowthListener() = default;
   virtual void log_grew() = 0;
 };
-
-/// Letters that names of storages and logs are made of.
-bool is_plain_name(std::string_view text, size_t max_bytes);
 
 }  // namespace sources
 

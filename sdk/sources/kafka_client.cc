@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "rdkafka/errors.hpp"
-#include "sources/host_core.hpp"
+#include "sources/names.hpp"
 
 namespace sluice::sources {
 namespace {

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "rdkafka/errors.hpp"
-#include "sources/host_core.hpp"
 #include "sources/kafka_client.hpp"
 #include "sources/kafka_partition.hpp"
+#include "sources/names.hpp"
 
 namespace sluice {
 namespace {

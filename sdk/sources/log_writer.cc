@@ -44,7 +44,7 @@ Status wrong(std::string_view field, std::string_view why) {
   return Status(StatusCode::invalid, fmt::format("{}: {}", field, why));
 }
 
-Status check(const LogWriterSettings& settings) {
+Status check_settings(const LogWriterSettings& settings) {
   if (!sources::is_plain_name(settings.log, kMaxLogNameBytes)) {
     return wrong("log", fmt::format("1 to {} letters, digits, dots, underscores, hyphens", kMaxLogNameBytes));
   }
@@ -174,10 +174,14 @@ struct LogWriter::Impl : std::enable_shared_from_this<LogWriter::Impl> {
 
 // ---- Opening
 
+Status LogWriter::check(const LogWriterSettings& settings) {
+  return check_settings(settings);
+}
+
 Result<std::unique_ptr<LogWriter>> LogWriter::open(const std::shared_ptr<StorageHost>& host,
                                                    LogWriterSettings settings) {
   if (!host) return fail(wrong("host", "none given"));
-  if (Status bad = check(settings); !bad.ok()) return fail(std::move(bad));
+  if (Status bad = check_settings(settings); !bad.ok()) return fail(std::move(bad));
   StorageHost::Core& core = *host->core();
   if (Status bad = core.may_block("LogWriter::open"); !bad.ok()) return fail(std::move(bad));
   if (!core.storage->started()) {

@@ -61,6 +61,8 @@ class SLUICE_API LogWriter {
   using Done = UniqueFunction<void(Result<Written>)>;
   static constexpr int64_t kCloseMs = 10'000;
 
+  /// INVALID names the field; opens nothing.
+  static Status check(const LogWriterSettings& settings);
   /// [blocks] Takes the lock, raises the epoch, makes the log if it is new, and fences it. INVALID names the field;
   /// CONFLICT: another process, or writer, has it; CORRUPT: the nonce file is damaged, and nothing was touched; others
   /// as the storage says.
