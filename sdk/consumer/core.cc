@@ -12,6 +12,8 @@ namespace sluice::consumer {
 namespace {
 
 constexpr int64_t kMillisecondNs = 1'000'000;
+constexpr int64_t kWakeAgainMs = 20;  // while close() waits
+constexpr size_t kMaxNamesTold = 3;
 
 Status closed_status() {
   return Status(StatusCode::invalid, "consumer: closed");
@@ -270,37 +272,45 @@ bool Core::closed() const {
 }
 
 Status Core::close(int64_t deadline_ms) {
+  using std::chrono::milliseconds;
+  using Time = std::chrono::steady_clock;
+  const Time::time_point until = Time::now() + milliseconds(std::clamp<int64_t>(deadline_ms, 0, kMaxConsumerWaitMs));
   std::vector<std::shared_ptr<Source>> sources;
-  {
-    std::lock_guard lock(mutex_);
-    closed_ = true;
-    changed_.notify_all();
+  std::unique_lock lock(mutex_);
+  closed_ = true;
+  changed_.notify_all();
+  const bool within = polling_ && poller_ == std::this_thread::get_id();
+  const auto over = [&] { return calls_ == 0 && (!polling_ || within); };
+  while (!over()) {
+    // Again and again: a read that was on its way to its source when that was woken would wait.
     for (const auto& slot : slots_) {
       if (slot->calls > 0 && slot->source != nullptr) sources.push_back(slot->source);
     }
-  }
-  for (const auto& source : sources) source->wake();
-  sources.clear();
-  std::unique_lock lock(mutex_);
-  const bool within = polling_ && poller_ == std::this_thread::get_id();
-  const bool over =
-      changed_.wait_for(lock, std::chrono::milliseconds(std::clamp<int64_t>(deadline_ms, 0, kMaxConsumerWaitMs)),
-                        [&] { return calls_ == 0 && (!polling_ || within); });
-  if (!over) {
-    std::string names;
-    size_t reading = 0;
-    for (const auto& slot : slots_) {
-      if (slot->calls > 0 && ++reading <= 3) names += " " + slot->id;
-    }
-    if (reading == 0) return Status(StatusCode::unavailable, "consumer: close: a poll has not returned yet");
-    return Status(StatusCode::unavailable, fmt::format("consumer: close: {} shards have not answered after {} ms:{}{}",
-                                                       reading, deadline_ms, names, reading > 3 ? " ..." : ""));
+    lock.unlock();
+    for (const auto& source : sources) source->wake();
+    sources.clear();
+    lock.lock();
+    if (changed_.wait_until(lock, std::min(until, Time::now() + milliseconds(kWakeAgainMs)), over)) break;
+    if (Time::now() >= until) return late_status_locked(deadline_ms);
   }
   for (const auto& slot : slots_) {
     if (slot->source != nullptr) sources.push_back(std::move(slot->source));
   }
   lock.unlock();
   return {};
+}
+
+// Who keeps close() waiting.
+Status Core::late_status_locked(int64_t deadline_ms) const {
+  if (calls_ == 0) return Status(StatusCode::unavailable, "consumer: close: a poll has not returned yet");
+  std::string names;
+  size_t reading = 0;
+  for (const auto& slot : slots_) {
+    if (slot->calls > 0 && ++reading <= kMaxNamesTold) names += " " + slot->id;
+  }
+  return Status(StatusCode::unavailable,
+                fmt::format("consumer: close: {} shards have not answered after {} ms:{}{}", reading, deadline_ms,
+                            names, reading > kMaxNamesTold ? " ..." : ""));
 }
 
 // ---- reading

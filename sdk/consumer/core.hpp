@@ -104,6 +104,7 @@ class Core : public std::enable_shared_from_this<Core> {
   bool take(const PollRequest& request, Response& response);
   void settle_locked(std::vector<std::shared_ptr<Source>>& gone);
   bool done_locked() const;
+  Status late_status_locked(int64_t deadline_ms) const;
   void finish_locked(Response& response, bool moved, int64_t start_ns);
 
   const ConsumerConfig config_;

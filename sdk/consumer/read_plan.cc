@@ -87,9 +87,9 @@ std::optional<ReadOrder> ReadPlan::next(uint32_t number, int64_t now_ns) {
   order.shard = number;
   order.generation = shard.generation;
   if (shard.in_flight) {
-    const bool overdue = shard.stale || now_ns >= shard.asked_ns + limits_.wait_ms * kMillisecondNs;
-    if (!shard.waiting || shard.woken || !overdue) return std::nullopt;
+    if (!shard.waiting || (now_ns < shard.wake_ns && !(shard.stale && !shard.woken))) return std::nullopt;
     shard.woken = true;
+    shard.wake_ns = now_ns + kWakeAgainMs * kMillisecondNs;
     order.kind = ReadOrder::Kind::wake;
     return order;
   }
@@ -117,6 +117,7 @@ std::optional<ReadOrder> ReadPlan::next(uint32_t number, int64_t now_ns) {
   shard.in_flight = true;
   shard.stale = shard.woken = false;
   shard.asked_ns = now_ns;
+  shard.wake_ns = now_ns + limits_.wait_ms * kMillisecondNs;
   return order;
 }
 
@@ -134,8 +135,7 @@ int64_t ReadPlan::next_time_ns() const {
   for (const uint32_t number : active_) {
     const Shard& shard = *shards_[number];
     if (shard.in_flight) {
-      if (shard.waiting && !shard.woken)
-        earliest = std::min(earliest, shard.asked_ns + limits_.wait_ms * kMillisecondNs);
+      if (shard.waiting) earliest = std::min(earliest, shard.stale && !shard.woken ? 0 : shard.wake_ns);
     } else if (shard.not_before_ns > 0 && !shard.finished && !shard.given_up && !shard.paused) {
       earliest = std::min(earliest, shard.not_before_ns);
     }

@@ -59,6 +59,7 @@ struct ReadNews {
 class ReadPlan {
  public:
   static constexpr uint32_t kMaxPagesAhead = 8;   // of one shard, read and not delivered
+  static constexpr int64_t kWakeAgainMs = 50;     // a read may have been on its way when its source was woken
   static constexpr int64_t kMaxIdleDelayMs = 64;  // between reads of a source that does not wait
 
   ReadPlan(const ReadLimits& limits, uint64_t seed) : limits_(limits), random_(seed) {}
@@ -111,6 +112,7 @@ class ReadPlan {
     bool stale = false;     // the read under way is for nothing
     bool waiting = false;   // the read under way may wait
     bool woken = false;     // and was told not to
+    int64_t wake_ns = 0;    // when to tell it so, or again
     bool pooled = false;    // the read under way has memory of the pool
     uint64_t reserved = 0;  // for the read under way
     int64_t asked_ns = 0;

@@ -31,10 +31,13 @@ struct Subscription::Impl {
       std::unique_lock lock(mutex);
       // What came while it was paused is kept until it is resumed: its records are delivered by now.
       changed.wait(lock, [&] { return stopping || !paused; });
-      if (stopping) break;
+      // Nobody else will ever have what was polled, so that it is told also when it is time to stop.
+      const bool last = stopping || !response || response->done;
       lock.unlock();
-      if (response && !worth_telling(*response)) continue;
-      const bool last = !response || response->done;
+      if (response && !worth_telling(*response)) {
+        if (last) break;
+        continue;
+      }
       if (!handler(std::move(response)) || last) break;
     }
     const std::lock_guard lock(mutex);

@@ -10,10 +10,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sluice/cursor.hpp"
 #include "sluice/export.hpp"
+#include "sluice/filter.hpp"
 #include "sluice/retry.hpp"
 #include "sluice/source.hpp"
 
@@ -59,6 +61,13 @@ struct ConsumerConfig {
 /// Judges one record: true to have it. Called on the thread that polls, without any lock, once for each record that is
 /// read. One that throws makes the shard fail, and nothing of the page that it saw is passed.
 using RecordPredicate = UniqueFunction<bool(const Record&)>;
+
+/// A filter (sluice/filter.hpp) as such a function.
+inline RecordPredicate predicate_of(Filter filter) {
+  return [evaluator = FilterEvaluator(std::move(filter))](const Record& record) mutable {
+    return evaluator.passes(record);
+  };
+}
 
 enum class ShardCondition {
   failed,       // given up: `cause`; its place is kept; resume() or seek() tries again

@@ -33,8 +33,8 @@ class SLUICE_API Subscription {
   void pause();
   void resume();
   bool running() const;
-  /// Ends it. `unavailable`: the handler has not returned after `deadline_ms`; call again. From within the handler: at
-  /// once, and nothing comes after this one.
+  /// Ends it; a response that was polled by then still comes. `unavailable`: the handler has not returned after
+  /// `deadline_ms`; call again. From within the handler: at once, and nothing comes after this one.
   Status stop(int64_t deadline_ms = 5'000);
 
  private:

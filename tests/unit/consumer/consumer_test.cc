@@ -678,6 +678,19 @@ TEST(Consumer, a_filter_that_throws_passes_nothing) {
   EXPECT_EQ(records, 20u);
 }
 
+TEST(Consumer, takes_a_filter) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  for (int i = 0; i < 100; ++i) shard->add(Kind::record, i, R"({"total": )" + std::to_string(i) + "}");
+  shard->seal();
+  const auto filter = Filter::parse("value.total >= 90");
+  ASSERT_TRUE(filter) << filter.error().describe();
+  auto consumer = consume({}, {shard}, {}, predicate_of(*filter));
+  const auto response = consumer->poll();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->records.size(), 10u);
+  EXPECT_EQ(response->rejected, 90u);
+}
+
 TEST(Consumer, memory_stays_under_its_budget) {
   ConsumerConfig config;
   config.read_ahead_bytes = 256 << 10;

@@ -15,9 +15,15 @@ uint64_t number_of(const char* name, uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+#ifdef NDEBUG
+constexpr uint64_t kCases = 1'000;
+#else
+constexpr uint64_t kCases = 200;  // sanitizers check every access
+#endif
+
 TEST(ConsumerModel, nothing_is_skipped_and_nothing_comes_twice) {
   const uint64_t seed = number_of("SLUICE_MODEL_SEED", 1);
-  const uint64_t cases = number_of("SLUICE_MODEL_CASES", 1'000);
+  const uint64_t cases = number_of("SLUICE_MODEL_CASES", kCases);
   uint64_t records = 0;
   uint64_t restarts = 0;
   for (uint64_t i = seed; i < seed + cases; ++i) {
