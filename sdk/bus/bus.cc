@@ -126,12 +126,6 @@ Bus::~Bus() {
 uint64_t Bus::lost_at_destruction() {
   return Impl::lost_events();
 }
-Outcome Bus::ingest(const Event& event) {
-  return impl_->ingest(event);
-}
-BatchOutcome Bus::ingest(std::span<const Event> events) {
-  return impl_->ingest(events);
-}
 Result<uint64_t> Bus::add_shard() {
   return impl_->add_shard();
 }

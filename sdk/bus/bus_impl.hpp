@@ -72,7 +72,24 @@ class Bus::Impl {
   Outcome ingest_sized(const Event& event, const Sized& sized, bus::ThreadToken& me);
   Outcome make_room(std::shared_ptr<Shard> shard, uint64_t spilled_bytes, int64_t& until_ns);
   bool sample_out(Shard& shard, bus::ThreadToken& me) const;
-  size_t ingest_group(std::span<const Event> events, bus::ThreadToken& me, BatchOutcome& result, size_t base);
+  /// What one shard gets of a group. Without initialisers, since there is an array of them on the stack of which few
+  /// are used.
+  struct Share {
+    bus::Ring* ring;
+    uint64_t next;    // sequence of its next event
+    uint32_t wanted;  // events
+    uint32_t left;    // claimed and not written yet
+    bool written;
+  };
+  void ingest_one_of(std::span<const Event> events, size_t i, bus::ThreadToken& me, BatchOutcome& result);
+  bool ingest_group(std::span<const Event> events, bus::ThreadToken& me, BatchOutcome& result,
+                    std::span<uint8_t> left_over);
+  bool route_group(std::span<const Event> events, const bus::Table& table, bus::ThreadToken& me,
+                   std::span<uint8_t> chosen, std::span<Share> shares) const;
+  bool claim_group(size_t count, const bus::Table& table, bus::ThreadToken& me, std::span<Share> shares) const;
+  size_t write_all(std::span<const Event> events, std::span<const uint8_t> chosen, std::span<Share> shares);
+  size_t write_some(std::span<const Event> events, std::span<const uint8_t> chosen, std::span<Share> shares,
+                    std::span<uint8_t> left_over);
   void count_unrouted() { unrouted_.fetch_add(1, std::memory_order_relaxed); }
 
   // Control (bus_control.cc).
@@ -91,6 +108,8 @@ class Bus::Impl {
   const std::shared_ptr<bus::Context> context_;
   const BusOptions& options_;
   const uint64_t first_sequence_;
+  const uint32_t plain_bytes_;  // of payload that are allowed, and fit into a slot
+  const bool plain_;            // neither routing nor a full shard asks anybody
   bus::BusClock clock_;
   alignas(64) std::atomic<const bus::Table*> table_;
   alignas(64) std::atomic<uint64_t> unrouted_{0};

@@ -17,7 +17,6 @@ using bus::ThreadToken;
 namespace {
 
 constexpr uint32_t kGroupEvents = 256;  // of a batch, routed and claimed together
-constexpr uint32_t kPrefetchSlots = 6;  // between a slot that is written and one that is fetched
 constexpr uint32_t kUnchosen = UINT32_MAX;
 
 /// Memory of a spilled event until a slot owns it.
@@ -26,7 +25,9 @@ struct Spill {
   Spill() = default;
   Spill(const Spill&) = delete;
   Spill& operator=(const Spill&) = delete;
-  ~Spill() { std::free(memory); }
+  ~Spill() {
+    if (memory != nullptr) std::free(memory);
+  }
   uint8_t* release() { return std::exchange(memory, nullptr); }
 };
 
@@ -77,11 +78,37 @@ bool Bus::Impl::sample_out(Shard& shard, ThreadToken& me) const {
   return used * 2 >= shard.ring.capacity() && me.next_sample() % options_.sample_one_in != 0;
 }
 
+/// The short way: an event without headers that fits into its slot, room in its shard, nobody to ask. Everything else
+/// goes the long way.
 Outcome Bus::Impl::ingest(const Event& event) {
   const Sized sized = size_of(event);
   if (sized.outcome != Outcome::queued) [[unlikely]]
     return sized.outcome;
-  return ingest_sized(event, sized, ThreadToken::current());
+  ThreadToken& me = ThreadToken::current();
+  if (!plain_ || sized.payload > plain_bytes_ || sized.header_bytes != 0) [[unlikely]]
+    return ingest_sized(event, sized, me);
+  const bool hashed = options_.routing == Route::by_key && event.key;
+  const uint64_t hash = hashed ? bus::hash_key(*event.key) : 0;
+  me.enter();
+  const Table& table = *table_.load(std::memory_order_acquire);
+  if (table.count != 0) [[likely]] {
+    Shard& shard = *table.shards[hashed ? bus::pick(hash, table.count) : me.next_turn() % table.count];
+    Ring& ring = shard.ring;
+    Ring::Claimed claimed;
+    if (ring.claim(me, 1, claimed) == Ring::Claim::granted) [[likely]] {
+      bus::Frame& frame = ring.slot(claimed.first);
+      ring.prefetch_behind(frame);
+      frame.timestamp_ns = clock_.now_ns();
+      bus::write_event(event, 0, nullptr, frame);
+      Ring::commit(frame, claimed.first);
+      if (ring.should_wake(claimed.first)) [[unlikely]]
+        shard.notify();
+      me.leave();
+      return Outcome::queued;
+    }
+  }
+  me.leave();
+  return ingest_sized(event, sized, me);
 }
 
 Outcome Bus::Impl::ingest_sized(const Event& event, const Sized& sized, ThreadToken& me) {
@@ -130,8 +157,8 @@ Outcome Bus::Impl::ingest_sized(const Event& event, const Sized& sized, ThreadTo
       claim = ring.claim(me, 1, claimed);
     }
     if (claim == Ring::Claim::granted) [[likely]] {
-      ring.prefetch(claimed.first + kPrefetchSlots);
       bus::Frame& frame = ring.slot(claimed.first);
+      ring.prefetch_behind(frame);
       frame.timestamp_ns = timestamp_ns;
       if (spills) [[unlikely]] {
         shard.spilled_bytes.fetch_add(sized.payload, std::memory_order_relaxed);
@@ -202,115 +229,138 @@ Outcome Bus::Impl::make_room(std::shared_ptr<Shard> shard, uint64_t spilled_byte
 BatchOutcome Bus::Impl::ingest(std::span<const Event> events) {
   BatchOutcome result;
   result.index = events.size();
+  ThreadToken& me = ThreadToken::current();
+  std::array<uint8_t, kGroupEvents> left_over;
+  // A batch of one group is checked while it is routed, before anything is claimed; others, and what is not simple,
+  // beforehand.
+  if (events.size() <= kGroupEvents && ingest_group(events, me, result, left_over)) {
+    for (size_t i = 0; result.queued != events.size() && i < events.size(); ++i) {
+      if (left_over[i] != 0) ingest_one_of(events, i, me, result);
+    }
+    return result;
+  }
   for (size_t i = 0; i < events.size(); ++i) {
     const Sized sized = size_of(events[i]);
     if (sized.outcome != Outcome::queued) [[unlikely]] {
       return {.outcome = sized.outcome, .index = i};
     }
   }
-  ThreadToken& me = ThreadToken::current();
-  for (size_t at = 0; at < events.size();) {
-    const std::span<const Event> group = events.subspan(at, std::min<size_t>(events.size() - at, kGroupEvents));
-    at += ingest_group(group, me, result, at);
+  for (size_t at = 0; at < events.size(); at += kGroupEvents) {
+    const size_t count = std::min<size_t>(events.size() - at, kGroupEvents);
+    if (!ingest_group(events.subspan(at, count), me, result, left_over)) left_over.fill(1);
+    for (size_t i = 0; i < count; ++i) {
+      if (left_over[i] != 0) ingest_one_of(events, at + i, me, result);
+    }
   }
   return result;
 }
 
-/// Takes one group in, as many of its events as can be claimed at once that way, the others one by one; returns its
-/// size.
-size_t Bus::Impl::ingest_group(std::span<const Event> events, ThreadToken& me, BatchOutcome& result, size_t base) {
-  const auto one_by_one = [&](size_t i) {
-    const Outcome outcome = ingest_sized(events[i], size_of(events[i]), me);
-    result.queued += outcome == Outcome::queued;
-    result.dropped += outcome == Outcome::dropped;
-    if (outcome == Outcome::queued || outcome == Outcome::dropped || result.outcome != Outcome::queued) return;
-    result.outcome = outcome;
-    result.index = base + i;
-  };
-  // What asks callbacks, draws lots, or needs memory goes the long way.
-  bool plain = options_.routing != Route::custom && options_.when_full != WhenFull::sample;
-  const uint32_t inline_bytes = bus::Shard::inline_bytes(options_);
-  std::array<uint64_t, kGroupEvents> hashes;
-  for (size_t i = 0; i < events.size() && plain; ++i) {
-    const Event& event = events[i];
-    plain = event.headers.empty() &&
-            (event.key ? event.key->size() : 0) + (event.value ? event.value->size() : 0) <= inline_bytes;
-    hashes[i] = options_.routing == Route::by_key && event.key ? bus::hash_key(*event.key) : 0;
-  }
-  if (!plain) {
-    for (size_t i = 0; i < events.size(); ++i) one_by_one(i);
-    return events.size();
-  }
-  struct Share {
-    uint64_t next = 0;
-    uint32_t left = 0;
-  };
+void Bus::Impl::ingest_one_of(std::span<const Event> events, size_t i, ThreadToken& me, BatchOutcome& result) {
+  const Outcome outcome = ingest_sized(events[i], size_of(events[i]), me);
+  result.queued += outcome == Outcome::queued;
+  result.dropped += outcome == Outcome::dropped;
+  if (outcome == Outcome::queued || outcome == Outcome::dropped || result.outcome != Outcome::queued) return;
+  result.outcome = outcome;
+  result.index = i;
+}
+
+/// Takes in what of one group can be claimed at once; `left_over` tells what stays behind. False: it has events that
+/// must go the long way, or there is no shard; nothing was taken.
+bool Bus::Impl::ingest_group(std::span<const Event> events, ThreadToken& me, BatchOutcome& result,
+                             std::span<uint8_t> left_over) {
+  if (!plain_) return false;
   std::array<uint8_t, kGroupEvents> chosen;
   std::array<Share, kMaxBusShards> shares;
-  std::array<uint32_t, kMaxBusShards> wanted;
-  size_t written = 0;
-  bool partly = false;
-
   me.enter();
   const Table& table = *table_.load(std::memory_order_acquire);
-  std::fill_n(wanted.begin(), table.count, 0U);
-  for (size_t i = 0; i < events.size() && table.count != 0; ++i) {
-    const bool hashed = options_.routing == Route::by_key && events[i].key;
-    const uint32_t shard = hashed ? bus::pick(hashes[i], table.count) : me.next_turn() % table.count;
-    chosen[i] = static_cast<uint8_t>(shard);
-    ++wanted[shard];
-  }
-  partly = table.count == 0;
-  for (uint32_t s = 0; s < table.count; ++s) {
-    shares[s] = Share{};
-    if (wanted[s] == 0) continue;
-    Ring::Claimed claimed;
-    if (table.shards[s]->ring.claim(me, wanted[s], claimed) == Ring::Claim::granted)
-      shares[s] = {claimed.first, claimed.count};
-    partly |= shares[s].left != wanted[s];
-  }
-  if (!partly) [[likely]] {
-    const int64_t timestamp_ns = clock_.now_ns();
-    for (; written < events.size(); ++written) {
-      Share& share = shares[chosen[written]];
-      Ring& ring = table.shards[chosen[written]]->ring;
-      ring.prefetch(share.next + kPrefetchSlots);
-      bus::Frame& frame = ring.slot(share.next);
-      frame.timestamp_ns = timestamp_ns + static_cast<int64_t>(written);
-      bus::write_event(events[written], 0, nullptr, frame);
-      Ring::commit(frame, share.next++);
-    }
-  } else {
-    // What found no room stays behind, all that follows it in its shard too.
-    std::array<bool, kGroupEvents> left_over{};
-    const int64_t timestamp_ns = clock_.now_ns();
-    for (size_t i = 0; i < events.size(); ++i) {
-      left_over[i] = table.count == 0 || shares[chosen[i]].left == 0;
-      if (left_over[i]) continue;
-      Share& share = shares[chosen[i]];
-      --share.left;
-      bus::Frame& frame = table.shards[chosen[i]]->ring.slot(share.next);
-      frame.timestamp_ns = timestamp_ns;
-      bus::write_event(events[i], 0, nullptr, frame);
-      Ring::commit(frame, share.next++);
-      ++written;
+  const bool routed = route_group(events, table, me, chosen, shares);
+  if (routed) {
+    if (claim_group(events.size(), table, me, shares)) {
+      result.queued += write_all(events, chosen, shares);
+      std::fill_n(left_over.begin(), events.size(), uint8_t{0});
+    } else {
+      result.queued += write_some(events, chosen, shares, left_over);
     }
     for (uint32_t s = 0; s < table.count; ++s) {
-      if (shares[s].next != 0 && table.shards[s]->ring.should_wake(shares[s].next - 1)) table.shards[s]->notify();
+      if (shares[s].written && shares[s].ring->should_wake(shares[s].next - 1)) table.shards[s]->notify();
     }
-    me.leave();
-    result.queued += written;
-    for (size_t i = 0; i < events.size(); ++i) {
-      if (left_over[i]) one_by_one(i);
-    }
-    return events.size();
-  }
-  for (uint32_t s = 0; s < table.count; ++s) {
-    if (wanted[s] != 0 && table.shards[s]->ring.should_wake(shares[s].next - 1)) table.shards[s]->notify();
   }
   me.leave();
-  result.queued += written;
+  return routed;
+}
+
+/// Where each event goes, and how many each shard gets. False: there is no shard, or an event needs more than a slot.
+inline bool Bus::Impl::route_group(std::span<const Event> events, const Table& table, ThreadToken& me,
+                                   std::span<uint8_t> chosen, std::span<Share> shares) const {
+  if (table.count == 0) return false;
+  for (uint32_t s = 0; s < table.count; ++s) shares[s] = {&table.shards[s]->ring, 0, 0, 0, false};
+  const bool by_key = options_.routing == Route::by_key;
+  for (size_t i = 0; i < events.size(); ++i) {
+    const Event& event = events[i];
+    const size_t payload = (event.key ? event.key->size() : 0) + (event.value ? event.value->size() : 0);
+    if (payload > plain_bytes_ || !event.headers.empty()) [[unlikely]]
+      return false;
+    const uint32_t shard =
+        by_key && event.key ? bus::pick(bus::hash_key(*event.key), table.count) : me.next_turn() % table.count;
+    chosen[i] = static_cast<uint8_t>(shard);
+    ++shares[shard].wanted;
+  }
+  return true;
+}
+
+/// Claims what each shard is to get; false if some got less.
+inline bool Bus::Impl::claim_group(size_t count, const Table& table, ThreadToken& me, std::span<Share> shares) const {
+  size_t granted = 0;
+  for (uint32_t s = 0; s < table.count; ++s) {
+    Share& share = shares[s];
+    Ring::Claimed claimed;
+    if (share.wanted == 0 || share.ring->claim(me, share.wanted, claimed) != Ring::Claim::granted) continue;
+    share.next = claimed.first;
+    share.left = claimed.count;
+    share.written = true;
+    granted += claimed.count;
+  }
+  return granted == count;
+}
+
+inline size_t Bus::Impl::write_all(std::span<const Event> events, std::span<const uint8_t> chosen,
+                                   std::span<Share> shares) {
+  const int64_t timestamp_ns = clock_.now_ns();
+  for (size_t i = 0; i < events.size(); ++i) {
+    Share& share = shares[chosen[i]];
+    bus::Frame& frame = share.ring->slot(share.next);
+    share.ring->prefetch_behind(frame);
+    frame.timestamp_ns = timestamp_ns + static_cast<int64_t>(i);
+    bus::write_event(events[i], 0, nullptr, frame);
+    Ring::commit(frame, share.next++);
+  }
   return events.size();
+}
+
+/// What finds no room stays behind, and what follows it in its shard too.
+size_t Bus::Impl::write_some(std::span<const Event> events, std::span<const uint8_t> chosen, std::span<Share> shares,
+                             std::span<uint8_t> left_over) {
+  const int64_t timestamp_ns = clock_.now_ns();
+  size_t written = 0;
+  for (size_t i = 0; i < events.size(); ++i) {
+    Share& share = shares[chosen[i]];
+    left_over[i] = share.left == 0 ? 1 : 0;
+    if (left_over[i] != 0) continue;
+    --share.left;
+    bus::Frame& frame = share.ring->slot(share.next);
+    frame.timestamp_ns = timestamp_ns + static_cast<int64_t>(i);
+    bus::write_event(events[i], 0, nullptr, frame);
+    Ring::commit(frame, share.next++);
+    ++written;
+  }
+  return written;
+}
+
+Outcome Bus::ingest(const Event& event) {
+  return impl_->ingest(event);
+}
+BatchOutcome Bus::ingest(std::span<const Event> events) {
+  return impl_->ingest(events);
 }
 
 }  // namespace sluice

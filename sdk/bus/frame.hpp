@@ -46,7 +46,7 @@ size_t encoded_header_bytes(std::span<const Header> headers);
 uint8_t* encode_headers(std::span<const Header> headers, uint8_t* at);
 
 /// Copies what is short in a few wide moves; memcpy's call costs as much as its work there.
-inline uint8_t* copy_bytes(Bytes bytes, uint8_t* at) {
+[[gnu::always_inline]] inline uint8_t* copy_bytes(Bytes bytes, uint8_t* at) {
   const uint8_t* from = bytes.data();
   const size_t size = bytes.size();
   const auto move = [&]<class Word>(Word word, size_t offset) {
@@ -76,7 +76,7 @@ inline uint8_t* copy_bytes(Bytes bytes, uint8_t* at) {
 
 /// Writes `event`, whose sizes were checked, into a slot, the commit word and the timestamp aside. `header_bytes`: as
 /// encoded. `spill`: memory of all its payload, which the frame then owns; null: it fits behind the frame.
-inline void write_event(const Event& event, size_t header_bytes, uint8_t* spill, Frame& frame) {
+[[gnu::always_inline]] inline void write_event(const Event& event, size_t header_bytes, uint8_t* spill, Frame& frame) {
   auto* at = reinterpret_cast<uint8_t*>(&frame + 1);
   if (spill != nullptr) [[unlikely]] {
     std::memcpy(at, &spill, sizeof spill);

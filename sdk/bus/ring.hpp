@@ -63,9 +63,10 @@ class Ring {
   Frame& slot(uint64_t sequence) {
     return *reinterpret_cast<Frame*>(slots_ + static_cast<size_t>(sequence & mask_) * slot_bytes_);
   }
-  /// Fetches the slot, which somebody will write soon, with the right to write it.
-  void prefetch(uint64_t sequence) {
-    const uint8_t* at = slots_ + static_cast<size_t>(sequence & mask_) * slot_bytes_;
+  /// Fetches a slot somewhat behind this one, which this thread or another will write soon, with the right to write it.
+  void prefetch_behind(const Frame& frame) const {
+    // At the end of the ring this is nobody's memory, which is harmless.
+    const uint8_t* at = reinterpret_cast<const uint8_t*>(&frame) + size_t{kPrefetchSlots} * slot_bytes_;
     prefetch_line(at);
     prefetch_line(at + 64);
     if (slot_bytes_ > 128) prefetch_line(at + 128);
@@ -122,6 +123,7 @@ class Ring {
   uint32_t inline_bytes() const { return slot_bytes_ - static_cast<uint32_t>(sizeof(Frame)); }
 
  private:
+  static constexpr uint32_t kPrefetchSlots = 6;  // between a slot that is written and one that is fetched
   static constexpr uint64_t kNever = uint64_t{1} << 62;
   // Values of owner_ that are no token.
   static constexpr uintptr_t kNobody = 0;

@@ -110,7 +110,7 @@ TEST(Bus, B09_a_draining_shard_is_finished_after_its_last_event_and_not_before) 
     auto bus = make_bus(std::move(options));
     the_bus = bus.get();
     std::atomic<bool> stop{false};
-    std::atomic<uint64_t> queued{0};
+    std::atomic<uint64_t> queued{0}, looks{0};
     std::vector<std::thread> threads;
     for (int p = 0; p < 3; ++p) {
       threads.emplace_back([&, p] {
@@ -120,11 +120,23 @@ TEST(Bus, B09_a_draining_shard_is_finished_after_its_last_event_and_not_before) 
     threads.emplace_back([&] {  // looks at the numbers all the time, which must reset nothing
       while (!stop) {
         for (const ShardCounts& counts : bus->stats().shards) early = early || (counts.finished && counts.pending != 0);
+        ++looks;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
     });
     ASSERT_TRUE(eventually([&] { return queued > 100; }));
+    const bool stalls = round % 2 != 0;
+    sink->held = stalls;
+    if (stalls) {
+      ASSERT_TRUE(eventually([&] { return sink->waiting() == 2; }));
+    }
     ASSERT_TRUE(bus->remove_shard(0));
+    if (stalls) {
+      const uint64_t seen_idle = looks;
+      ASSERT_TRUE(eventually([&] { return looks >= seen_idle + 5; }));
+      EXPECT_EQ(bus->stats().shards.size(), 2U) << "a batch of the removed shard is still out";
+      sink->release();
+    }
     ASSERT_TRUE(eventually([&] {
       const auto shards = bus->stats().shards;
       return shards.size() == 1 && shards[0].shard == 1;
