@@ -34,6 +34,8 @@ constexpr int64_t kMaintainMs = 5'000;
 constexpr int64_t kShardRetryMs = 1'000;
 constexpr int64_t kStopMovingMs = 5'000;  // for copies under way, which are gone on with at the next start
 constexpr int64_t kWaitingShare = 8;  // of the memory of requests: what waits for partitions to load may hold one part
+constexpr int kKeptFreeBytes = 16 << 20;  // at the end of each arena
+constexpr int kMappedBytes = 4 << 20;     // blocks that go back as soon as they are free
 constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
 
 std::function<uint64_t()> random_source() {
@@ -83,8 +85,11 @@ BrokerApp::~BrokerApp() {
 }
 
 Status BrokerApp::start() {
-  // Two arenas are enough for a few threads, and memory that was used once goes back sooner.
+  // Two arenas are enough for a few threads, and memory that was used once goes back sooner. But not after every answer:
+  // what one reader's batches lay in is wanted for the next, and touching it anew costs more than all that is done to it.
   mallopt(M_ARENA_MAX, 2);
+  mallopt(M_TRIM_THRESHOLD, kKeptFreeBytes);
+  mallopt(M_MMAP_THRESHOLD, kMappedBytes);
   parts_ = std::make_unique<Parts>();
   Parts& p = *parts_;
 

@@ -48,6 +48,24 @@ void show_storages(Exposition& out, storage::Storages& storages, const storage::
   family("sluice_storage_leased_bytes", "Reads lent out.", MetricType::gauge, [](Storage& s) { return s.metrics().bytes_leased.load(); });
 }
 
+void show_reads_ahead(Exposition& out, const partition::AheadShares& shares) {
+  const auto all = shares.all();
+  auto family = [&](std::string_view name, std::string_view help, MetricType type, auto value) {
+    out.family(name, help, type);
+    for (const auto& [storage, share] : all) out.sample(static_cast<double>(value(*share)), {{"storage", storage}});
+  };
+  using partition::AheadShare;
+  family("sluice_read_ahead_held_bytes", "Batches held, or asked for, ahead of their readers.", MetricType::gauge,
+         [](const AheadShare& s) { return s.bytes.load(); });
+  family("sluice_read_ahead_reads_total", "Reads ahead of readers.", MetricType::counter, [](const AheadShare& s) { return s.reads.load(); });
+  family("sluice_read_ahead_taken_bytes_total", "Batches read ahead that readers got.", MetricType::counter,
+         [](const AheadShare& s) { return s.taken_bytes.load(); });
+  family("sluice_read_ahead_dropped_bytes_total", "Batches read ahead that nobody got.", MetricType::counter,
+         [](const AheadShare& s) { return s.dropped_bytes.load(); });
+  family("sluice_read_ahead_refused_total", "Reads ahead not made because the bytes for them were spent.", MetricType::counter,
+         [](const AheadShare& s) { return s.refused.load(); });
+}
+
 void show_apis(Exposition& out, handlers::Broker& broker) {
   auto family = [&](std::string_view name, std::string_view help, auto value) {
     out.family(name, help, MetricType::counter);
@@ -81,6 +99,7 @@ void show_metrics(admin::Registry& registry, storage::Storages& storages, const 
       out.sample(value);
     });
     show_storages(out, storages, monitor);
+    show_reads_ahead(out, partitions.ahead);
     show_apis(out, broker);
     auto one = [&](std::string_view name, std::string_view help, MetricType type, double value) {
       out.family(name, help, type);

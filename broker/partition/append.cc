@@ -186,6 +186,7 @@ LogPartition::Stage LogPartition::stage_locked() {
 
 void LogPartition::unload_locked() {
   if (stage_ == Stage::ready || stage_ == Stage::failed) stage_ = Stage::idle;
+  read_ahead_.drop_all();
   wake_waiters_locked();
 }
 

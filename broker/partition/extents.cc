@@ -6,26 +6,9 @@
 #include <algorithm>
 
 #include "cluster/extents.hpp"
+#include "partition/read_ahead.hpp"
 
 namespace sluice::partition {
-namespace {
-
-/// Several reads as one.
-void append(host::ReadResult& total, host::ReadResult piece) {
-  if (total.slices.empty()) {
-    total.slices = std::move(piece.slices);
-    total.lease = std::move(piece.lease);
-  } else {
-    total.slices.insert(total.slices.end(), piece.slices.begin(), piece.slices.end());
-    auto both = std::make_shared<std::pair<host::Lease, host::Lease>>(std::move(total.lease), std::move(piece.lease));
-    total.lease = host::Lease(std::move(both));
-  }
-  total.bytes += piece.bytes;
-  total.skipped += piece.skipped;
-}
-
-}  // namespace
-
 Extents::Extents(cluster::Cluster& cluster, std::atomic<uint64_t>& lost_logs, cluster::TopicPtr topic, int32_t index)
     : cluster_(cluster), lost_logs_(lost_logs), index_(index), topic_(std::move(topic)) {}
 
@@ -59,6 +42,14 @@ std::vector<cluster::Extent> Extents::list() const {
 
 cluster::Extent Extents::open_extent() const {
   return topic()->partitions[static_cast<size_t>(index_)].extents.back();
+}
+
+std::string Extents::storage_at(int64_t offset) const {
+  const cluster::TopicPtr now = topic();
+  const auto& extents = now->partitions[static_cast<size_t>(index_)].extents;
+  const auto found = std::find_if(extents.begin(), extents.end(),
+                                  [&](const cluster::Extent& extent) { return extent.to < 0 || offset < extent.to; });
+  return found != extents.end() ? found->storage : std::string();
 }
 
 bool Extents::is_listed(const host::LogId& log) const {
@@ -108,9 +99,10 @@ Task<Result<std::shared_ptr<host::Log>>> Extents::sealed(cluster::Extent extent,
     }
   }
   if (position->end >= extent.to) co_return log;
-  Status damage(StatusCode::corrupt,
-                fmt::format("a log on storage \"{}\" was sealed at {} and ends at {} now: acknowledged records are gone",
-                            extent.storage, extent.to, position->end));
+  Status damage(
+      StatusCode::corrupt,
+      fmt::format("a log on storage \"{}\" was sealed at {} and ends at {} now: acknowledged records are gone",
+                  extent.storage, extent.to, position->end));
   if (tell) note(SLUICE_LOG_ERROR, "DATA LOSS: " + damage.text());
   co_return fail(damage);
 }
@@ -130,8 +122,8 @@ Task<Status> Extents::not_there(const cluster::Extent& extent, Status why, Loop&
   auto dropped = co_await cluster_.change_topic(std::move(command), loop);
   if (!dropped) co_return Status(StatusCode::unavailable, dropped.error().text);
   lost_logs_.fetch_add(1, std::memory_order_relaxed);
-  note(SLUICE_LOG_WARNING, fmt::format("storage \"{}\" forgot the records from {} to {}", extent.storage, extent.from,
-                                       extent.to));
+  note(SLUICE_LOG_WARNING,
+       fmt::format("storage \"{}\" forgot the records from {} to {}", extent.storage, extent.from, extent.to));
   adopt(*dropped);
   co_return Status(StatusCode::conflict, "the extent was lost");
 }
@@ -170,7 +162,7 @@ Task<tl::expected<host::ReadResult, Status>> Extents::read_listed(int64_t offset
         total.end = piece->end;
         const int64_t next = piece->next;
         const bool nothing = piece->bytes == 0;
-        append(total, std::move(*piece));
+        append_read(total, std::move(*piece));
         total.next = nothing ? at : next;
         if (!is_open && nothing) total.next = below;  // a gap up to where it was sealed
         if (is_open || total.next < below || total.bytes >= max_bytes) break;
@@ -200,7 +192,8 @@ Task<Result<int64_t>> Extents::locate(int64_t timestamp, int32_t leader_epoch, L
       auto located = co_await (*log)->locate(timestamp, loop);
       if (!located || is_open || *located < extent.to) co_return located;
     }
-    if (again.ok() || look == kMaxLooks) co_return fail(again.ok() ? Status(StatusCode::internal, "no open extent") : again);
+    if (again.ok() || look == kMaxLooks)
+      co_return fail(again.ok() ? Status(StatusCode::internal, "no open extent") : again);
   }
 }
 

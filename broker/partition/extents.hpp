@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "base/task.hpp"
@@ -39,6 +40,8 @@ class Extents {
   cluster::Extent open_extent() const;
   /// Where the open extent begins: what is below it is in sealed ones.
   int64_t open_from() const { return open_extent().from; }
+  /// The name of the storage that has what is at `offset`.
+  std::string storage_at(int64_t offset) const;
 
   /// The handle on a log that metadata names for this partition. No I/O. UNAVAILABLE: its storage is not there.
   Result<std::shared_ptr<host::Log>> open(const cluster::Extent& extent);

@@ -28,6 +28,7 @@ void LogPartition::update(const cluster::TopicPtr& after) {
   const cluster::PartitionInfo& info = after->partitions[static_cast<size_t>(index_)];
   take_settings(*after);
   extents_.adopt(after);
+  read_ahead_.drop_all();  // its logs may be others
   if (info.leader_epoch != leader_epoch() || (log_ && log_->descriptor().id != info.extents.back().log))
     unload_locked();
   leader_epoch_ = info.leader_epoch;

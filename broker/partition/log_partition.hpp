@@ -18,6 +18,7 @@
 
 #include "partition/extents.hpp"
 #include "partition/partition.hpp"
+#include "partition/read_ahead.hpp"
 #include "partition/state.hpp"
 
 namespace sluice::partition {
@@ -56,6 +57,17 @@ class LogPartition final : public Partition {
 
  private:
   enum class Stage { idle, loading, ready, failed, closed };
+  // read.cc
+  /// Extents::read, by way of what was read ahead.
+  Task<tl::expected<host::ReadResult, Status>> read_on(int64_t offset, int64_t limit, uint64_t max_bytes, int32_t epoch,
+                                                       Loop& loop);
+  /// What to read next for `run`. `mutex_` is held.
+  std::optional<ReadAhead::Order> order_ahead_locked(const ReadAhead::RunPtr& run);
+  void ask_ahead(ReadAhead::RunPtr run, ReadAhead::Order order, Loop& loop);
+  void came_ahead(const ReadAhead::RunPtr& run, tl::expected<host::ReadResult, Status> read, bool at_once, Loop& loop);
+  /// Drops `run` once its reader has stayed away for long: it was used so often by now. Loop thread.
+  void watch_run(const ReadAhead::RunPtr& run, uint64_t uses, Loop& loop);
+
   Task<ErrorCode> ready(Loop& loop);
   Task<void> load(Loop& loop);
   /// Loading succeeded or failed: those who waited for it are served or told.
@@ -141,6 +153,7 @@ class LogPartition final : public Partition {
   int64_t log_start_ = 0;
   int64_t high_watermark_ = 0;
   std::vector<std::shared_ptr<FetchWaiter>> waiters_;
+  ReadAhead read_ahead_;
   uint64_t bytes_since_snapshot_ = 0;
   bool dirty_ = false;
   bool saving_ = false;

@@ -86,6 +86,7 @@ Task<Status> LogPartition::switch_storage(Loop& loop) {
       if (began) {
         stage_ = Stage::loading;
         saving_ = true;
+        read_ahead_.drop_all();
       }
     }
     if (!began) {

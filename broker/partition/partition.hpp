@@ -18,6 +18,7 @@
 #include "base/task.hpp"
 #include "cluster/cluster.hpp"
 #include "host/log.hpp"
+#include "partition/read_ahead.hpp"
 #include "partition/state.hpp"
 #include "records/validate.hpp"
 
@@ -99,6 +100,7 @@ struct PartitionContext {
   /// Batches that wait for their partitions to load, over all partitions.
   int64_t max_waiting_bytes = 32 << 20;
   std::atomic<int64_t> waiting_bytes{0};
+  AheadShares ahead{};
 
   /// Takes `bytes` of max_waiting_bytes, to be subtracted from waiting_bytes again; false when they are spent.
   bool let_wait(size_t bytes) {

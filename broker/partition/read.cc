@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What readers ask of a partition.
+#include <algorithm>
+
 #include "partition/log_partition.hpp"
 
 namespace sluice::partition {
@@ -11,6 +13,11 @@ constexpr int64_t kMaxTimestamp = -3;
 constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
 constexpr int64_t kEarliestPendingUpload = -6;
+
+bool lent_from_memory(const host::ReadResult& read) {
+  return std::all_of(read.slices.begin(), read.slices.end(),
+                     [](const host::Slice& slice) { return slice.data != nullptr; });
+}
 
 }  // namespace
 
@@ -59,8 +66,8 @@ Task<ReadOutcome> LogPartition::read(ReadRequest request, Loop& loop) {
     epoch = loaded_epoch_;
   }
   if (request.offset >= outcome.high_watermark) co_return outcome;
-  auto read = co_await extents_.read(request.offset, outcome.high_watermark, std::max<uint64_t>(request.max_bytes, 1),
-                                     epoch, loop);
+  auto read =
+      co_await read_on(request.offset, outcome.high_watermark, std::max<uint64_t>(request.max_bytes, 1), epoch, loop);
   if (!read) {
     const Status& status = read.error();
     log_failed(status);
@@ -80,6 +87,125 @@ Task<ReadOutcome> LogPartition::read(ReadRequest request, Loop& loop) {
   outcome.bytes = read->bytes;
   context_.metrics.bytes_read.fetch_add(read->bytes, std::memory_order_relaxed);
   co_return outcome;
+}
+
+// ---- Ahead of readers
+
+/// Who has half of what he asked for is not kept waiting for more.
+Task<tl::expected<host::ReadResult, Status>> LogPartition::read_on(int64_t offset, int64_t limit, uint64_t max_bytes,
+                                                                   int32_t epoch, Loop& loop) {
+  using Answer = tl::expected<host::ReadResult, Status>;
+  host::ReadResult total;
+  total.next = offset;
+  for (bool wait = true; wait;) {
+    ReadAhead::RunPtr run;
+    std::optional<ReadAhead::Order> order;
+    bool more = false;  // that does not fit
+    {
+      std::lock_guard lock(mutex_);
+      if (stage_ == Stage::ready && loaded_epoch_ == epoch) run = read_ahead_.find(total.next);
+      if (!run) break;
+      read_ahead_.take(*run, limit, max_bytes, total);
+      order = order_ahead_locked(run);
+      more = !run->pieces.empty();
+      wait = run->asked && !more;
+      read_ahead_.tidy(run);
+    }
+    if (order) ask_ahead(run, *order, loop);
+    if (total.bytes > 0 && (more || total.bytes >= max_bytes / 2 || total.next >= limit)) co_return total;
+    if (!wait) break;
+    co_await suspend_until<bool>(loop, [&](Resumer<bool> resume) {
+      std::lock_guard lock(mutex_);
+      if (!run->asked || run->dropped) return resume(true);
+      run->waiting.push_back(std::move(resume));
+    });
+  }
+
+  const int64_t from = total.next;
+  const uint64_t room = std::max<uint64_t>(max_bytes - std::min(max_bytes, total.bytes), 1);
+  bool at_once = false;
+  Answer read = co_await suspend_until<Answer>(loop, [&](Resumer<Answer> resume) {
+    auto answered = std::make_shared<bool>(false);
+    start(extents_.read(from, limit, room, epoch, loop), [answered, resume](Answer answer) {
+      *answered = true;
+      resume(std::move(answer));
+    });
+    at_once = *answered;  // this coroutine goes on on this thread, so it is still there
+  });
+  if (!read && total.bytes == 0) co_return read;
+  // Only the first batch of a read may be larger than what was asked for.
+  if (!read || (total.bytes > 0 && total.bytes + read->bytes > max_bytes)) co_return total;
+  if (!at_once && lent_from_memory(*read)) {
+    ReadAhead::RunPtr run;
+    std::optional<ReadAhead::Order> order;
+    {
+      std::lock_guard lock(mutex_);
+      if (stage_ == Stage::ready && loaded_epoch_ == epoch)
+        run = read_ahead_.begin(from, read->next, high_watermark_, max_bytes, loop);
+      if (run) {
+        order = order_ahead_locked(run);
+        read_ahead_.tidy(run);
+      }
+    }
+    if (order) {
+      ask_ahead(run, *order, loop);
+      watch_run(run, 0, loop);
+    }
+  }
+  total.next = read->next;
+  append_read(total, std::move(*read));
+  co_return total;
+}
+
+std::optional<ReadAhead::Order> LogPartition::order_ahead_locked(const ReadAhead::RunPtr& run) {
+  if (stage_ != Stage::ready) return std::nullopt;
+  const std::string storage = extents_.storage_at(run->end);
+  const auto there = context_.cluster.storages().find(storage);
+  if (!there || there->metrics().bytes_leased.load() > AheadShare::kMaxLeasedBytes) return std::nullopt;
+  return read_ahead_.order(run, high_watermark_, context_.ahead.of(storage));
+}
+
+void LogPartition::ask_ahead(ReadAhead::RunPtr run, ReadAhead::Order order, Loop& loop) {
+  auto keep = std::static_pointer_cast<LogPartition>(shared_from_this());
+  int32_t epoch = 0;
+  {
+    std::lock_guard lock(mutex_);
+    epoch = loaded_epoch_;
+  }
+  auto at_once = std::make_shared<bool>(true);
+  start(extents_.read(order.offset, order.limit, order.max_bytes, epoch, loop),
+        [keep, run, at_once, &loop](tl::expected<host::ReadResult, Status> read) {
+          keep->came_ahead(run, std::move(read), *at_once, loop);
+        });
+  *at_once = false;
+}
+
+/// Errors are not told here: whoever reads on meets them himself.
+void LogPartition::came_ahead(const ReadAhead::RunPtr& run, tl::expected<host::ReadResult, Status> read, bool at_once,
+                              Loop& loop) {
+  std::optional<ReadAhead::Order> order;
+  {
+    std::lock_guard lock(mutex_);
+    read_ahead_.arrived(run, read && lent_from_memory(*read) ? &*read : nullptr, at_once);
+    order = order_ahead_locked(run);
+  }
+  if (order) ask_ahead(run, *order, loop);
+}
+
+void LogPartition::watch_run(const ReadAhead::RunPtr& run, uint64_t uses, Loop& loop) {
+  loop.call_after(ReadAhead::kUnusedMs, [self = weak_from_this(), watched = std::weak_ptr(run), uses, &loop] {
+    const auto keep = std::static_pointer_cast<LogPartition>(self.lock());
+    const ReadAhead::RunPtr still = watched.lock();
+    if (!keep || !still) return;
+    uint64_t now = 0;
+    {
+      std::lock_guard lock(keep->mutex_);
+      now = still->uses;
+      if (now == uses) keep->read_ahead_.drop(still);
+      if (still->dropped) return;
+    }
+    keep->watch_run(still, now, loop);
+  });
 }
 
 ErrorCode LogPartition::suspect_loss(const std::shared_ptr<host::Log>& log, int64_t offset) {

@@ -107,6 +107,7 @@ Task<Status> LogPartition::move_start_alone(int64_t offset, Loop& loop) {
     std::lock_guard lock(mutex_);
     log_start_ = std::max(log_start_, offset);
     state_.cut_before(log_start_);
+    read_ahead_.drop_below(log_start_);
     dirty_ = true;
   }
   co_return co_await trim_extents(offset, epoch, loop);
