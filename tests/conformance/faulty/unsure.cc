@@ -81,23 +81,25 @@ sluice_status wait(Own& own, Call call) {
   return status == SLUICE_PENDING ? *own.answer : status;
 }
 
-// Appends it again at the end that there is now, and says that it stands where it was to stand.
+// Fences in the writer's name, appends it again at the end that there is now, and says that it stands where it was to
+// stand.
 void send_again(sluice_ticket* ticket, Sent sent) {
   sluice_status status = SLUICE_UNKNOWN;
   for (int i = 0; i < kMostRetries && status != SLUICE_OK; ++i) {
     std::this_thread::sleep_for(kRetryPause);
-    sluice_bounds bounds{};
-    bounds.size = sizeof bounds;
-    Own looking(ticket->deadline_ns);
-    if (wait(looking, [&](sluice_ticket* own) { return redis().bounds(sent.log, own, &bounds); }) != SLUICE_OK)
-      continue;
+    sluice_fence_result fence{};
+    fence.size = sizeof fence;
+    ++sent.request.token;
+    Own fencing(ticket->deadline_ns);
+    const auto take_over = [&](sluice_ticket* own) { return redis().fence(sent.log, own, sent.request.token, &fence); };
+    if (wait(fencing, take_over) != SLUICE_OK) continue;
     for (sluice_batch& batch : sent.batches) {
-      batch.base_offset += bounds.end - sent.request.at;
-      batch.last_offset += bounds.end - sent.request.at;
+      batch.base_offset += fence.end - sent.request.at;
+      batch.last_offset += fence.end - sent.request.at;
     }
     sluice_append_result result{};
     result.size = sizeof result;
-    sent.request.at = bounds.end;
+    sent.request.at = fence.end;
     sent.request.batches = sent.batches.data();
     Own appending(ticket->deadline_ns);
     status = wait(appending, [&](sluice_ticket* own) { return redis().append(sent.log, own, &sent.request, &result); });
