@@ -16,20 +16,20 @@ namespace sluice {
 
 struct KafkaSinkSettings {
   std::string name = "kafka";  // 1 to 64 of A-Z a-z 0-9 . _ -, for messages
-  std::string bootstrap;       // host:port, several with commas between
-  std::string topic;
+  std::string bootstrap{};     // host:port, several with commas between
+  std::string topic{};
   /// How an event finds its partition.
   enum class Partition {
     by_key,    // murmur2 of the key as Kafka's own clients have it; without a key at random
     by_shard,  // the shard's id modulo the number of partitions: a shard's events keep their order
   };
   Partition partition = Partition::by_key;
-  int32_t create_partitions = 0;                  // > 0: the topic is made with so many if it is absent
-  int32_t create_replication = -1;                // -1: the cluster's default
-  std::map<std::string, std::string> properties;  // of librdkafka, as in KafkaClusterSettings
-  uint64_t max_pending_bytes = 64ull << 20;       // given to librdkafka and not reported; beyond: BUSY. 1 MiB to 2 GiB
-  int64_t delivery_timeout_ms = 30'000;           // 100 to 900'000
-  int64_t request_timeout_ms = 10'000;            // 100 to 600'000
+  int32_t create_partitions = 0;                    // > 0: the topic is made with so many if it is absent
+  int32_t create_replication = -1;                  // -1: the cluster's default
+  std::map<std::string, std::string> properties{};  // of librdkafka, as in KafkaClusterSettings
+  uint64_t max_pending_bytes = 64ull << 20;  // given to librdkafka and not reported; beyond: BUSY. 1 MiB to 2 GiB
+  int64_t delivery_timeout_ms = 30'000;      // 100 to 900'000
+  int64_t request_timeout_ms = 10'000;       // 100 to 600'000
 };
 
 struct KafkaSinkCounters {

@@ -25,10 +25,10 @@ struct KafkaClusterSettings {
   /// What ids of its sources begin with ("NAME:TOPIC/PARTITION"): 1 to 64 of A-Z a-z 0-9 . _ -, the same after every
   /// restart, another one for every cluster.
   std::string name = "kafka";
-  std::string bootstrap;  // host:port, several with commas between
+  std::string bootstrap{};  // host:port, several with commas between
   /// Of librdkafka, passed through: security.protocol, sasl.username, ssl.ca.location, fetch.wait.max.ms, ... Those
   /// that these settings or their promises decide are refused, by name.
-  std::map<std::string, std::string> properties;
+  std::map<std::string, std::string> properties{};
   bool read_committed = true;
   /// Fetched before it is asked for, for each partition: 64 KiB to 1 GiB.
   uint64_t read_ahead_bytes = 32ull << 20;

@@ -25,8 +25,8 @@
 namespace sluice {
 
 struct LogWriterSettings {
-  std::string log;                           // 1 to kMaxLogNameBytes of A-Z a-z 0-9 . _ -
-  std::string state_directory;               // absolute; made if absent. Holds LOG.lock and LOG.nonce
+  std::string log{};                         // 1 to kMaxLogNameBytes of A-Z a-z 0-9 . _ -
+  std::string state_directory{};             // absolute; made if absent. Holds LOG.lock and LOG.nonce
   bool sync = false;                         // acknowledge only what is as durable as the engine can make it
   std::string compression = "none";          // or gzip, snappy, lz4, zstd
   uint64_t max_batch_bytes = 1 << 20;        // of one batch before compression; 1 KiB to 64 MiB

@@ -26,13 +26,13 @@ SLUICE_API Result<StorageOptionMap> parse_storage_options(std::string_view json)
 struct StorageHostSettings {
   /// What ids of sources on this storage begin with: 1 to kMaxStorageNameBytes of A-Z a-z 0-9 . _ -, the same after
   /// every restart.
-  std::string name;
+  std::string name{};
   /// "disk", "redis", ... in the plugin folder ($SLUICE_PLUGIN_DIRECTORY, or beside the executable's folder), or the
   /// absolute path of any adapter.
-  std::string library;
-  StorageOptionMap options;
+  std::string library{};
+  StorageOptionMap options{};
   /// Absolute. Where an adapter keeps files, unless its options say otherwise. Empty: adapters that keep none.
-  std::string data_directory;
+  std::string data_directory{};
   int64_t call_timeout_ms = 30'000;             // one question or append; 100 to 600'000
   int64_t lifecycle_timeout_ms = 30'000;        // connecting; 100 to 600'000
   uint64_t max_bytes_in_flight = 256ull << 20;  // of appends; beyond: BUSY. At least 1 MiB
@@ -40,7 +40,7 @@ struct StorageHostSettings {
   /// Verify that the adapter keeps the contract, at some cost; breaches go to standard error.
   bool checked = false;
   /// A line for the operator; `level` 0 to 3: debug, information, warning, error. Any thread. Default: standard error.
-  std::function<void(int level, const std::string& text)> log;
+  std::function<void(int level, const std::string& text)> log{};
 };
 
 inline constexpr size_t kMaxStorageNameBytes = 64;

@@ -20,7 +20,7 @@ namespace sluice {
 /// How a source on a storage reads.
 struct StorageReadSettings {
   /// What names the shard in cursors. Empty: "STORAGE:LOG@ID" for a log, "STORAGE:STREAM/PARTITION" for a stream.
-  std::string source_id;
+  std::string source_id{};
   /// Asked of the adapter at once; as much again is read ahead. 4 KiB to 64 MiB.
   uint64_t read_bytes = 1 << 20;
   /// What a compressed batch may be when it is not: beyond, it counts as undecodable. 64 KiB to 1 GiB.
@@ -31,10 +31,10 @@ struct StorageReadSettings {
 
 /// A log of the SDK's own. Give its id, or the folder in which its writer keeps its state.
 struct LogSourceSettings {
-  std::string log;              // the writer's LogWriterSettings::log
-  std::string state_directory;  // the writer's; only read, and only by make
-  std::string log_id;           // LogWriter::log_id(); 22 characters
-  StorageReadSettings read;
+  std::string log{};              // the writer's LogWriterSettings::log
+  std::string state_directory{};  // the writer's; only read, and only by make
+  std::string log_id{};           // LogWriter::log_id(); 22 characters
+  StorageReadSettings read{};
 };
 
 /// INVALID, naming the field; NOT_FOUND: no writer has opened a log there; CORRUPT: its nonce file is damaged.
@@ -45,9 +45,9 @@ SLUICE_API Result<std::unique_ptr<Source>> make_log_source(const std::shared_ptr
 /// A native topic: a Redis stream, a JetStream stream (both with `layout` = "record"), a topic of the kafka adapter.
 /// Redis and JetStream adapters leave a small marker beside a stream that they read, in the way of an adopted topic.
 struct NativeSourceSettings {
-  std::string stream;
+  std::string stream{};
   int32_t partition = 0;
-  StorageReadSettings read;
+  StorageReadSettings read{};
 };
 
 /// INVALID, naming the field. The engine is first asked with the first call: NOT_FOUND if there is no such stream.

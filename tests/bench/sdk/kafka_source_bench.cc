@@ -115,6 +115,7 @@ struct Reader {
       request.from = next;
       request.wait_ms = 1'000;
       source.read(request, [this](Result<Page> page) {
+        if (!page && left == 0) return;  // closed, since all is read
         need(page.has_value(), page ? "" : page.error().describe());
         for (const Record& record : page->records) {
           bytes += (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
@@ -123,7 +124,7 @@ struct Reader {
         const size_t count = page->records.size();
         page->lease.reset();
         if (left.fetch_sub(count) == count && count > 0) return over.set_value();
-        go_on();
+        if (left > 0) go_on();
       });
     } while (again);
     inside = false;
