@@ -8,6 +8,7 @@
 
 #include "cli/text.hpp"
 #include "host/options.hpp"
+#include "sluice/filter.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -69,6 +70,13 @@ int64_t to_rate(const std::string& text) {
   return *bytes;
 }
 
+/// What is wrong with a filter; "": nothing, or there is none.
+std::string filter_error(const std::string& text) {
+  if (text.empty()) return {};
+  const auto filter = Filter::parse(text);
+  return filter ? std::string() : filter.error().text();
+}
+
 TopicMigrate::Action to_action(const Raw& raw, const TopicMigrate& command) {
   using Action = TopicMigrate::Action;
   std::vector<Action> asked;
@@ -113,6 +121,7 @@ class Parser {
     add_groups();
     add_produce();
     add_consume();
+    add_filters();
     add_storages();
     add_plugins();
     add(app_, "version", "Print the versions of this command and of what it is made of", version_);
@@ -129,6 +138,9 @@ class Parser {
       produce_.headers = to_pairs(raw_.headers, "--header");
       produce_.key_separator = to_plain(raw_.key_separator, "--key-separator");
       consume_.separator = to_plain(raw_.separator, "--separator");
+      if (const std::string wrong = filter_error(consume_.filter); !wrong.empty()) {
+        throw CLI::ValidationError("--filter", wrong);
+      }
       consume_.json = raw_.format == "json" || (common_.json && raw_.format.empty());
       if (!raw_.show.empty()) consume_.show.clear();
       for (const std::string& name : raw_.show) consume_.show.push_back(kFields.at(name));
@@ -262,12 +274,31 @@ class Parser {
     show->delimiter(',')->allow_extra_args(false)->type_name("FIELD,...")->default_str("value");
     show->check(CLI::IsMember(kFields));
     consume->add_option("--separator", raw_.separator, "Between fields")->default_str("\\t");
+    consume->add_option("--filter", consume_.filter, "Print only records that it lets pass: sluice filter check --help")
+        ->type_name("EXPR");
     consume->footer(
         "Examples:\n"
         "  sluice consume orders --from-beginning --exit-at-end\n"
         "  sluice consume orders --group billing --from-beginning --show partition,offset,key,value\n"
         "  sluice consume orders --partition 0 --offset 42 --count 1 --format json\n"
+        "  sluice consume orders --from-beginning --filter 'value.total >= 100 and not headers.test exists'\n"
         "Where neither is said, reading begins with what is written from now on.");
+  }
+
+  void add_filters() {
+    CLI::App* filter = add_family("filter", "Try filters, as consume --filter takes them");
+    CLI::App* check = add(*filter, "check", "Say what a filter means, or where it is wrong", filter_check_);
+    check->add_option("EXPR", filter_check_.expression, "As text, or as JSON data")->required();
+    check
+        ->add_option("--record", filter_check_.records,
+                     "Records to try it on, one a line, as consume --format json prints them: yes, no or unknown")
+        ->type_name("FILE");
+    check->footer(
+        "Examples:\n"
+        "  sluice filter check 'key starts with \"o-\" and value.order.total >= 100'\n"
+        "  sluice filter check 'value.coupon is missing' --record records.json\n"
+        "Fields are key, value and paths into its JSON, headers[\"name\"], timestamp, partition and offset.\n"
+        "What is said of a missing field is unknown; a record passes where the whole filter says yes.");
   }
 
   void add_storages() {
@@ -315,8 +346,9 @@ class Parser {
                      ->default_str("{}"));
     with_library(check->add_option("--filter", plugin_check_.filter, "Only checks whose name contains this"));
     with_library(check->add_option("--seed", plugin_check_.seed, "Repeat a run"));
-    with_library(check->add_option("--faults", plugin_check_.faults,
-                                   "A file that tells how to start the adapter's server: checks attack it there")
+    with_library(check
+                     ->add_option("--faults", plugin_check_.faults,
+                                  "A file that tells how to start the adapter's server: checks attack it there")
                      ->type_name("FILE"));
     with_library(check->add_option("--directory", plugin_check_.directory, "Where the adapter may keep files")
                      ->type_name("DIR"));
@@ -356,6 +388,7 @@ class Parser {
   GroupDescribe group_describe_;
   Produce produce_;
   Consume consume_;
+  FilterCheck filter_check_;
   PluginList plugin_list_;
   PluginDescribe plugin_describe_;
   PluginCheck plugin_check_;

@@ -103,6 +103,12 @@ struct Consume {
   bool json = false;
   std::vector<Field> show = {Field::value};
   std::string separator = "\t";
+  std::string filter;  // sluice/filter.hpp; "": all records
+};
+
+struct FilterCheck {
+  std::string expression;  // text, or JSON data
+  std::string records;     // a file of lines as consume prints them as JSON; "": none
 };
 
 /// Where plugins.json and the libraries are; empty: the places that the broker looks in.
@@ -135,8 +141,8 @@ struct PluginCheck {
 struct Version {};
 
 using Command = std::variant<TopicCreate, TopicList, TopicDescribe, TopicDelete, TopicAdopt, TopicMigrate, GroupList,
-                             GroupDescribe, Produce, Consume, StorageList, StorageHealth, StorageDiscover, PluginList,
-                             PluginDescribe, PluginCheck, Version>;
+                             GroupDescribe, Produce, Consume, FilterCheck, StorageList, StorageHealth, StorageDiscover,
+                             PluginList, PluginDescribe, PluginCheck, Version>;
 
 struct Arguments {
   Common common;

@@ -20,6 +20,7 @@ Status run(const GroupList& command, const Common& common);
 Status run(const GroupDescribe& command, const Common& common);
 Status run(const Produce& command, const Common& common);
 Status run(const Consume& command, const Common& common);
+Status run(const FilterCheck& command, const Common& common);
 Status run(const StorageList& command, const Common& common);
 Status run(const StorageHealth& command, const Common& common);
 Status run(const StorageDiscover& command, const Common& common);

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// sluice consume: records of a topic, printed as they come. In a group, what was printed is committed when it ends.
+// sluice consume: records of a topic, printed as they come. In a group, what was printed, or rejected by --filter, is
+// committed when it ends.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <set>
 
 #include "cli/commands.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/kafka.hpp"
+#include "cli/records.hpp"
 #include "cli/text.hpp"
+#include "sluice/filter.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -95,10 +99,36 @@ RecordView view_of(const rd_kafka_message_t& message, const std::string& topic) 
   return record;
 }
 
+/// What --filter lets pass; everything without it.
+class Sieve {
+ public:
+  /// `text` has been found to be a filter.
+  explicit Sieve(const std::string& text) {
+    if (!text.empty()) evaluator_.emplace(*Filter::parse(text));
+  }
+  /// Tells on standard error what was seen.
+  ~Sieve() {
+    if (!evaluator_) return;
+    const FilterCounts& counts = evaluator_->counts();
+    std::string text = fmt::format("{} of {} records passed", counts.passed, counts.evaluated);
+    if (counts.payloads_unreadable > 0) text += fmt::format("; {} values were no JSON", counts.payloads_unreadable);
+    std::fputs((text + '\n').c_str(), stderr);
+  }
+  Sieve(const Sieve&) = delete;
+  Sieve& operator=(const Sieve&) = delete;
+
+  bool passes(const RecordView& record) { return !evaluator_ || evaluator_->passes(record_of(record, headers_)); }
+
+ private:
+  std::optional<FilterEvaluator> evaluator_;
+  std::vector<Header> headers_;
+};
+
 Status read_all(const Client& client, const Consume& command, Assignment& assignment) {
   const auto start = std::chrono::steady_clock::now();
   // Where records go to the terminal themselves, they are the progress.
   const bool shown = ::isatty(STDOUT_FILENO) != 1;
+  Sieve sieve(command.filter);
   Progress progress("read: ", command.count);
   int64_t count = 0;
   uint64_t bytes = 0;
@@ -123,6 +153,7 @@ Status read_all(const Client& client, const Consume& command, Assignment& assign
     }
     assignment.ended.erase(message->partition);
     const RecordView record = view_of(*message, command.topic);
+    if (!sieve.passes(record)) continue;
     const std::string line = command.json ? json_line(record) : text_line(record, command.show, command.separator);
     if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size()) return {};
     ++count;

@@ -53,6 +53,19 @@ TEST(Arguments, TimeoutsHaveAUnit) {
   }
 }
 
+TEST(Arguments, Filters) {
+  EXPECT_EQ(command<FilterCheck>({"filter", "check", "key exists"}).expression, "key exists");
+  EXPECT_EQ(command<FilterCheck>({"filter", "check", "key exists", "--record", "f"}).records, "f");
+  // That a filter is wrong is what check is there to find; elsewhere the command line is.
+  EXPECT_EQ(command<FilterCheck>({"filter", "check", "key"}).expression, "key");
+  EXPECT_EQ(command<Consume>({"consume", "t", "--filter", "partition = 1"}).filter, "partition = 1");
+  EXPECT_EQ(command<Consume>({"consume", "t"}).filter, "");
+  const Parsed parsed = parse_arguments({"consume", "t", "--filter", "key = 1"}, nullptr);
+  EXPECT_FALSE(parsed.arguments);
+  EXPECT_EQ(parsed.exit_code, kExitUsage);
+  EXPECT_THAT(parsed.text, HasSubstr("--filter: filter: byte 6: key has bytes: compare it with a string"));
+}
+
 TEST(Arguments, Migrations) {
   using Action = TopicMigrate::Action;
   const auto migrate = [](std::vector<std::string> words) {
