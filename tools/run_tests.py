@@ -166,6 +166,16 @@ def part_release():
     return result
 
 
+def part_python():
+    """The Python package over the library that the release build made."""
+    return program(["python3", "-B", "tests/sdk_python.py"], "python.log")
+
+
+def part_invariants():
+    """Each fault put back; its test must fail."""
+    return program(["tests/invariants/run"], "invariants.log")
+
+
 def part_smoke():
     return program(["tests/interop/smoke"], "smoke.log")
 
@@ -267,6 +277,7 @@ def part_fuzz(seconds=FUZZ_SECONDS):
 
 PARTS = {
     "release": (part_release, "the release build, unit, protocol, ABI and conformance tests"),
+    "python": (part_python, "the SDK's Python package, installed by pip"),
     "smoke": (part_smoke, "the broker and the command line tool, used as in the README"),
     "bad-input": (part_bad_input, "what malformed and absurd requests get from a live broker"),
     "interop": (part_interop, "real clients against the broker"),
@@ -283,11 +294,12 @@ PARTS = {
     "newer-nats": (part_newer_nats, f"the jetstream adapter on nats-server {NEWER_NATS}, where Go is there"),
     "apache": (part_apache, "the kafka adapter on Apache Kafka, where Maven is there"),
     "asan-servers": (lambda: part_asan(servers=True), "the adapters of other engines under AddressSanitizer and UBSan"),
+    "invariants": (part_invariants, "each known fault is put back, and its test must fail"),
     "long-fuzz": (lambda: part_fuzz(LONG_FUZZ_SECONDS), f"every fuzzer for {LONG_FUZZ_SECONDS} s"),
     "long-crash": (part_long_crash, f"the crash and migration tests with {LONG_CRASH_CYCLES} kills each"),
 }
 # With --all only.
-LONG_PARTS = ["servers", "newer-nats", "apache", "asan-servers", "long-fuzz", "long-crash"]
+LONG_PARTS = ["servers", "newer-nats", "apache", "asan-servers", "invariants", "long-fuzz", "long-crash"]
 DEFAULT_PARTS = [name for name in PARTS if name not in LONG_PARTS]
 
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstring>
+#include <memory>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -11,22 +12,23 @@
 
 #include "base/bytes.hpp"
 #include "base/status.hpp"
+#include "c/handle_table.hpp"
 #include "sluice/c/core.h"
 
 namespace sluice::c {
 
 /// A Status that may point at an element of an array.
-struct Outcome {
+struct Verdict {
   Status status;
   int64_t index = -1;
-  Outcome() = default;
-  Outcome(Status s, int64_t at = -1) : status(std::move(s)), index(at) {}  // NOLINT(google-explicit-constructor)
+  Verdict() = default;
+  Verdict(Status s, int64_t at = -1) : status(std::move(s)), index(at) {}  // NOLINT(google-explicit-constructor)
 };
 
 /// Fills `failure` (may be NULL) and gives the code.
-sluice_status tell(sluice_failure* failure, const Outcome& outcome);
+sluice_status tell(sluice_failure* failure, const Verdict& outcome);
 
-/// Runs `body`, which returns an Outcome or a Status, and tells what came of it. Nothing is thrown.
+/// Runs `body`, which returns an Verdict or a Status, and tells what came of it. Nothing is thrown.
 template <class Body>
 sluice_status guarded(sluice_failure* failure, Body&& body) noexcept {
   try {
@@ -58,6 +60,8 @@ Result<std::string_view> text_of(const char* data, uint64_t size, std::string_vi
 sluice_span span_of(const std::optional<Bytes>& bytes);
 /// Writes `text` without a NUL where it fits, and its length to `needed` (may be NULL). TOO_LARGE where it does not.
 Status write_text(std::string_view text, char* buffer, uint64_t capacity, uint64_t* needed);
+/// Puts a new object into the table and its number into `handle`, which is not NULL.
+Status give(std::unique_ptr<Object> object, sluice_handle* handle);
 /// INVALID where a result has nowhere to go.
 Status check_out(const void* out, std::string_view name);
 

@@ -17,7 +17,7 @@ static_assert(SLUICE_UNAVAILABLE == static_cast<int>(StatusCode::unavailable) &&
 static_assert(SLUICE_UNKNOWN == static_cast<int>(StatusCode::unknown) &&
               SLUICE_CORRUPT == static_cast<int>(StatusCode::corrupt));
 
-sluice_status tell(sluice_failure* failure, const Outcome& outcome) {
+sluice_status tell(sluice_failure* failure, const Verdict& outcome) {
   const auto code = static_cast<sluice_status>(outcome.status.code());
   constexpr size_t kFirstVersionBytes = sizeof(sluice_failure);
   if (failure == nullptr || failure->size < kFirstVersionBytes || outcome.status.ok()) return code;
@@ -67,6 +67,13 @@ Status write_text(std::string_view text, char* buffer, uint64_t capacity, uint64
   }
   if (buffer == nullptr && !text.empty()) return Status(StatusCode::invalid, "the buffer is NULL");
   if (!text.empty()) std::memcpy(buffer, text.data(), text.size());
+  return {};
+}
+
+Status give(std::unique_ptr<Object> object, sluice_handle* handle) {
+  auto made = handles().insert(std::move(object));
+  if (!made) return made.error();
+  *handle = *made;
   return {};
 }
 

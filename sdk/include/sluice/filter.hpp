@@ -61,7 +61,7 @@ class SLUICE_API Filter {
 
  private:
   friend class FilterEvaluator;
-  struct Impl;
+  struct SLUICE_LOCAL Impl;
   explicit Filter(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
   std::shared_ptr<const Impl> impl_;
@@ -92,7 +92,7 @@ class SLUICE_API FilterEvaluator {
   const FilterCounts& counts() const;
 
  private:
-  struct Impl;
+  struct SLUICE_LOCAL Impl;
   std::unique_ptr<Impl> impl_;
 };
 

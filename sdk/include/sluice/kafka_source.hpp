@@ -57,7 +57,7 @@ class SLUICE_API KafkaCluster {
   Result<std::vector<std::unique_ptr<Source>>> sources(const std::string& topic);
 
  private:
-  struct Impl;
+  struct SLUICE_LOCAL Impl;
   explicit KafkaCluster(std::shared_ptr<Impl> impl);
   const std::shared_ptr<Impl> impl_;
 };

@@ -6,6 +6,10 @@
 #ifndef SLUICE_H
 #define SLUICE_H
 
+#include "sluice/c/bus.h"
+#include "sluice/c/consumer.h"
 #include "sluice/c/core.h"
+#include "sluice/c/filter.h"
+#include "sluice/c/services.h"
 
 #endif

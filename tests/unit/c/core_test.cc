@@ -19,7 +19,7 @@ TEST(Core, a_failure_carries_code_text_and_place) {
   auto failure = empty();
   Status status(StatusCode::busy, "later", 17);
   status.set_retry_after_ms(250);
-  EXPECT_EQ(tell(&failure, Outcome(status, 3)), SLUICE_BUSY);
+  EXPECT_EQ(tell(&failure, Verdict(status, 3)), SLUICE_BUSY);
   EXPECT_EQ(failure.code, SLUICE_BUSY);
   EXPECT_EQ(failure.native_code, 17);
   EXPECT_EQ(failure.retry_after_ms, 250);

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "c/sources.hpp"
+
+#include <fmt/format.h>
+
+#include "c/bus.hpp"
+
+namespace sluice::c {
+namespace {
+
+struct Maker {
+  SourceMaker& maker;
+  std::vector<std::shared_ptr<Source>>& made;
+
+  Status operator()(const std::monostate&) const { return Status(StatusCode::internal, "a source that is none"); }
+
+  Status operator()(const BusSourcePlan& plan) const {
+    const auto held = acquire<BusObject>(plan.bus);
+    if (!held) return held.error();
+    Bus& bus = *(*held)->bus;
+    const std::vector<uint64_t> shards =
+        plan.shard >= 0 ? std::vector<uint64_t>{static_cast<uint64_t>(plan.shard)} : bus.subscribable();
+    for (const uint64_t shard : shards) {
+      auto source = bus.subscribe(shard);
+      if (!source) return source.error();
+      made.push_back(std::move(*source));
+    }
+    return {};
+  }
+
+  Status operator()(const StorageLogPlan& plan) const {
+    return from_storage(plan.storage, [&](const auto& host) { return make_log_source(host, plan.settings); });
+  }
+
+  Status operator()(const NativePlan& plan) const {
+    return from_storage(plan.storage, [&](const auto& host) { return make_native_source(host, plan.settings); });
+  }
+
+  Status operator()(const KafkaPlan& plan) const {
+    auto cluster = maker.cluster(plan.cluster);
+    if (!cluster) return cluster.error();
+    if (plan.partition >= 0) {
+      auto source = (*cluster)->source(plan.topic, plan.partition);
+      if (!source) return source.error();
+      made.push_back(std::move(*source));
+      return {};
+    }
+    auto all = (*cluster)->sources(plan.topic);
+    if (!all) return all.error();
+    for (auto& source : *all) made.push_back(std::move(source));
+    return {};
+  }
+
+  template <class Make>
+  Status from_storage(const std::string& name, Make&& make) const {
+    auto host = maker.storage(name);
+    if (!host) return host.error();
+    auto source = make(*host);
+    if (!source) return source.error();
+    made.push_back(std::move(*source));
+    return {};
+  }
+};
+
+StorageReadSettings read_settings(ConfigReader& config) {
+  StorageReadSettings settings;
+  settings.source_id = config.text("id");
+  settings.read_bytes =
+      static_cast<uint64_t>(config.integer("read_bytes", static_cast<int64_t>(settings.read_bytes), 1));
+  settings.max_batch_bytes =
+      static_cast<uint64_t>(config.integer("max_batch_bytes", static_cast<int64_t>(settings.max_batch_bytes), 1));
+  settings.verify_checksums = config.boolean("verify_checksums", settings.verify_checksums);
+  return settings;
+}
+
+}  // namespace
+
+StorageHostSettings read_storage(ConfigReader& config) {
+  StorageHostSettings settings;
+  settings.name = config.required_text("name");
+  settings.library = config.required_text("library");
+  settings.data_directory = config.text("data_directory");
+  settings.call_timeout_ms = config.integer("call_timeout_ms", settings.call_timeout_ms, 1);
+  settings.lifecycle_timeout_ms = config.integer("lifecycle_timeout_ms", settings.lifecycle_timeout_ms, 1);
+  settings.checked = config.boolean("checked", settings.checked);
+  if (const nlohmann::json* options = config.raw("options"); options != nullptr) {
+    auto parsed = parse_storage_options(options->dump());
+    if (parsed) {
+      settings.options = std::move(*parsed);
+    } else {
+      config.refuse("options", parsed.error().text());
+    }
+  }
+  config.finish();
+  return settings;
+}
+
+KafkaClusterSettings read_cluster(ConfigReader& config) {
+  KafkaClusterSettings settings;
+  settings.name = config.text("name", settings.name);
+  settings.bootstrap = config.required_text("bootstrap");
+  for (auto& [name, value] : config.settings("properties")) settings.properties.emplace(name, value);
+  settings.read_committed = config.boolean("read_committed", settings.read_committed);
+  settings.read_ahead_bytes =
+      static_cast<uint64_t>(config.integer("read_ahead_bytes", static_cast<int64_t>(settings.read_ahead_bytes), 1));
+  settings.request_timeout_ms = config.integer("request_timeout_ms", settings.request_timeout_ms, 1);
+  config.finish();
+  return settings;
+}
+
+std::shared_ptr<SourceMaker> SourceMaker::read(ConfigReader& config) {
+  auto maker = std::make_shared<SourceMaker>();
+  for (ConfigReader& element : config.objects("storages")) {
+    StorageHostSettings settings = read_storage(element);
+    const std::string name = settings.name;
+    if (!maker->storages_.try_emplace(name, Storage{std::move(settings), nullptr}).second) {
+      element.refuse("name", fmt::format("\"{}\" is there twice", name));
+    }
+  }
+  for (ConfigReader& element : config.objects("clusters")) {
+    KafkaClusterSettings settings = read_cluster(element);
+    const std::string name = settings.name;
+    if (!maker->clusters_.try_emplace(name, Cluster{std::move(settings), nullptr}).second) {
+      element.refuse("name", fmt::format("\"{}\" is there twice", name));
+    }
+  }
+  return maker;
+}
+
+std::vector<SourcePlan> SourceMaker::read_sources(ConfigReader& config) const {
+  std::vector<SourcePlan> plans;
+  for (ConfigReader& element : config.objects("sources")) plans.push_back(read_source(element));
+  return plans;
+}
+
+SourcePlan SourceMaker::read_source(ConfigReader& config) const {
+  SourcePlan plan;
+  plan.path = config.path();
+  const auto read_storage_name = [&] {
+    std::string name = config.required_text("storage");
+    if (!name.empty() && !has_storage(name)) config.refuse("storage", fmt::format("there is no storage \"{}\"", name));
+    return name;
+  };
+  switch (config.choice("kind", {"", "bus", "log", "native", "kafka"}, 0)) {
+    case 1: {
+      BusSourcePlan bus;
+      bus.bus = static_cast<uint64_t>(config.integer("bus", 0, 1));
+      bus.shard = config.integer("shard", -1, 0);
+      plan.what = bus;
+      break;
+    }
+    case 2: {
+      StorageLogPlan log;
+      log.storage = read_storage_name();
+      log.settings.log = config.text("log");
+      log.settings.state_directory = config.text("state_directory");
+      log.settings.log_id = config.text("log_id");
+      log.settings.read = read_settings(config);
+      plan.what = std::move(log);
+      break;
+    }
+    case 3: {
+      NativePlan native;
+      native.storage = read_storage_name();
+      native.settings.stream = config.required_text("stream");
+      native.settings.partition = static_cast<int32_t>(config.integer("partition", 0, 0, INT32_MAX));
+      native.settings.read = read_settings(config);
+      plan.what = std::move(native);
+      break;
+    }
+    case 4: {
+      KafkaPlan kafka;
+      kafka.cluster = config.text("cluster", "kafka");
+      if (!has_cluster(kafka.cluster))
+        config.refuse("cluster", fmt::format("there is no cluster \"{}\"", kafka.cluster));
+      kafka.topic = config.required_text("topic");
+      kafka.partition = static_cast<int32_t>(config.integer("partition", -1, 0, INT32_MAX));
+      plan.what = std::move(kafka);
+      break;
+    }
+    default:
+      config.refuse("kind", R"("bus", "kafka", "log" or "native" is wanted)");
+  }
+  config.finish();
+  return plan;
+}
+
+Status SourceMaker::make(const SourcePlan& plan, std::vector<std::shared_ptr<Source>>& made) {
+  return std::visit(Maker{*this, made}, plan.what);
+}
+
+Result<std::shared_ptr<KafkaCluster>> SourceMaker::cluster(const std::string& name) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = clusters_.find(name);
+  if (found == clusters_.end()) return fail(StatusCode::not_found, fmt::format("there is no cluster \"{}\"", name));
+  if (!found->second.made) {
+    auto made = KafkaCluster::make(found->second.settings);
+    if (!made) return fail(made.error().in(fmt::format("cluster {}", name)));
+    found->second.made = std::move(*made);
+  }
+  return found->second.made;
+}
+
+Result<std::shared_ptr<StorageHost>> SourceMaker::storage(const std::string& name) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = storages_.find(name);
+  if (found == storages_.end()) return fail(StatusCode::not_found, fmt::format("there is no storage \"{}\"", name));
+  if (!found->second.host) {
+    auto opened = StorageHost::open(found->second.settings);
+    if (!opened) return fail(opened.error().in(fmt::format("storage {}", name)));
+    found->second.host = std::move(*opened);
+  }
+  return found->second.host;
+}
+
+}  // namespace sluice::c

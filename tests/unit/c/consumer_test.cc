@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <set>
+#include <thread>
+
+#include "face.hpp"
+
+namespace sluice::c::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Polled : sluice_polled {
+  Polled() : sluice_polled{} { size = sizeof(sluice_polled); }
+};
+
+sluice_poll request(uint32_t max_records, int64_t wait_ms = 10'000) {
+  sluice_poll made{};
+  made.size = sizeof made;
+  made.max_records = max_records;
+  made.max_bytes = 1 << 20;
+  made.wait_ms = wait_ms;
+  made.min_records = 1;
+  return made;
+}
+
+std::string cursor_of(sluice_handle page) {
+  uint64_t needed = 0;
+  EXPECT_EQ(sluice_page_cursor(page, nullptr, 0, &needed, nullptr), SLUICE_TOO_LARGE);
+  std::string text(needed, ' ');
+  EXPECT_EQ(sluice_page_cursor(page, text.data(), text.size(), &needed, nullptr), SLUICE_OK);
+  return text;
+}
+
+class ConsumerFace : public ::testing::Test {
+ protected:
+  ConsumerFace() {
+    open_bus(R"({"name": "b", "shards": 3, "retain_events": 4096})", bus_);
+    for (int i = 0; i < kEvents; ++i) {
+      const std::string key = fmt::format("k{}", i);
+      const std::string value = fmt::format(R"({{"n": {}}})", i);
+      const sluice_field headers[] = {{span("h"), span("1")}, {span("h"), {nullptr, 0}}};
+      sluice_event one = event(key, value);
+      one.headers = headers;
+      one.header_count = 2;
+      EXPECT_EQ(sluice_bus_ingest(bus_, &one, nullptr), SLUICE_OK);
+    }
+    EXPECT_EQ(sluice_bus_drain(bus_, 10'000, nullptr), SLUICE_OK);
+  }
+  std::string config(const std::string& more = "") const {
+    return fmt::format(R"({{"sources": [{{"kind": "bus", "bus": {}}}]{}}})", bus_.handle, more);
+  }
+  static constexpr int kEvents = 300;
+  Owned bus_;
+};
+
+TEST_F(ConsumerFace, records_come_whole) {
+  Owned consumer;
+  open_consumer(config(), "", consumer);
+  std::set<std::string> values;
+  while (values.size() < kEvents) {
+    Owned page;
+    Polled polled;
+    Failure failure;
+    const auto wanted = request(64);
+    ASSERT_EQ(sluice_consumer_poll(consumer, &wanted, &page.handle, &polled, &failure), SLUICE_OK) << failure.text;
+    const sluice_record* records = nullptr;
+    uint64_t count = 0;
+    ASSERT_EQ(sluice_page_records(page, &records, &count, &failure), SLUICE_OK);
+    EXPECT_EQ(count, polled.records);
+    for (uint64_t i = 0; i < count; ++i) {
+      EXPECT_TRUE(values.insert(std::string(view(records[i].value))).second);
+      ASSERT_EQ(records[i].header_count, 2U);
+      EXPECT_EQ(view(records[i].headers[0].name), "h");
+      EXPECT_EQ(view(records[i].headers[0].value), "1");
+      EXPECT_EQ(records[i].headers[1].value.data, nullptr);
+      EXPECT_NE(records[i].timestamp_ns, SLUICE_NO_TIMESTAMP);
+    }
+  }
+}
+
+TEST_F(ConsumerFace, a_cursor_goes_on_exactly_where_it_was_left_filter_included) {
+  std::set<std::string> values;
+  std::string cursor;
+  while (values.size() < 100) {
+    Owned consumer;
+    open_consumer(config(R"(, "filter": "value.n < 100")"), cursor, consumer);
+    Owned page;
+    const auto wanted = request(7);
+    ASSERT_EQ(sluice_consumer_poll(consumer, &wanted, &page.handle, nullptr, nullptr), SLUICE_OK);
+    const sluice_record* records = nullptr;
+    uint64_t count = 0;
+    ASSERT_EQ(sluice_page_records(page, &records, &count, nullptr), SLUICE_OK);
+    for (uint64_t i = 0; i < count; ++i) EXPECT_TRUE(values.insert(std::string(view(records[i].value))).second);
+    const std::string next = cursor_of(page);
+    if (!cursor.empty()) {
+      int32_t order = 9;
+      EXPECT_EQ(sluice_cursor_compare(cursor.data(), cursor.size(), next.data(), next.size(), &order, nullptr),
+                SLUICE_OK);
+      EXPECT_EQ(order, -1);
+    }
+    cursor = next;
+  }
+}
+
+TEST_F(ConsumerFace, a_page_outlives_consumer_and_bus) {
+  Owned page;
+  {
+    Owned consumer;
+    open_consumer(config(), "", consumer);
+    const auto wanted = request(1'000);
+    ASSERT_EQ(sluice_consumer_poll(consumer, &wanted, &page.handle, nullptr, nullptr), SLUICE_OK);
+  }
+  EXPECT_EQ(sluice_bus_shutdown(bus_, 10'000, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_release(bus_, nullptr), SLUICE_OK);
+  const sluice_record* records = nullptr;
+  uint64_t count = 0;
+  ASSERT_EQ(sluice_page_records(page, &records, &count, nullptr), SLUICE_OK);
+  ASSERT_GT(count, 0U);
+  size_t bytes = 0;
+  for (uint64_t i = 0; i < count; ++i) bytes += std::string(view(records[i].value)).size();
+  EXPECT_GT(bytes, 0U);
+}
+
+TEST_F(ConsumerFace, releasing_wakes_a_poll_that_waits) {
+  sluice_handle consumer = 0;
+  const std::string text = config(R"(, "start": "end")");
+  ASSERT_EQ(sluice_consumer_open(text.data(), text.size(), nullptr, 0, &consumer, nullptr), SLUICE_OK);
+  const auto began = std::chrono::steady_clock::now();
+  std::thread poller([&] {
+    const auto wanted = request(10, 60'000);
+    Owned page;
+    const sluice_status status = sluice_consumer_poll(consumer, &wanted, &page.handle, nullptr, nullptr);
+    EXPECT_TRUE(status == SLUICE_OK || status == SLUICE_INVALID || status == SLUICE_NOT_FOUND) << status;
+  });
+  EXPECT_EQ(sluice_release(consumer, nullptr), SLUICE_OK);
+  poller.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(30));
+}
+
+TEST_F(ConsumerFace, bad_arguments_are_told) {
+  struct Case {
+    std::string config;
+    const char* expected;
+  };
+  for (const Case& wrong :
+       {Case{R"({"sources": [{"kind": "tape"}]})", "sources[0].kind"},
+        Case{R"({"sources": [{"kind": "bus", "bus": 0}]})", "sources[0].bus"},
+        Case{R"({"sources": [{"kind": "log", "storage": "x"}]})", "sources[0].storage: there is no storage"},
+        Case{config(R"(, "filter": "value.n <")"), "filter"}, Case{config(R"(, "order": "random")"), "order"},
+        Case{config(R"(, "start": 7)"), "start"}, Case{config(R"(, "page_bytes": 0)"), "page_bytes"},
+        Case{config(R"(, "storages": [{"name": "a"}])"), "storages[0].library"}}) {
+    sluice_handle consumer = 0;
+    Failure failure;
+    EXPECT_EQ(sluice_consumer_open(wrong.config.data(), wrong.config.size(), nullptr, 0, &consumer, &failure),
+              SLUICE_INVALID)
+        << wrong.config;
+    EXPECT_THAT(std::string(failure.text), HasSubstr(wrong.expected)) << wrong.config;
+  }
+  const std::string text = config();
+  sluice_handle consumer = 0;
+  Failure failure;
+  EXPECT_EQ(sluice_consumer_open(text.data(), text.size(), "slc1.!!", 7, &consumer, &failure), SLUICE_INVALID);
+  EXPECT_THAT(std::string(failure.text), HasSubstr("cursor"));
+  Owned made;
+  open_consumer(text, "", made);
+  auto wanted = request(0);
+  sluice_handle page = 0;
+  EXPECT_EQ(sluice_consumer_poll(made, &wanted, &page, nullptr, &failure), SLUICE_INVALID);
+  wanted = request(1);
+  wanted.size = 8;
+  EXPECT_EQ(sluice_consumer_poll(made, &wanted, &page, nullptr, &failure), SLUICE_INVALID);
+  EXPECT_EQ(sluice_consumer_poll(made, nullptr, &page, nullptr, &failure), SLUICE_INVALID);
+  EXPECT_EQ(sluice_consumer_poll(bus_, &wanted, &page, nullptr, &failure), SLUICE_INVALID);
+  EXPECT_THAT(std::string(failure.text), HasSubstr("is a bus, not a consumer"));
+}
+
+}  // namespace
+}  // namespace sluice::c::testing
