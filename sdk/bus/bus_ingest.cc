@@ -204,9 +204,9 @@ Outcome Bus::Impl::make_room(std::shared_ptr<Shard> shard, uint64_t spilled_byte
       shard->dropped_newest.fetch_add(1, std::memory_order_relaxed);
       return Outcome::dropped;
     case WhenFull::drop_oldest: {
-      const bool for_spill =
-          spilled_bytes != 0 && shard->ring.claimed() - shard->ring.released() < shard->ring.capacity();
-      const uint32_t wanted = for_spill ? shard->ring.capacity() : 1;
+      // For bytes of large events too, the oldest go one by one until there is room.
+      const uint64_t used = shard->ring.claimed() - shard->ring.released();
+      const auto wanted = static_cast<uint32_t>(used >= shard->ring.capacity() ? 1 : shard->ring.capacity() - used + 1);
       // Otherwise the oldest one is still being written, or room came by itself.
       if (!shard->ring.evict(wanted, shard->dropped_oldest, shard->spilled_bytes)) sched_yield();
       return Outcome::queued;

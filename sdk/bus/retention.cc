@@ -33,6 +33,7 @@ void Block::take(Frame& from) {
   to.spilled = from.spilled;
   const size_t inside = from.spilled ? sizeof(uint8_t*) : static_cast<size_t>(payload_bytes(from));
   std::memcpy(at + sizeof(Frame), reinterpret_cast<const uint8_t*>(&from) + sizeof(Frame), inside);
+  if (from.spilled) spilled_bytes_ += payload_bytes(from);
   from.spilled = false;
   ++count_;
 }
@@ -40,6 +41,7 @@ void Block::take(Frame& from) {
 void Block::clear() {
   for (uint32_t i = 0; i < count_; ++i) release_event(*reinterpret_cast<Frame*>(slots_ + size_t{i} * slot_bytes_));
   count_ = 0;
+  spilled_bytes_ = 0;
 }
 
 std::shared_ptr<Block> BlockPool::get() {
@@ -69,18 +71,23 @@ void Retention::publish(const std::shared_ptr<Block>& block, uint32_t count) {
   std::vector<std::shared_ptr<Block>> given_up;  // freed outside of the lock
   {
     const std::lock_guard lock(mutex_);
-    if (held_.empty() || held_.back().block != block) held_.push_back({block, 0, 0});
+    if (held_.empty() || held_.back().block != block) held_.push_back({block, 0, 0, 0});
+    spilled_bytes_ += block->spilled_bytes() - held_.back().spilled_bytes;
+    held_.back().spilled_bytes = block->spilled_bytes();
     retained_ += count - held_.back().published;
     held_.back().published = count;
     end_ = block->sequence(count - 1) + 1;
-    while (retained_ > max_events_) {
+    // Bytes are only freed by whole blocks.
+    while (retained_ > max_events_ || (spilled_bytes_ > max_spilled_bytes_ && held_.size() > 1)) {
       Held& oldest = held_.front();
-      const auto step =
-          static_cast<uint32_t>(std::min<uint64_t>(retained_ - max_events_, oldest.published - oldest.skipped));
+      const uint32_t left = oldest.published - oldest.skipped;
+      const uint64_t surplus = retained_ > max_events_ ? retained_ - max_events_ : left;
+      const auto step = static_cast<uint32_t>(std::min<uint64_t>(surplus, left));
       oldest.skipped += step;
       retained_ -= step;
       start_ = oldest.block->sequence(oldest.skipped - 1) + 1;
       if (oldest.skipped < oldest.published || held_.size() == 1) break;
+      spilled_bytes_ -= oldest.spilled_bytes;
       given_up.push_back(std::move(oldest.block));
       held_.pop_front();
     }

@@ -21,6 +21,7 @@ namespace sluice::bus {
 class Block {
  public:
   static constexpr uint32_t kEvents = 256;
+  static constexpr uint64_t kSpilledBytes = 1 << 20;  // from which on it is full with fewer events
 
   explicit Block(uint32_t slot_bytes);
   ~Block();
@@ -32,6 +33,8 @@ class Block {
   /// Gives up all events; nobody reads.
   void clear();
   uint32_t count() const { return count_; }
+  uint64_t spilled_bytes() const { return spilled_bytes_; }
+  bool is_full() const { return count_ == kEvents || spilled_bytes_ >= kSpilledBytes; }
   const uint8_t* slot(uint32_t i) const { return slots_ + size_t{i} * slot_bytes_; }
   const Frame& frame(uint32_t i) const { return *reinterpret_cast<const Frame*>(slot(i)); }
   uint64_t sequence(uint32_t i) const { return frame(i).commit.load(std::memory_order_relaxed) - 1; }
@@ -40,6 +43,7 @@ class Block {
   uint8_t* slots_;
   uint32_t slot_bytes_;
   uint32_t count_ = 0;
+  uint64_t spilled_bytes_ = 0;
 };
 
 /// Blocks that nobody uses any more, for use again. Any thread; held by shared_ptr.
@@ -59,9 +63,11 @@ class BlockPool : public std::enable_shared_from_this<BlockPool> {
 class Retention : public std::enable_shared_from_this<Retention> {
  public:
   /// `signal` wakes the thread that calls expire().
-  Retention(std::string id, uint32_t max_events, uint64_t first_sequence, std::shared_ptr<Signal> signal)
+  Retention(std::string id, uint32_t max_events, uint64_t max_spilled_bytes, uint64_t first_sequence,
+            std::shared_ptr<Signal> signal)
       : id_(std::move(id)),
         max_events_(max_events),
+        max_spilled_bytes_(max_spilled_bytes),
         signal_(std::move(signal)),
         start_(first_sequence),
         end_(first_sequence) {}
@@ -86,6 +92,7 @@ class Retention : public std::enable_shared_from_this<Retention> {
     std::shared_ptr<Block> block;
     uint32_t published = 0;
     uint32_t skipped = 0;  // at the front, given way
+    uint64_t spilled_bytes = 0;
   };
   struct Waiter {
     const void* who;
@@ -116,10 +123,12 @@ class Retention : public std::enable_shared_from_this<Retention> {
 
   const std::string id_;
   const uint64_t max_events_;
+  const uint64_t max_spilled_bytes_;
   const std::shared_ptr<Signal> signal_;
   mutable std::mutex mutex_;
   std::deque<Held> held_;  // guarded by mutex_, as what follows
   uint64_t retained_ = 0;
+  uint64_t spilled_bytes_ = 0;  // of blocks that are held
   uint64_t start_;
   uint64_t end_;
   bool finished_ = false;

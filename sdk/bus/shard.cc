@@ -61,10 +61,10 @@ Shard::Shard(uint64_t id, const std::string& source_id, std::shared_ptr<Context>
       first_sequence_(first_sequence),
       signal_(std::move(signal)),
       pool_(lends_ ? nullptr : std::make_shared<BlockPool>(ring.slot_bytes())),
-      retention_(
-          context_->options.retain_events == 0
-              ? nullptr
-              : std::make_shared<Retention>(source_id, context_->options.retain_events, first_sequence, signal_)),
+      retention_(context_->options.retain_events == 0
+                     ? nullptr
+                     : std::make_shared<Retention>(source_id, context_->options.retain_events,
+                                                   context_->options.max_spilled_bytes, first_sequence, signal_)),
       max_batch_events_(context_->options.batch.max_events),
       max_batch_bytes_(context_->options.batch.max_bytes),
       hurry_until_(first_sequence),
@@ -308,8 +308,8 @@ void Shard::take_lent(int64_t now_ns) {
 void Shard::take_moved(int64_t now_ns) {
   const bool evicted_meanwhile = context_->options.when_full == WhenFull::drop_oldest;
   while (!open_.closed) {
-    if (!block_ || (block_->count() == Block::kEvents && open_.count == 0)) block_ = pool_->get();
-    if (block_->count() == Block::kEvents) {
+    if (!block_ || (block_->is_full() && open_.count == 0)) block_ = pool_->get();
+    if (block_->is_full()) {
       open_.closed = true;
       break;
     }

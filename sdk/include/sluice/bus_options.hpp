@@ -95,11 +95,12 @@ struct BusOptions {
   /// Neither: subscribers are all there is, and an event is delivered when they can read it.
   std::shared_ptr<Sink> sink;
   std::function<Result<std::shared_ptr<Sink>>(uint64_t shard)> sink_for_shard;
-  /// Events of each shard kept for Bus::subscribe() after they came; the oldest give way. 0: no subscribers. Up to
-  /// 2^24.
+  /// Events of each shard kept for Bus::subscribe() after they came; the oldest give way, for
+  /// max_spilled_bytes too. 0: no subscribers. Up to 2^24.
   uint32_t retain_events = 0;
 
-  /// Nanoseconds since the epoch, or a negative number when the clock fails. Any thread. Empty: the system's.
+  /// Nanoseconds since the epoch, or a negative number when the clock fails. Any thread; calls nothing of the bus.
+  /// Empty: the system's.
   std::function<int64_t()> clock;
   /// Warnings, one line each. Any thread, no lock held. Empty: standard error.
   std::function<void(std::string_view)> log;

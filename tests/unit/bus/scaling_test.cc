@@ -243,6 +243,25 @@ TEST(Bus, subscribers_read_what_is_retained_wait_for_more_and_learn_what_gave_wa
   EXPECT_TRUE(bus->shutdown(kPatienceMs));
 }
 
+TEST(Bus, S19_what_is_retained_is_bounded_in_bytes_too) {
+  BusOptions options = options_for(nullptr);
+  options.retain_events = 100'000;
+  options.shards = 1;
+  options.max_spilled_bytes = 4 << 20;
+  auto bus = make_bus(std::move(options));
+  const std::string large(64 << 10, 'x');
+  for (int i = 0; i < 500; ++i) ASSERT_EQ(bus->ingest_raw(as_bytes(large)), Outcome::queued);
+  ASSERT_TRUE(bus->drain(kPatienceMs));
+  const uint64_t kept = bus->stats().shards[0].subscribable;
+  EXPECT_LE(kept * large.size(), (4U << 20) + (2U << 20)) << kept;
+  EXPECT_GE(kept, 16U);
+  auto source = bus->subscribe(0);
+  ASSERT_TRUE(source);
+  EXPECT_EQ(read(**source, 0).error().code(), StatusCode::out_of_range);
+  EXPECT_TRUE(read(**source, static_cast<int64_t>(500 - kept)));
+  EXPECT_TRUE(bus->shutdown(kPatienceMs));
+}
+
 TEST(Bus, B35_shards_follow_the_load_and_stay_under_a_steady_one) {
   const auto sink = std::make_shared<TestSink>();
   sink->keeps = false;

@@ -2,6 +2,7 @@
 #include "bus/validate.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -89,7 +90,7 @@ TEST(Validate, B03_each_field_is_checked_before_anything_is_opened) {
   EXPECT_TRUE(validate(good));
   const size_t threads = count_of("/proc/self/task");
   const size_t files = count_of("/proc/self/fd");
-  const std::string path = testing::TempDir() + "/bus-state-that-must-not-be";
+  const std::string path = testing::TempDir() + "/bus-state-that-must-not-be-" + std::to_string(getpid());
   for (const Case& c : cases) {
     BusOptions options = options_for(sink);
     options.state_file = path;
