@@ -37,7 +37,22 @@ void copy_wide(uint8_t* to, const uint8_t* from, size_t size) {
   }
 }
 
+// Numbers of up to eight bytes without a branch per byte: their lengths are as good as random. Groups of seven bits are
+// spread to one a byte, or gathered, in three steps. Up to kSlackBytes may be touched.
 uint8_t* write_number(uint8_t* at, uint64_t number) {
+  if (number < 0x80) {
+    *at = static_cast<uint8_t>(number);
+    return at + 1;
+  }
+  if (number < uint64_t{1} << 56) {
+    const size_t size = (static_cast<size_t>(std::bit_width(number | 1)) + 6) / 7;
+    uint64_t word = (number & 0x000000000fffffff) | (number & 0x00fffffff0000000) << 4;
+    word = (word & 0x00003fff00003fff) | (word & 0x0fffc0000fffc000) << 2;
+    word = (word & 0x007f007f007f007f) | (word & 0x3f803f803f803f80) << 1;
+    word |= 0x8080808080808080 & ((uint64_t{1} << (8 * (size - 1))) - 1);
+    std::memcpy(at, &word, sizeof word);
+    return at + size;
+  }
   for (; number >= 0x80; number >>= 7) *at++ = static_cast<uint8_t>(number | 0x80);
   *at++ = static_cast<uint8_t>(number);
   return at;
@@ -57,11 +72,23 @@ class Reader {
     return from;
   }
 
-  // At most `limit`, in its shortest form.
+  // At most `limit`, in its shortest form. What is not, and what is longer than eight bytes, is read byte by byte.
   uint64_t number(uint64_t limit) {
-    if (left() > 0 && *at_ < 0x80) {
-      if (*at_ > limit) return fail("a number is out of its range");
-      return *at_++;
+    if (left() > 0 && *at_ <= std::min<uint64_t>(limit, 0x7f)) return *at_++;
+    uint64_t word;
+    std::memcpy(&word, at_, sizeof word);
+    if (const uint64_t ends = ~word & 0x8080808080808080; ends != 0) {
+      const int bits = std::countr_zero(ends);  // of the last byte, the highest
+      const size_t size = static_cast<size_t>(bits) / 8 + 1;
+      const uint8_t last = static_cast<uint8_t>(word >> (bits - 7));
+      word &= 0x7f7f7f7f7f7f7f7f & (~uint64_t{0} >> (63 - bits));
+      word = (word & 0x007f007f007f007f) | (word & 0x7f007f007f007f00) >> 1;
+      word = (word & 0x00003fff00003fff) | (word & 0x3fff00003fff0000) >> 2;
+      word = (word & 0x000000000fffffff) | (word & 0x0fffffff00000000) >> 4;
+      if (size <= left() && (last != 0 || size == 1) && word <= limit) {
+        at_ += size;
+        return word;
+      }
     }
     uint64_t value = 0;
     const uint8_t* at = at_;
@@ -123,6 +150,13 @@ struct Cursor::Ids {
   std::vector<Slot> slots;
   size_t id_bytes = 0;  // of the slots; the arena also has those that were erased
 
+  // Keeps the slack behind the last id.
+  void append(Bytes bytes) {
+    const size_t at = arena.size();
+    arena.resize(at + bytes.size() + kSlackBytes);
+    if (!bytes.empty()) std::memcpy(arena.data() + at, bytes.data(), bytes.size());
+    arena.resize(at + bytes.size());
+  }
   std::string_view id(size_t index) const {
     return {reinterpret_cast<const char*>(arena.data()) + slots[index].at, slots[index].size};
   }
@@ -148,7 +182,7 @@ Cursor::Ids& Cursor::own_ids() {
     ids_ = std::make_shared<Ids>();
   } else if (ids_.use_count() > 1) {
     auto copy = std::make_shared<Ids>();
-    copy->arena.append(ids_->arena);
+    copy->append(ids_->arena);
     copy->slots = ids_->slots;
     copy->id_bytes = ids_->id_bytes;
     ids_ = std::move(copy);
@@ -195,11 +229,12 @@ Status Cursor::set(std::string_view id, int64_t next) {
       slot.at = at;
     }
     ids.arena = std::move(arena);
+    ids.append({});
   }
   const size_t index = ids.lower_bound(id);
   ids.slots.insert(ids.slots.begin() + static_cast<ptrdiff_t>(index),
                    {static_cast<uint32_t>(ids.arena.size()), static_cast<uint32_t>(id.size())});
-  ids.arena.append(as_bytes(id));
+  ids.append(as_bytes(id));
   ids.id_bytes += id.size();
   next_.insert(next_.begin() + static_cast<ptrdiff_t>(index), next);
   return {};
@@ -283,7 +318,7 @@ std::string Cursor::encode() const {
     const size_t shared = shared_length(before, id);
     at = write_number(at, shared);
     at = write_number(at, id.size() - shared);
-    std::memcpy(at, id.data() + shared, id.size() - shared);
+    copy_wide(at, reinterpret_cast<const uint8_t*>(id.data()) + shared, id.size() - shared);
     at += id.size() - shared;
     before = id;
   }

@@ -125,6 +125,9 @@ void MergeState::set_head(Shard& shard, const Record* record) {
   shard.head = record;
   shard.next = record->position;
   if (record->timestamp_ns != kNoTimestamp) shard.time_ns = record->timestamp_ns;
+  // With many shards the next record of this one would have to come from memory each time.
+  __builtin_prefetch(record + 1);
+  __builtin_prefetch(reinterpret_cast<const char*>(record + 1) + 64);
 }
 
 // The next match from where the shard stands; pages and records that are passed on the way were refused or are gaps.

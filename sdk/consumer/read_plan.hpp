@@ -21,7 +21,7 @@ namespace sluice::consumer {
 struct ReadLimits {
   uint64_t budget_bytes = 64 << 20;
   uint64_t page_bytes = 1 << 20;
-  uint32_t page_records = 4'096;
+  uint32_t page_records = 1'024;
   int64_t wait_ms = 1'000;
   int64_t deadline_ms = 10'000;
   RetryPolicy retry;
@@ -58,7 +58,7 @@ struct ReadNews {
 
 class ReadPlan {
  public:
-  static constexpr uint32_t kMaxPagesAhead = 8;   // of one shard, read and not delivered
+  static constexpr uint32_t kMaxPagesAhead = 2;   // of one shard, read and not delivered
   static constexpr int64_t kWakeAgainMs = 50;     // a read may have been on its way when its source was woken
   static constexpr int64_t kMaxIdleDelayMs = 64;  // between reads of a source that does not wait
 

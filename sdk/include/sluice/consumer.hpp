@@ -52,7 +52,7 @@ struct ConsumerConfig {
   int64_t read_wait_ms = 1'000;          // how long one read waits at the end of a shard
   uint64_t read_ahead_bytes = 64 << 20;  // of pages read and not delivered, of all shards, + two records of each
   uint64_t page_bytes = 1 << 20;         // at most read_ahead_bytes
-  uint32_t page_records = 4'096;
+  uint32_t page_records = 1'024;
   RetryPolicy retry;       // of reads; a shard whose retries are used up has `failed`
   Place start;             // for shards that the cursor does not name
   bool pass_lost = false;  // retention was faster: go on at the shard's start, counting `lost`, instead of failing
