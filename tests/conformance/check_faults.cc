@@ -292,8 +292,8 @@ void damaged(Context& context) {
   world.server().run(command);
 
   // Whoever comes to the log next writes behind it.
-  world.drop_storage();
-  Log log(world.storage(), attack.descriptor);
+  const auto other = world.direct();
+  Log log(*other, attack.descriptor);
   const FenceAnswer fence = log.fence(attack.writer->token() + 1);
   expect_status(SLUICE_OK, fence, "a fence of a log with a damaged unit at its end");
   require(fence.end == last + 1, "the log ends with a damaged unit from {} to {}, a fence says at {}", at, last,
