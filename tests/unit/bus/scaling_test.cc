@@ -150,6 +150,22 @@ TEST(Bus, B09_a_draining_shard_is_finished_after_its_last_event_and_not_before) 
   }
 }
 
+TEST(Bus, B09_a_shard_whose_last_batch_is_with_the_sink_is_not_finished) {
+  const auto sink = std::make_shared<TestSink>();
+  sink->held = true;
+  BusOptions options = options_for(sink);
+  options.shards = 1;
+  auto bus = make_bus(std::move(options));
+  ASSERT_EQ(bus->ingest(event("k", "v")), Outcome::queued);
+  ASSERT_TRUE(eventually([&] { return sink->waiting() == 1; }));
+  ASSERT_TRUE(bus->remove_shard(0));
+  EXPECT_FALSE(eventually([&] { return bus->stats().shards.empty() || bus->stats().shards[0].finished; }, 100));
+  sink->release();
+  EXPECT_TRUE(eventually([&] { return bus->stats().shards.empty(); }));
+  EXPECT_TRUE(bus->shutdown(kPatienceMs));
+  EXPECT_EQ(bus->stats().delivered, 1U);
+}
+
 TEST(Bus, B29_a_removed_shard_stays_readable_until_it_is_read_to_its_end) {
   BusOptions options = options_for(nullptr);
   options.retain_events = 10'000;
