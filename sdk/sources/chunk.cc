@@ -2,8 +2,11 @@
 #include "sources/chunk.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "records/codec.hpp"
@@ -12,6 +15,24 @@ namespace sluice::sources {
 namespace {
 
 constexpr int64_t kNsPerMs = 1'000'000;
+
+/// All slices one after the other, file ranges read.
+Status copy_slices(const host::ReadResult& read, MutableBytes to) {
+  for (const host::Slice& slice : read.slices) {
+    if (slice.data != nullptr) std::memcpy(to.data(), slice.data, slice.length);
+    for (uint64_t done = slice.data != nullptr ? slice.length : 0; done < slice.length;) {
+      const ssize_t got =
+          ::pread(slice.fd, to.data() + done, slice.length - done, static_cast<off_t>(slice.position + done));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0)
+        return Status(StatusCode::internal, fmt::format("a lent range of a file: {}", std::strerror(errno)), errno);
+      if (got == 0) return Status(StatusCode::corrupt, "a lent range of a file goes beyond the file's end");
+      done += static_cast<uint64_t>(got);
+    }
+    to = to.subspan(slice.length);
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -39,9 +60,9 @@ Result<std::unique_ptr<Chunk>> Chunk::make(host::ReadResult read, int64_t from, 
   const bool has_files =
       std::any_of(read.slices.begin(), read.slices.end(), [](const host::Slice& each) { return each.data == nullptr; });
   if (has_files) {
-    const Result<std::string> bytes = host::gather(read);
-    if (!bytes) return fail(bytes.error());
-    chunk.memory_->owned.push_back(Buffer::copy_of(as_bytes(*bytes)));
+    Buffer bytes(read.bytes);
+    if (Status copied = copy_slices(read, bytes.mutable_view()); !copied.ok()) return fail(std::move(copied));
+    chunk.memory_->owned.push_back(std::move(bytes));
     chunk.segments_.push_back(chunk.memory_->owned.back().view());
   } else {
     for (const host::Slice& slice : read.slices) chunk.segments_.emplace_back(slice.data, slice.length);

@@ -30,7 +30,8 @@ int64_t ceil_ms(int64_t timestamp_ns);
 
 class Chunk {
  public:
-  /// `read` asked for `from`. Reads file ranges, and joins batches that span slices. INTERNAL, CORRUPT: as gather().
+  /// `read` asked for `from`. Reads file ranges, and joins batches that span slices. INTERNAL, CORRUPT: a range cannot
+  /// be read.
   static Result<std::unique_ptr<Chunk>> make(host::ReadResult read, int64_t from, const ChunkRules& rules);
 
   /// Whether fill() gets on at `position`: it was looked at by this read.
