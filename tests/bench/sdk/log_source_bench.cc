@@ -6,6 +6,7 @@
 // than the two after each other. The filter looks for a word in every value. Medians; the ratio is what reaches the
 // application, in bytes per second, over 1 / (1 / raw + 1 / filter).
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -52,12 +53,21 @@ bool wanted(const Record& record) {
 }
 
 Task<Status> read_raw(std::shared_ptr<host::Log> log, int64_t end, Executor& on) {
+  std::vector<uint8_t> buffer;
   for (int64_t at = 0; at < end;) {
     auto read = co_await log->read(at, INT64_MAX, kReadBytes, on);
     if (!read) co_return read.error().status;
     // The bytes are where an application can look at them, and were looked at.
-    if (const auto bytes = host::gather(*read); !bytes || crc32c(as_bytes(*bytes)) == 1)
-      co_return Status(StatusCode::corrupt);
+    for (const host::Slice& slice : read->slices) {
+      Bytes bytes(slice.data, slice.length);
+      if (slice.data == nullptr) {
+        buffer.resize(std::max<size_t>(buffer.size(), slice.length));
+        const ssize_t got = ::pread(slice.fd, buffer.data(), slice.length, static_cast<off_t>(slice.position));
+        if (got != static_cast<ssize_t>(slice.length)) co_return Status(StatusCode::corrupt, "a short read");
+        bytes = Bytes(buffer.data(), slice.length);
+      }
+      if (crc32c(bytes) == 1) co_return Status(StatusCode::corrupt, "an unlikely checksum");
+    }
     at = read->next;
   }
   co_return Status();
