@@ -330,6 +330,16 @@ TEST(Consumer, B32_capped_shards_are_named_and_has_more_means_progress) {
   }
   EXPECT_EQ(capped, (std::set<std::string>{"shard-0", "shard-1", "shard-2"}));
   EXPECT_TRUE(response->has_more);
+  // A shard that does not answer has more, as far as anybody knows; but nothing came.
+  auto silent = std::make_shared<ScriptedSource>("silent");
+  silent->hold(true);
+  auto waiting = consume({}, {silent});
+  PollRequest at_once;
+  at_once.wait_ms = 0;
+  const auto nothing = waiting->poll(at_once);
+  ASSERT_TRUE(nothing);
+  EXPECT_FALSE(nothing->has_more);
+  silent->hold(false);
   // Nothing comes while all are paused: no progress, and so no promise, although there is more.
   consumer->pause();
   request.wait_ms = 0;

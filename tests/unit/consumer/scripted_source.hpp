@@ -169,9 +169,9 @@ class ScriptedSource final : public Source {
     Page page;
     page.next = request.from;
     page.end = end_known_ ? end_locked() : -1;
-    const size_t most = std::min<size_t>(request.max_records, page_records_);
+    const int64_t most = std::min(request.max_records, page_records_);  // entries, whatever they are
     uint64_t bytes = 0;
-    for (; page.next < end_locked() && page.records.size() < most; ++page.next) {
+    for (; page.next < end_locked() && page.next - request.from < most; ++page.next) {
       const Entry& entry = at(page.next);
       if (entry.kind == Kind::corrupt) ++page.corrupt;
       if (entry.kind != Kind::record) continue;
