@@ -93,41 +93,40 @@ double plain(const std::string& bootstrap, const std::string& topic, int32_t par
   return static_cast<double>(records) / seconds;
 }
 
-/// Reads on until it has all, page after page, on whatever thread a page comes.
+/// Reads on until all is there, page after page, on whatever thread a page comes. Kept until the program ends, since
+/// its last callback may still be on its way out.
+struct Round {
+  std::atomic<size_t> left{0};
+  std::promise<void> over;
+};
 struct Reader {
   Source& source;
-  std::atomic<size_t>& left;
-  std::promise<void>& over;
+  Round& round;
   uint64_t bytes = 0;
   int64_t next = 0;
-  bool inside = false;
-  bool again = false;
+  std::atomic<int> turns{0};  // calls that are to be made, the one under way included
 
   void go_on() {
-    if (inside) {
-      again = true;
-      return;
-    }
-    inside = true;
+    if (turns.fetch_add(1) != 0) return;
     do {
-      again = false;
       PageRequest request;
       request.from = next;
       request.wait_ms = 1'000;
-      source.read(request, [this](Result<Page> page) {
-        if (!page && left == 0) return;  // closed, since all is read
-        need(page.has_value(), page ? "" : page.error().describe());
-        for (const Record& record : page->records) {
-          bytes += (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
-        }
-        next = page->next;
-        const size_t count = page->records.size();
-        page->lease.reset();
-        if (left.fetch_sub(count) == count && count > 0) return over.set_value();
-        if (left > 0) go_on();
-      });
-    } while (again);
-    inside = false;
+      source.read(request, [this](Result<Page> page) { take(std::move(page)); });
+    } while (turns.fetch_sub(1) != 1);
+  }
+  void take(Result<Page> page) {
+    if (!page && round.left == 0) return;  // closed, since all is read
+    need(page.has_value(), page ? "" : page.error().describe());
+    for (const Record& record : page->records) {
+      bytes += (record.key ? record.key->size() : 0) + (record.value ? record.value->size() : 0);
+    }
+    next = page->next;
+    const size_t count = page->records.size();
+    page->lease.reset();
+    const size_t before = round.left.fetch_sub(count);
+    if (count > 0 && before == count) round.over.set_value();
+    if (before > count) go_on();
   }
 };
 
@@ -138,15 +137,16 @@ double ours(const std::string& bootstrap, const std::string& topic, size_t recor
   need(cluster.has_value(), "no cluster");
   auto sources = (*cluster)->sources(topic);
   need(sources.has_value(), sources ? "" : sources.error().describe());
-  std::atomic<size_t> left{records};
-  std::promise<void> over;
-  std::vector<std::unique_ptr<Reader>> readers;
+  static std::vector<std::unique_ptr<Round>> rounds;
+  static std::vector<std::unique_ptr<Reader>> readers;
+  Round& round = *rounds.emplace_back(std::make_unique<Round>());
+  round.left = records;
   const auto begin = Clock::now();
   for (auto& source : *sources) {
-    readers.push_back(std::make_unique<Reader>(Reader{*source, left, over}));
+    readers.push_back(std::unique_ptr<Reader>(new Reader{*source, round}));
     readers.back()->go_on();
   }
-  over.get_future().wait();
+  round.over.get_future().wait();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   sources->clear();
   return static_cast<double>(records) / seconds;
