@@ -265,11 +265,12 @@ TEST(Bus, B24_shutdown_works_while_monitors_and_streams_hold_on) {
 
 TEST(Bus, S16_callbacks_may_call_everything) {
   const auto sink = std::make_shared<TestSink>();
-  std::unique_ptr<Bus> bus;
+  std::atomic<Bus*> made{nullptr};  // its threads call back before make_bus() has returned
   std::atomic<int> calls{0};
   thread_local int depth = 0;
   const auto everything = [&] {
-    if (!bus || depth > 0) return;
+    Bus* const bus = made;
+    if (bus == nullptr || depth > 0) return;
     ++depth;
     ++calls;
     static_cast<void>(bus->stats());
@@ -298,7 +299,8 @@ TEST(Bus, S16_callbacks_may_call_everything) {
   options.on_change = [&](const ShardChange&) {
     if (changed++ < 20) everything();
   };
-  bus = make_bus(std::move(options));
+  const auto bus = make_bus(std::move(options));
+  made = bus.get();
   for (int i = 0; i < 100; ++i) static_cast<void>(bus->ingest(event("k", "v")));
   ASSERT_TRUE(eventually([&] { return calls > 20 && changed >= 20; }));
   static_cast<void>(bus->shutdown(kPatienceMs));
