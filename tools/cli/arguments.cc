@@ -124,6 +124,7 @@ class Parser {
     add_filters();
     add_storages();
     add_plugins();
+    add_cursors();
     add(app_, "version", "Print the versions of this command and of what it is made of", version_);
   }
 
@@ -319,6 +320,18 @@ class Parser {
     discover->footer("What is shown without a topic can be adopted: sluice topic adopt STORAGE NATIVE");
   }
 
+  void add_cursors() {
+    CLI::App* cursor = add_family("cursor", "Look into the places that the SDK's merging consumer stores");
+    CLI::App* show = add(*cursor, "show", "The shards of a cursor and where reading goes on in each", cursor_show_);
+    show->add_option("TEXT", cursor_show_.text, "The cursor; - reads it from standard input")->required();
+    CLI::App* set = add(*cursor, "set", "Print the cursor with shards put elsewhere", cursor_set_);
+    set->add_option("TEXT", cursor_set_.text, "The cursor; - reads it from standard input")->required();
+    set->add_option("PLACE", cursor_set_.places, "A shard, =, and the position of the record that comes next")
+        ->type_name("ID=POSITION")
+        ->required();
+    set->footer("Example, past a record that cannot be dealt with:\n  sluice cursor set slc1.AQAIb3JkZXJz... orders/3=1042");
+  }
+
   void add_plugins() {
     CLI::App* plugin = add_family("plugin", "Show and check storage plugins and plugins.json");
     const auto add_places = [](CLI::App* sub, PluginPlaces& places) {
@@ -392,6 +405,8 @@ class Parser {
   PluginList plugin_list_;
   PluginDescribe plugin_describe_;
   PluginCheck plugin_check_;
+  CursorShow cursor_show_;
+  CursorSet cursor_set_;
   Version version_;
   std::function<Command()> chosen_;
 };

@@ -138,11 +138,19 @@ struct PluginCheck {
   std::string native_damage;
 };
 
+struct CursorShow {
+  std::string text;  // "-": standard input
+};
+struct CursorSet {
+  std::string text;
+  std::vector<std::string> places;  // ID=POSITION
+};
+
 struct Version {};
 
 using Command = std::variant<TopicCreate, TopicList, TopicDescribe, TopicDelete, TopicAdopt, TopicMigrate, GroupList,
                              GroupDescribe, Produce, Consume, FilterCheck, StorageList, StorageHealth, StorageDiscover,
-                             PluginList, PluginDescribe, PluginCheck, Version>;
+                             PluginList, PluginDescribe, PluginCheck, CursorShow, CursorSet, Version>;
 
 struct Arguments {
   Common common;

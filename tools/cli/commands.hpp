@@ -27,6 +27,8 @@ Status run(const StorageDiscover& command, const Common& common);
 Status run(const PluginList& command, const Common& common);
 Status run(const PluginDescribe& command, const Common& common);
 Status run(const PluginCheck& command, const Common& common);
+Status run(const CursorShow& command, const Common& common);
+Status run(const CursorSet& command, const Common& common);
 Status run(const Version& command, const Common& common);
 
 }  // namespace sluice::cli

@@ -235,5 +235,13 @@ TEST(Arguments, HelpIsNoError) {
               HasSubstr("sluice consume orders --partition 0 --offset 42"));
 }
 
+TEST(Arguments, Cursors) {
+  EXPECT_EQ(command<CursorShow>({"cursor", "show", "slc1.AA"}).text, "slc1.AA");
+  const auto set = command<CursorSet>({"cursor", "set", "-", "a=1", "b=c=2"});
+  EXPECT_EQ(set.text, "-");
+  EXPECT_THAT(set.places, ElementsAre("a=1", "b=c=2"));
+  EXPECT_EQ(parse_arguments({"cursor", "set", "x"}, nullptr).exit_code, kExitUsage);
+}
+
 }  // namespace
 }  // namespace sluice::cli
