@@ -195,9 +195,17 @@ TEST(Bus, B25_counters_of_shards_and_unrouted_equal_the_totals_through_scaling) 
     const BusStats stats = bus->stats();
     expect_balanced(stats);
   }
-  ASSERT_TRUE(bus->add_shard());
+  const auto last = bus->add_shard();
+  ASSERT_TRUE(last);
+  ids.push_back(*last);
   stop = true;
   for (auto& producer : producers) producer.join();
+  // One by one they go another way than in batches.
+  for (const uint64_t id : ids) ASSERT_TRUE(bus->remove_shard(id));
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::no_route);
+    ++offered;
+  }
   ASSERT_TRUE(bus->shutdown(kPatienceMs));
   const BusStats stats = bus->stats();
   expect_balanced(stats);
