@@ -42,7 +42,8 @@ for static in OFF ON; do
     -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache || true)" -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache || true)"
   quietly cmake --build "$work/examples-$static"
 done
-quietly ctest --test-dir "$work/examples-OFF" --output-on-failure
+# Adapters are not part of the SDK: those of the build.
+SLUICE_PLUGIN_DIRECTORY=$build/plugins quietly ctest --test-dir "$work/examples-OFF" --output-on-failure
 "$work/examples-ON/version" > /dev/null || say "the example that is linked statically does not run"
 
 PKG_CONFIG_PATH=$(dirname "$(find "$work/sdk" -name sluice.pc)")
