@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <tuple>
@@ -39,11 +40,7 @@ void copy_wide(uint8_t* to, const uint8_t* from, size_t size) {
 
 // Numbers of up to eight bytes without a branch per byte: their lengths are as good as random. Groups of seven bits are
 // spread to one a byte, or gathered, in three steps. Up to kSlackBytes may be touched.
-uint8_t* write_number(uint8_t* at, uint64_t number) {
-  if (number < 0x80) {
-    *at = static_cast<uint8_t>(number);
-    return at + 1;
-  }
+uint8_t* write_long_number(uint8_t* at, uint64_t number) {
   if (number < uint64_t{1} << 56) {
     const size_t size = (static_cast<size_t>(std::bit_width(number | 1)) + 6) / 7;
     uint64_t word = (number & 0x000000000fffffff) | (number & 0x00fffffff0000000) << 4;
@@ -56,6 +53,12 @@ uint8_t* write_number(uint8_t* at, uint64_t number) {
   for (; number >= 0x80; number >>= 7) *at++ = static_cast<uint8_t>(number | 0x80);
   *at++ = static_cast<uint8_t>(number);
   return at;
+}
+
+inline uint8_t* write_number(uint8_t* at, uint64_t number) {
+  if (number >= 0x80) return write_long_number(at, number);
+  *at = static_cast<uint8_t>(number);
+  return at + 1;
 }
 
 // Reads numbers from bytes behind which there are kSlackBytes more.
@@ -72,9 +75,15 @@ class Reader {
     return from;
   }
 
-  // At most `limit`, in its shortest form. What is not, and what is longer than eight bytes, is read byte by byte.
+  // At most `limit`, in its shortest form.
   uint64_t number(uint64_t limit) {
     if (left() > 0 && *at_ <= std::min<uint64_t>(limit, 0x7f)) return *at_++;
+    return long_number(limit);
+  }
+
+ private:
+  // What is not in its shortest form, and what is longer than eight bytes, is read byte by byte.
+  uint64_t long_number(uint64_t limit) {
     uint64_t word;
     std::memcpy(&word, at_, sizeof word);
     if (const uint64_t ends = ~word & 0x8080808080808080; ends != 0) {
@@ -105,8 +114,6 @@ class Reader {
     }
     return fail("a number is out of its range");
   }
-
- private:
   uint64_t fail(const char* fault) {
     if (fault_ == nullptr) fault_ = fault;
     return 0;
@@ -149,6 +156,13 @@ struct Cursor::Ids {
   Buffer arena;
   std::vector<Slot> slots;
   size_t id_bytes = 0;  // of the slots; the arena also has those that were erased
+  // Count and ids as they are in the text, made when one of the sharers first asks: positions change with every
+  // response, ids hardly ever.
+  mutable std::atomic<const std::string*> coded{nullptr};
+
+  ~Ids() { delete coded.load(std::memory_order_relaxed); }
+  void forget_coded() { delete coded.exchange(nullptr, std::memory_order_relaxed); }
+  const std::string& code() const;
 
   // Keeps the slack behind the last id.
   void append(Bytes bytes) {
@@ -177,6 +191,27 @@ struct Cursor::Ids {
 
 Cursor::Cursor() = default;
 
+const std::string& Cursor::Ids::code() const {
+  if (const std::string* made = coded.load(std::memory_order_acquire); made != nullptr) return *made;
+  auto made = std::make_unique<std::string>((1 + 2 * slots.size()) * kMaxNumberBytes + id_bytes + kSlackBytes, '\0');
+  auto* const start = reinterpret_cast<uint8_t*>(made->data());
+  uint8_t* at = write_number(start, slots.size());
+  std::string_view before;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const std::string_view here = id(i);
+    const size_t shared = shared_length(before, here);
+    at = write_number(at, shared);
+    at = write_number(at, here.size() - shared);
+    copy_wide(at, reinterpret_cast<const uint8_t*>(here.data()) + shared, here.size() - shared);
+    at += here.size() - shared;
+    before = here;
+  }
+  made->resize(static_cast<size_t>(at - start));
+  const std::string* expected = nullptr;
+  if (coded.compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel)) return *made.release();
+  return *expected;  // another sharer was first
+}
+
 Cursor::Ids& Cursor::own_ids() {
   if (ids_ == nullptr) {
     ids_ = std::make_shared<Ids>();
@@ -187,6 +222,7 @@ Cursor::Ids& Cursor::own_ids() {
     copy->id_bytes = ids_->id_bytes;
     ids_ = std::move(copy);
   }
+  ids_->forget_coded();
   return *ids_;
 }
 
@@ -303,25 +339,20 @@ Cursor Cursor::greatest(const Cursor& left, const Cursor& right) {
 }
 
 size_t Cursor::memory_bytes() const {
-  const size_t ids =
-      ids_ == nullptr ? 0 : sizeof(Ids) + ids_->arena.capacity() + ids_->slots.capacity() * sizeof(Ids::Slot);
+  const std::string* coded = ids_ == nullptr ? nullptr : ids_->coded.load(std::memory_order_acquire);
+  const size_t ids = ids_ == nullptr
+                         ? 0
+                         : sizeof(Ids) + ids_->arena.capacity() + ids_->slots.capacity() * sizeof(Ids::Slot) +
+                               (coded == nullptr ? 0 : sizeof(std::string) + coded->capacity());
   return sizeof(Cursor) + next_.capacity() * sizeof(int64_t) + ids;
 }
 
 std::string Cursor::encode() const {
-  const size_t id_bytes = ids_ == nullptr ? 0 : ids_->id_bytes;
-  Buffer body((1 + 3 * size()) * kMaxNumberBytes + id_bytes + kChecksumBytes + kSlackBytes);
-  uint8_t* at = write_number(body.data(), size());
-  std::string_view before;
-  for (size_t i = 0; i < size(); ++i) {
-    const std::string_view id = ids_->id(i);
-    const size_t shared = shared_length(before, id);
-    at = write_number(at, shared);
-    at = write_number(at, id.size() - shared);
-    copy_wide(at, reinterpret_cast<const uint8_t*>(id.data()) + shared, id.size() - shared);
-    at += id.size() - shared;
-    before = id;
-  }
+  static const std::string none(1, '\0');
+  const std::string& ids = ids_ == nullptr ? none : ids_->code();
+  Buffer body(ids.size() + size() * kMaxNumberBytes + kChecksumBytes + kSlackBytes);
+  std::memcpy(body.data(), ids.data(), ids.size());
+  uint8_t* at = body.data() + ids.size();
   for (const int64_t next : next_) at = write_number(at, static_cast<uint64_t>(next));
   const uint32_t checksum = checksum_of({body.data(), static_cast<size_t>(at - body.data())});
   for (size_t i = 0; i < kChecksumBytes; ++i) *at++ = static_cast<uint8_t>(checksum >> (8 * i));
@@ -381,15 +412,15 @@ Result<Cursor> Cursor::decode(std::string_view text) {
     const auto rest = static_cast<uint32_t>(reader.number(kMaxSourceIdBytes - shared));
     if (reader.fault() != nullptr) return here(nullptr);
     if (rest == 0 || rest > reader.left()) return here("an id is cut off or empty");
-    const auto at = static_cast<uint32_t>(arena.size());
+    const uint32_t at = before_at + before_size;
     if (at + shared + rest > kMaxCursorIdBytes) return here("more bytes of ids than a cursor may have");
-    arena.resize(at + shared + rest + kSlackBytes);  // amortised; the slack is overwritten by the next id
+    // Amortised; the slack is overwritten by the next id.
+    if (const size_t wanted = at + shared + rest + kSlackBytes; wanted > arena.size()) arena.resize(2 * wanted);
     uint8_t* const id = arena.data() + at;
     const uint8_t* const before = arena.data() + before_at;
     if (shared < before_size && *reader.skip(0) <= before[shared]) return here("ids do not rise");
     copy_wide(id, before, shared);
     copy_wide(id + shared, reader.skip(rest), rest);
-    arena.resize(at + shared + rest);
     cursor.ids_->slots[i] = {at, shared + rest};
     before_at = at;
     before_size = shared + rest;
@@ -398,6 +429,7 @@ Result<Cursor> Cursor::decode(std::string_view text) {
   for (int64_t& next : cursor.next_) next = static_cast<int64_t>(reader.number(INT64_MAX));
   if (reader.fault() != nullptr || reader.left() != 0) return here("bytes after the last position");
   if (count > 0) {
+    arena.resize(before_at + before_size);
     cursor.ids_->id_bytes = arena.size();
     cursor.ids_->arena = std::move(arena);
   }
