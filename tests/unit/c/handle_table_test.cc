@@ -93,7 +93,7 @@ TEST(HandleTable, no_number_comes_twice) {
 
 TEST(HandleTable, B01_calls_never_reach_an_object_that_is_gone) {
   constexpr int kThreads = 8;
-  constexpr int kRounds = 1'000;
+  constexpr int kRounds = 10'000;
   HandleTable table;
   std::atomic<int> alive{0};
   std::atomic<uint64_t> handle{insert(table, alive)};
