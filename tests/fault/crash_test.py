@@ -307,8 +307,11 @@ class CrashTest:
         end = time.monotonic() + DEADLINE_S
         while len(ended) < PARTITIONS:
             if time.monotonic() > end:
-                raise Failure(f"the log could not be read within {DEADLINE_S} s")
-            for message in consumer.consume(1000, 0.5):
+                raise Failure(f"reading the log got on no more for {DEADLINE_S} s, after {sum(map(len, self.history.log.values()))} records")
+            messages = consumer.consume(1000, 0.5)
+            if messages:
+                end = time.monotonic() + DEADLINE_S
+            for message in messages:
                 if message.error():
                     if message.error().code() == KafkaError._PARTITION_EOF:
                         ended.add(message.partition())

@@ -57,6 +57,11 @@ def p99(values):
     return sorted(values)[int(len(values) * 0.99)] if values else 0.0
 
 
+def keeps_up(took):
+    """Whether the last of (when, milliseconds) were quick."""
+    return all(ms < P99_MS for _, ms in took[-20:])
+
+
 def read_after(message):
     """(now, milliseconds since it was sent) of a numbered record; None for all else."""
     if message is None or message.error() or message.value().startswith(FLOOD):
@@ -134,7 +139,7 @@ class Flow:
         return [ms for at, ms in self.acks if at >= moment], [ms for at, ms in self.reads if at >= moment]
 
     def keeps_up(self):
-        return all(ms < P99_MS for values in (self.acks, self.reads) for _, ms in values[-20:])
+        return keeps_up(self.acks) and keeps_up(self.reads)
 
     def stop(self):
         self._stop.set()
@@ -161,6 +166,9 @@ class Together:
 
     def since(self, topic, moment):
         return [ms for at, ms in self.reads[topic] if at >= moment]
+
+    def keeps_up(self, topic):
+        return keeps_up(self.reads[topic])
 
     def stop(self):
         self._stop.set()
@@ -320,7 +328,7 @@ class IsolationTest:
         self._report.result(f"{what}: named, bounded, and back after {max(took, 0):.2f} s", problems)
         for name in before:  # what piled up is through before the next fault
             flow = self._flows[name]
-            wait_for(f"{name} to catch up", lambda flow=flow: flow.keeps_up())
+            wait_for(f"{name} to catch up", lambda name=name, flow=flow: flow.keeps_up() and self._together.keeps_up(name))
 
     def _flood(self, topic):
         """Large records for one topic, more than its storage may have in flight."""

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <mutex>
+#include <random>
 #include <thread>
 
 namespace sluice::test {
@@ -18,6 +20,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kMostStarts = 3;
+
+// Of servers. Linux gives ports from 32768 on to clients, and one of those could have that of a server that is down, or
+// be connected to itself. Nodes of a Redis cluster take the port that is 10,000 higher too.
+constexpr uint16_t kFirstPort = 10'000;
+constexpr uint16_t kLastPort = 19'999;
+constexpr int kMostPorts = 1'000;  // tried
 
 sockaddr_in loopback(uint16_t port) {
   sockaddr_in address{};
@@ -66,16 +74,19 @@ Status LoopbackServer::start() {
 }
 
 uint16_t free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = loopback(0);
-  socklen_t size = sizeof address;
-  uint16_t port = 0;
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0) {
-    port = ntohs(address.sin_port);
+  static std::mutex mutex;
+  static std::random_device random;
+  const std::lock_guard lock(mutex);
+  std::uniform_int_distribution<uint16_t> any(kFirstPort, kLastPort);
+  for (int tries = 0; tries < kMostPorts; ++tries) {
+    const uint16_t port = any(random);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(port);
+    const bool free = bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    close(fd);
+    if (free) return port;
   }
-  close(fd);
-  return port;
+  return 0;
 }
 
 bool takes_connections(uint16_t port) {

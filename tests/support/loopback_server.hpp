@@ -31,6 +31,9 @@ class LoopbackServer {
   void resume() { process_.resume(); }
   bool running() const { return process_.running(); }
 
+  /// CPU time that it used since it was started.
+  double cpu_seconds() const { return process_.cpu_seconds(); }
+
   /// 0 before the first start.
   uint16_t port() const { return ports_.front(); }
   /// "127.0.0.1:PORT".
@@ -63,7 +66,7 @@ class LoopbackServer {
   std::vector<uint16_t> ports_;
 };
 
-/// A port of the loopback that was free a moment ago.
+/// A port of the loopback that was free a moment ago, and that no client is given; 0 if there is none. Any thread.
 uint16_t free_port();
 /// Whether somebody takes connections on a port of the loopback.
 bool takes_connections(uint16_t port);

@@ -36,6 +36,9 @@ class ServerProcess {
   void pause();
   void resume();
 
+  /// CPU time that it used since it was launched; 0 when it is not running.
+  double cpu_seconds() const;
+
   /// "" where none could be made.
   const std::string& directory() const { return directory_; }
   /// What the server said, for a message about a failure.

@@ -72,6 +72,16 @@ void TcpProxy::cut() {
   }
 }
 
+void TcpProxy::hold_requests() {
+  const std::lock_guard lock(mutex_);
+  for (Pair& pair : pairs_) pair.stuck = true;
+}
+
+void TcpProxy::release_requests() {
+  const std::lock_guard lock(mutex_);
+  for (Pair& pair : pairs_) pair.stuck = false;
+}
+
 void TcpProxy::hold_replies_to(const std::string& said) {
   const std::lock_guard lock(mutex_);
   held_name_ = said;
@@ -118,24 +128,47 @@ void TcpProxy::forward(Pair& pair) {
   };
   std::string part(kPartBytes, '\0');
   std::deque<Kept> kept;
+  std::string requests;      // that are kept
+  bool client_left = false;  // its requests go on, as long as they are owed an answer
   bool open = true;
+  const auto owe = [&](bool owed) {
+    if (owed != pair.owed) owed ? ++owed_ : --owed_;
+    pair.owed = owed;
+  };
   while (open && !pair.over) {
+    if (!requests.empty() && !pair.stuck) {
+      open = send_all(pair.server, requests.data(), requests.size());
+      forwarded_ += requests.size();
+      requests.clear();
+    }
+    if (client_left && !pair.owed) break;
     while (open && !kept.empty() && !holds(pair) && kept.front().due <= Clock::now()) {
       open = send_all(pair.client, kept.front().bytes.data(), kept.front().bytes.size());
       held_ -= kept.front().bytes.size();
       kept.pop_front();
     }
-    pollfd ready[2] = {{pair.client, POLLIN, 0}, {pair.server, POLLIN, 0}};
+    pollfd ready[2] = {{client_left ? -1 : pair.client, POLLIN, 0}, {pair.server, POLLIN, 0}};
     if (!open || poll(ready, 2, kTickMs) <= 0) continue;
     if (ready[0].revents != 0) {
       const ssize_t got = recv(pair.client, part.data(), part.size(), 0);
-      if (got <= 0 || !send_all(pair.server, part.data(), static_cast<size_t>(got))) break;
+      if (got <= 0) {
+        client_left = true;
+        continue;
+      }
+      if (pair.stuck || !requests.empty()) {
+        requests.append(part.data(), static_cast<size_t>(got));
+        owe(true);
+        continue;
+      }
+      if (!send_all(pair.server, part.data(), static_cast<size_t>(got))) break;
       if (pair.opening.size() < kOpeningBytes) pair.opening.append(part.data(), static_cast<size_t>(got));
       forwarded_ += static_cast<uint64_t>(got);
     }
     if (ready[1].revents != 0) {
       const ssize_t got = recv(pair.server, part.data(), part.size(), 0);
       if (got <= 0) break;
+      if (!pair.stuck && requests.empty()) owe(false);
+      if (client_left) continue;
       const int64_t delay_ms = delay_ms_;
       if (!kept.empty() || delay_ms > 0 || holds(pair)) {
         kept.push_back({Clock::now() + std::chrono::milliseconds(delay_ms), part.substr(0, static_cast<size_t>(got))});
@@ -145,6 +178,7 @@ void TcpProxy::forward(Pair& pair) {
       }
     }
   }
+  owe(false);
   for (const Kept& each : kept) held_ -= each.bytes.size();
   shutdown(pair.client, SHUT_RDWR);
   shutdown(pair.server, SHUT_RDWR);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A proxy between a client and a server, both on the loopback, that can keep replies back, delay them, forget them, and
-// cut connections. Any thread.
+// A proxy between a client and a server, both on the loopback, that can keep requests and replies back, delay them,
+// forget them, and cut connections. Any thread.
 #pragma once
 
 #include <atomic>
@@ -29,6 +29,13 @@ class TcpProxy {
   void hold_replies_to(const std::string& said);
   /// What the server says from now on takes so long to arrive; 0: no longer.
   void delay_replies(int64_t ms) { delay_ms_ = ms; }
+  /// What clients say from now on, on connections that there are, waits here, also when they close them: as in the
+  /// buffers of a server that is stopped. New connections pass.
+  void hold_requests();
+  /// ... and reaches the server now, late.
+  void release_requests();
+  /// Connections on which a server has not answered what was kept back.
+  uint64_t owed() const { return owed_; }
   /// Connections that clients made, since the beginning; also those that the server did not take.
   uint64_t accepted() const { return accepted_; }
   /// Bytes that clients sent and that were passed on, since the beginning.
@@ -44,6 +51,8 @@ class TcpProxy {
     int server;
     std::string opening;  // the first of what the client said
     std::atomic<bool> over{false};
+    std::atomic<bool> stuck{false};  // requests are kept
+    bool owed = false;               // requests were kept, and nothing came back since; only its thread's
     std::thread thread;
   };
   void accept_forever();
@@ -60,6 +69,7 @@ class TcpProxy {
   std::atomic<uint64_t> accepted_{0};
   std::atomic<uint64_t> forwarded_{0};
   std::atomic<uint64_t> held_{0};
+  std::atomic<uint64_t> owed_{0};
   std::mutex mutex_;
   std::list<Pair> pairs_;  // guarded by mutex_
   std::string held_name_;  // guarded by mutex_

@@ -4,6 +4,7 @@ whoever used it finds it again. Only processes that were started here are ever s
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 HOST = "127.0.0.1"
+SERVER_PORTS = range(10_000, 20_000)
 
 
 class BrokerError(Exception):
@@ -18,14 +20,20 @@ class BrokerError(Exception):
 
 
 def free_ports(count):
-    """Ports that were free a moment ago: bound together, so that they differ, and released."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports that were free a moment ago: bound together, so that they differ, and released. Not those that systems give to clients: one of
+    them could have the port of a server that is down, or be connected to itself."""
+    bound = []
     try:
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
+        while len(bound) < count:
+            one = socket.socket()
+            try:
+                one.bind((HOST, random.choice(SERVER_PORTS)))
+                bound.append(one)
+            except OSError:
+                one.close()
+        return [one.getsockname()[1] for one in bound]
     finally:
-        for one in sockets:
+        for one in bound:
             one.close()
 
 
@@ -67,6 +75,10 @@ class Process:
 
     def alive(self):
         return self._process is not None and self._process.poll() is None
+
+    def cpu_seconds(self):
+        """CPU time that it has used so far, by the kernel's clock of that process (clock_getcpuclockid(3)): exact, where /proc counts ticks."""
+        return time.clock_gettime((~self._process.pid << 3) | 2)
 
     def kill(self):
         """SIGKILL: no farewell, no flush."""
