@@ -2,7 +2,6 @@
 #include "base/identity_file.hpp"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 
 #include "base/bytes.hpp"
 #include "base/crc32c.hpp"
+#include "base/files.hpp"
 
 namespace sluice {
 namespace {
@@ -43,8 +43,7 @@ std::optional<Slot> read_slot(int file, off_t at) {
   return slot;
 }
 
-Status failure(const std::string& path, const char* what) {
-  const int error = errno;
+Status failure(const std::string& path, const char* what, int error = errno) {
   const StatusCode code = error == ENOSPC || error == EDQUOT    ? StatusCode::no_space
                           : error == EACCES || error == EPERM   ? StatusCode::denied
                           : error == ENOENT || error == ENOTDIR ? StatusCode::not_found
@@ -55,40 +54,34 @@ Status failure(const std::string& path, const char* what) {
 }  // namespace
 
 Result<std::unique_ptr<IdentityFile>> IdentityFile::open(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (file < 0) return fail(failure(path, "open"));
-  std::unique_ptr<IdentityFile> identity(new IdentityFile(file, path));
-  if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return fail(StatusCode::conflict, path + ": in use by another process", errno);
-    return fail(failure(path, "flock"));
+  FileHandle file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (!file) return fail(failure(path, "open"));
+  if (const int error = try_lock(file); error != 0) {
+    if (error == EWOULDBLOCK) return fail(StatusCode::conflict, path + ": in use by another process", error);
+    return fail(failure(path, "flock", error));
   }
+  std::unique_ptr<IdentityFile> identity(new IdentityFile(FileLock(std::move(file)), path));
   if (Status status = identity->load(); !status) return fail(std::move(status));
   ++identity->epoch_;
   if (Status status = identity->store(); !status) return fail(std::move(status));
   return identity;
 }
 
-IdentityFile::~IdentityFile() {
-  close(file_);
-}
+IdentityFile::~IdentityFile() = default;
 
 Status IdentityFile::load() {
   struct stat info {};
-  if (fstat(file_, &info) != 0) return failure(path_, "fstat");
+  if (fstat(file().get(), &info) != 0) return failure(path_, "fstat");
   if (info.st_size == 0) {
     if (getrandom(&nonce_, sizeof nonce_, 0) != sizeof nonce_) return failure(path_, "getrandom");
     // The name must be as durable as what is written next.
     std::filesystem::path folder = std::filesystem::path(path_).parent_path();
     if (folder.empty()) folder = ".";
-    const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0) return failure(folder.string(), "open");
-    const bool synced = fsync(directory) == 0;
-    Status status = synced ? Status() : failure(folder.string(), "fsync");
-    close(directory);
-    return status;
+    if (const int error = sync_directory(folder.string()); error != 0) return failure(folder.string(), "fsync", error);
+    return {};
   }
-  const std::optional<Slot> first = read_slot(file_, 0);
-  const std::optional<Slot> second = read_slot(file_, kSlotDistanceBytes);
+  const std::optional<Slot> first = read_slot(file().get(), 0);
+  const std::optional<Slot> second = read_slot(file().get(), kSlotDistanceBytes);
   if (!first && !second) {
     return Status(StatusCode::corrupt, path_ + ": no whole slot of " + std::to_string(info.st_size) + " bytes");
   }
@@ -111,10 +104,10 @@ Status IdentityFile::store() {
   writer.write_be(next_id_);
   writer.write_be(crc32c(buffer));
   const off_t at = (generation_ + 1) % 2 == 0 ? kSlotDistanceBytes : 0;
-  const ssize_t written = pwrite(file_, buffer.data(), buffer.size(), at);
+  const ssize_t written = pwrite(file().get(), buffer.data(), buffer.size(), at);
   if (written < 0) return failure(path_, "write");
   if (written != static_cast<ssize_t>(buffer.size())) return Status(StatusCode::no_space, path_ + ": short write");
-  if (fdatasync(file_) != 0) return failure(path_, "fdatasync");
+  if (fdatasync(file().get()) != 0) return failure(path_, "fdatasync");
   ++generation_;
   return {};
 }

@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
+#include "files.hpp"
 #include "status.hpp"
 
 namespace sluice {
@@ -32,11 +34,12 @@ class IdentityFile {
   Result<uint64_t> reserve(uint64_t count);
 
  private:
-  IdentityFile(int file, std::string path) : file_(file), path_(std::move(path)) {}
+  IdentityFile(FileLock lock, std::string path) : lock_(std::move(lock)), path_(std::move(path)) {}
+  const FileHandle& file() const { return lock_.file(); }
   Status load();
   Status store();
 
-  int file_;
+  const FileLock lock_;
   std::string path_;
   uint64_t generation_ = 0;  // of the slot written last
   uint64_t nonce_ = 0;

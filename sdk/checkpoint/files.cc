@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,30 +51,14 @@ StatusCode class_of(int error) {
   }
 }
 
-Status write_all(int descriptor, Bytes bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return system_status("cannot write", path);
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
-  return {};
-}
-
-Status sync_directory(const std::string& path) {
-  const FileHandle directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory || ::fsync(directory.get()) != 0) return system_status("cannot sync", path);
+Status durable_names_in(const std::string& path) {
+  if (const int error = sync_directory(path); error != 0) return system_status("cannot sync", path, error);
   return {};
 }
 
 }  // namespace
 
-FileHandle::~FileHandle() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-Status system_status(std::string_view what, const std::string& path) {
-  const int error = errno;
+Status system_status(std::string_view what, const std::string& path, int error) {
   return Status(class_of(error), fmt::format("{} {}: {}", what, path, ::strerrordesc_np(error)), error);
 }
 
@@ -139,7 +122,7 @@ Result<std::vector<std::string>> names_in(const std::string& path) {
 }
 
 Status make_directory(const std::string& path, const std::string& parent) {
-  if (::mkdir(path.c_str(), 0755) == 0) return sync_directory(parent);
+  if (::mkdir(path.c_str(), 0755) == 0) return durable_names_in(parent);
   if (errno != EEXIST) return system_status("cannot make", path);
   struct stat found {};
   if (::stat(path.c_str(), &found) != 0) return system_status("cannot look at", path);
@@ -172,30 +155,30 @@ Status write_durably(const std::string& directory, const std::string& temporary,
   {
     const FileHandle file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
     if (!file) return system_status("cannot open", temporary);
-    if (Status status = write_all(file.get(), bytes, temporary); !status) return status;
+    if (const int error = write_all(file, bytes); error != 0) return system_status("cannot write", temporary, error);
     // Not tried again where it fails: the system may have dropped what it could not write.
     if (::fdatasync(file.get()) != 0) return system_status("cannot sync", temporary);
   }
   if (::rename(temporary.c_str(), path.c_str()) != 0) return system_status("cannot rename to", path);
-  if (Status status = sync_directory(directory); !status) {
+  if (Status status = durable_names_in(directory); !status) {
     return Status(StatusCode::unknown, status.text(), status.native_code());
   }
   return {};
 }
 
-Result<FileHandle> lock_file(const std::string& path, int64_t timeout_ms) {
+Result<FileLock> lock_file(const std::string& path, int64_t timeout_ms) {
   FileHandle file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!file) return fail(system_status("cannot open", path));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
-  for (auto wait = kFirstLockWait; ::flock(file.get(), LOCK_EX | LOCK_NB) != 0;
-       wait = std::min(2 * wait, kMaxLockWait)) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return fail(system_status("cannot lock", path));
+  int error = 0;
+  for (auto wait = kFirstLockWait; (error = try_lock(file)) != 0; wait = std::min(2 * wait, kMaxLockWait)) {
+    if (error != EWOULDBLOCK && error != EINTR) return fail(system_status("cannot lock", path, error));
     if (std::chrono::steady_clock::now() >= deadline) {
       return fail(StatusCode::busy, fmt::format("{} was held by others for {} ms", path, timeout_ms));
     }
     std::this_thread::sleep_for(wait);
   }
-  return file;
+  return FileLock(std::move(file));
 }
 
 }  // namespace sluice::checkpoint

@@ -3,6 +3,7 @@
 // between processes. Any thread; calls block.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,29 +11,13 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/files.hpp"
 #include "base/status.hpp"
 
 namespace sluice::checkpoint {
 
-/// A descriptor that is closed with its owner.
-class FileHandle {
- public:
-  explicit FileHandle(int descriptor = -1) : descriptor_(descriptor) {}
-  FileHandle(FileHandle&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileHandle& operator=(FileHandle&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~FileHandle();
-  int get() const { return descriptor_; }
-  explicit operator bool() const { return descriptor_ >= 0; }
-
- private:
-  int descriptor_;
-};
-
-/// What the last system call's errno means, with `what` and `path` in the text.
-Status system_status(std::string_view what, const std::string& path);
+/// What `error`, an errno, means, with `what` and `path` in the text.
+Status system_status(std::string_view what, const std::string& path, int error = errno);
 
 /// A group as the name of a directory and back: letters, digits, '-' and '_' as they are, other bytes as %XX.
 std::string directory_name(std::string_view group);
@@ -55,7 +40,7 @@ Result<Buffer> read_file(const std::string& path, size_t max_bytes);
 /// but whether that survives a loss of power is not known; any other error: `path` is not there.
 Status write_durably(const std::string& directory, const std::string& temporary, const std::string& path, Bytes bytes);
 
-/// The lock of a group, held until the handle is closed, by the system also when the process dies. BUSY: not in time.
-Result<FileHandle> lock_file(const std::string& path, int64_t timeout_ms);
+/// The lock of a group, which goes with its owner, or with the process. BUSY: not in time.
+Result<FileLock> lock_file(const std::string& path, int64_t timeout_ms);
 
 }  // namespace sluice::checkpoint

@@ -122,8 +122,7 @@ Result<uint64_t> CheckpointStore::commit(std::string_view group, uint64_t after,
   if (Status status = check(group, cursor, metadata); !status) return fail(std::move(status));
   const std::string directory = impl_->directory_of(group);
   if (Status status = make_directory(directory, impl_->settings.directory); !status) return fail(std::move(status));
-  const Result<FileHandle> lock =
-      lock_file(fmt::format("{}/{}", directory, kLockName), impl_->settings.lock_timeout_ms);
+  const Result<FileLock> lock = lock_file(fmt::format("{}/{}", directory, kLockName), impl_->settings.lock_timeout_ms);
   if (!lock) return fail(lock.error());
 
   const Result<std::vector<uint64_t>> ids = Impl::ids_in(directory);

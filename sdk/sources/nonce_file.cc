@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,21 +22,9 @@ namespace {
 constexpr std::string_view kMagic = "sluice-log 1\n";
 constexpr size_t kMaxNonceBytes = 1024;
 
-class File {
- public:
-  File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  int fd() const { return fd_; }
-  bool open() const { return fd_ >= 0; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
+FileHandle open_file(const std::string& path, int flags) {
+  return FileHandle(::open(path.c_str(), flags | O_CLOEXEC, 0600));
+}
 
 StatusCode code_of(int error) {
   if (error == EACCES || error == EPERM || error == EROFS) return StatusCode::denied;
@@ -46,16 +33,6 @@ StatusCode code_of(int error) {
 
 Status failed(const std::string& path, std::string_view what, int error = errno) {
   return Status(code_of(error), fmt::format("{}: {}: {}", path, what, std::strerror(error)), error);
-}
-
-Status write_all(const File& file, const std::string& path, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t wrote = ::write(file.fd(), text.data(), text.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return failed(path, "write");
-    text.remove_prefix(static_cast<size_t>(wrote));
-  }
-  return {};
 }
 
 /// The rest of the line that begins with `name` and a space, taken off `text`.
@@ -102,13 +79,13 @@ std::string lock_path(const std::string& directory, const std::string& log) {
 
 Result<std::optional<Nonce>> read_nonce(const std::string& directory, const std::string& log) {
   const std::string path = nonce_path(directory, log);
-  const File file(path, O_RDONLY);
-  if (!file.open() && (errno == ENOENT || errno == ENOTDIR)) return std::optional<Nonce>();
-  if (!file.open()) return fail(failed(path, "open"));
+  const FileHandle file = open_file(path, O_RDONLY);
+  if (!file && (errno == ENOENT || errno == ENOTDIR)) return std::optional<Nonce>();
+  if (!file) return fail(failed(path, "open"));
   std::array<char, kMaxNonceBytes + 1> text{};
   size_t size = 0;
   while (size < text.size()) {
-    const ssize_t got = ::read(file.fd(), text.data() + size, text.size() - size);
+    const ssize_t got = ::read(file.get(), text.data() + size, text.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(failed(path, "read"));
     if (got == 0) break;
@@ -129,43 +106,32 @@ Status write_nonce(const std::string& directory, const Nonce& nonce) {
   const std::string path = nonce_path(directory, nonce.log);
   const std::string fresh = path + ".new";
   {
-    const File file(fresh, O_WRONLY | O_CREAT | O_TRUNC);
-    if (!file.open()) return failed(fresh, "create");
-    if (Status wrote = write_all(file, fresh, text); !wrote.ok()) return wrote;
-    if (::fdatasync(file.fd()) != 0) return failed(fresh, "fdatasync");
+    const FileHandle file = open_file(fresh, O_WRONLY | O_CREAT | O_TRUNC);
+    if (!file) return failed(fresh, "create");
+    if (const int written = write_all(file, as_bytes(text)); written != 0) return failed(fresh, "write", written);
+    if (::fdatasync(file.get()) != 0) return failed(fresh, "fdatasync");
   }
   if (::rename(fresh.c_str(), path.c_str()) != 0) return failed(path, "rename");
-  const File folder(directory, O_RDONLY | O_DIRECTORY);
-  if (!folder.open() || ::fsync(folder.fd()) != 0) return failed(directory, "fsync");
+  if (const int synced = sync_directory(directory); synced != 0) return failed(directory, "fsync", synced);
   return {};
 }
 
-Result<FileLock> FileLock::take(const std::string& path) {
-  File file(path, O_RDWR | O_CREAT);
-  if (!file.open()) return fail(failed(path, "open"));
-  if (::flock(file.fd(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return fail(failed(path, "flock"));
+Result<FileLock> take_lock(const std::string& path) {
+  FileHandle file = open_file(path, O_RDWR | O_CREAT);
+  if (!file) return fail(failed(path, "open"));
+  if (const int error = try_lock(file); error != 0) {
+    if (error != EWOULDBLOCK) return fail(failed(path, "flock", error));
     std::array<char, 32> pid{};
-    const ssize_t got = ::pread(file.fd(), pid.data(), pid.size() - 1, 0);
+    const ssize_t got = ::pread(file.get(), pid.data(), pid.size() - 1, 0);
     return fail(StatusCode::conflict, got > 0 ? fmt::format("{}: process {} has the lock", path, pid.data())
                                               : fmt::format("{}: somebody has the lock", path));
   }
   // For people; the lock is what counts.
   const std::string pid = std::to_string(::getpid());
-  if (::ftruncate(file.fd(), 0) != 0) return fail(failed(path, "truncate"));
-  if (Status wrote = write_all(file, path, pid); !wrote.ok()) return fail(std::move(wrote));
-  return FileLock(file.release());
-}
-
-FileLock::FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-FileLock& FileLock::operator=(FileLock&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-FileLock::~FileLock() {
-  if (fd_ >= 0) ::close(fd_);
+  FileLock lock(std::move(file));
+  if (::ftruncate(lock.file().get(), 0) != 0) return fail(failed(path, "truncate"));
+  if (const int error = write_all(lock.file(), as_bytes(pid)); error != 0) return fail(failed(path, "write", error));
+  return lock;
 }
 
 }  // namespace sluice::sources

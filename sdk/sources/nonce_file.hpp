@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "base/files.hpp"
 #include "base/status.hpp"
 #include "base/uuid.hpp"
 
@@ -26,18 +28,7 @@ Result<std::optional<Nonce>> read_nonce(const std::string& directory, const std:
 /// Durable when it returns OK. Makes the directory if it is absent.
 Status write_nonce(const std::string& directory, const Nonce& nonce);
 
-/// A lock on a file, held until destroyed, or until the process ends.
-class FileLock {
- public:
-  /// CONFLICT: somebody has it, with his process id where that is known.
-  static Result<FileLock> take(const std::string& path);
-  FileLock(FileLock&& other) noexcept;
-  FileLock& operator=(FileLock&& other) noexcept;
-  ~FileLock();
-
- private:
-  explicit FileLock(int fd) : fd_(fd) {}
-  int fd_;
-};
+/// Makes and locks a file. CONFLICT: somebody has it, with his process id where that is known.
+Result<FileLock> take_lock(const std::string& path);
 
 }  // namespace sluice::sources

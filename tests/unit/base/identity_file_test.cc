@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 
+#include "../support/folder.hpp"
+
 namespace sluice {
 namespace {
 
@@ -88,6 +90,17 @@ TEST_F(IdentityFileTest, a_missing_folder_and_the_end_of_ids_are_errors) {
   ASSERT_TRUE(file);
   ASSERT_TRUE((*file)->reserve(UINT64_MAX));
   EXPECT_EQ((*file)->reserve(1).error().code(), StatusCode::out_of_range);
+}
+
+TEST_F(IdentityFileTest, is_given_back_although_a_process_that_is_being_started_has_a_copy) {
+  auto file = IdentityFile::open(path_);
+  ASSERT_TRUE(file) << file.error().describe();
+  const int copy = test::copy_of_descriptor(std::filesystem::canonical(path_).string());
+  ASSERT_GE(copy, 0);
+  file->reset();
+  const auto again = IdentityFile::open(path_);
+  EXPECT_TRUE(again) << again.error().describe();
+  ::close(copy);
 }
 
 }  // namespace

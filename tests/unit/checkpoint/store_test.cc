@@ -6,9 +6,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <thread>
 
+#include "../support/folder.hpp"
 #include "base/crc32c.hpp"
 #include "checkpoint/files.hpp"
 #include "checkpoint/format.hpp"
@@ -177,10 +179,24 @@ TEST_F(Store, KeepsAsManyAsItWasTold) {
 TEST_F(Store, ALockThatIsHeldIsWaitedForAsLongAsToldAndNoLonger) {
   const auto store = open(8, /*lock_timeout_ms=*/30);
   commit_several(*store, 1);
-  const Result<FileHandle> held = lock_file(directory_.path() + "/g/lock", 1000);
+  const Result<FileLock> held = lock_file(directory_.path() + "/g/lock", 1000);
   ASSERT_TRUE(held);
   EXPECT_EQ(store->commit("g", 1, "cursor").error().code(), StatusCode::busy);
   EXPECT_EQ(store->newest("g")->id, 1U) << "readers wait for nobody";
+}
+
+TEST_F(Store, TheLockIsGivenBackAlthoughAProcessThatIsBeingStartedHasACopy) {
+  const std::string path = std::filesystem::canonical(directory_.path()).string() + "/lock";
+  auto taken = lock_file(path, 0);
+  ASSERT_TRUE(taken) << taken.error().describe();
+  std::optional<FileLock> lock(std::move(*taken));
+  const int copy = test::copy_of_descriptor(path);
+  ASSERT_GE(copy, 0);
+  EXPECT_EQ(lock_file(path, 0).error().code(), StatusCode::busy);
+  lock.reset();
+  const auto again = lock_file(path, 0);
+  EXPECT_TRUE(again) << again.error().describe();
+  ::close(copy);
 }
 
 TEST_F(Store, ThreadsOfOneProcessAreApartToo) {
