@@ -384,7 +384,7 @@ Task<ClusterResult<TopicPtr>> Cluster::create_on_loop(NewTopic wanted) {
         ErrorCode::kKafkaStorageError,
         fmt::format("Storage \"{}\", where topic '{}' is routed, is not loaded.", storage_name, wanted.name));
   }
-  const auto largest = wanted.configs.find("max.message.bytes");
+  const auto largest = wanted.configs.find(kMaxMessageBytesSetting);
   ClusterError unfit = check_storage(storage_name, wanted.configs, largest != wanted.configs.end());
   if (unfit.code != ErrorCode::kNone) co_return tl::unexpected(unfit);
   auto storage = storages_.find(storage_name);

@@ -12,8 +12,6 @@
 namespace sluice::cluster {
 namespace {
 
-constexpr std::string_view kMaxMessageBytes = "max.message.bytes";
-
 ClusterError gone() {
   return {ErrorCode::kUnknownTopicOrPartition, "This server does not host this topic-partition."};
 }
@@ -80,9 +78,9 @@ ClusterError Cluster::check_storage(const std::string& name, const Configs& conf
     return {ErrorCode::kRequestTimedOut, fmt::format("Storage \"{}\" is not available.", name)};
   const uint64_t largest_unit = storage->condition().largest_unit;
   const std::string largest =
-      effective_setting(*find_topic_setting(kMaxMessageBytes), configs, options_.broker_configs).first;
+      effective_setting(*find_topic_setting(kMaxMessageBytesSetting), configs, options_.broker_configs).first;
   if (with_size && largest_unit != 0 && to_number(largest) > largest_unit) {
-    return invalid(kMaxMessageBytes, largest,
+    return invalid(kMaxMessageBytesSetting, largest,
                    fmt::format("Storage \"{}\" takes at most {} bytes at once", name, largest_unit));
   }
   return {};
@@ -120,7 +118,7 @@ ClusterResult<std::optional<Migration>> Cluster::planned_migration(const TopicIn
   }
   // What lies here is as large as this storage took it.
   const uint64_t here = from->condition().largest_unit;
-  uint64_t largest = to_number(effective_setting(*find_topic_setting(kMaxMessageBytes), configs, options_.broker_configs).first);
+  uint64_t largest = to_number(effective_setting(*find_topic_setting(kMaxMessageBytesSetting), configs, options_.broker_configs).first);
   if (here != 0) largest = std::min(largest, here);
   if (condition.largest_unit != 0 && largest > condition.largest_unit) {
     return refuse(fmt::format("It takes at most {} bytes at once, and the topic may hold batches of {}; set "
@@ -151,8 +149,8 @@ Task<ClusterResult<TopicPtr>> Cluster::alter_on_loop(std::string name, ConfigCha
     if (wrong.code != ErrorCode::kNone) co_return tl::unexpected(wrong);
     auto migration = planned_migration(*topic, *configs);
     if (!migration) co_return tl::unexpected(migration.error());
-    const auto largest = configs->find(kMaxMessageBytes);
-    const auto before = topic->configs.find(kMaxMessageBytes);
+    const auto largest = configs->find(kMaxMessageBytesSetting);
+    const auto before = topic->configs.find(kMaxMessageBytesSetting);
     const bool resized = largest != configs->end() &&
                          (before == topic->configs.end() || before->second != largest->second);
     if (resized) {

@@ -49,7 +49,7 @@ constexpr std::array kSettings = {
                  "Accepted for compatibility: there is no remote storage."},
     TopicSetting{"max.compaction.lag.ms", ConfigType::int64, "9223372036854775807", "log.cleaner.max.compaction.lag.ms",
                  false, "", 1, kMax64, kNoCompaction},
-    TopicSetting{"max.message.bytes", ConfigType::int32, "1048588", "message.max.bytes", true, "", 0, kMax32,
+    TopicSetting{kMaxMessageBytesSetting, ConfigType::int32, "1048588", "message.max.bytes", true, "", 0, kMax32,
                  "The largest record batch, in bytes as sent."},
     TopicSetting{"message.timestamp.after.max.ms", ConfigType::int64, "3600000", "log.message.timestamp.after.max.ms",
                  true, "", 0, kMax64, "How far in the future a record's timestamp may be."},
@@ -101,6 +101,9 @@ constexpr std::array kSettings = {
                  "What the topic's storage promises now. Shown only. \"native\": records are the engine's own entries; a producer's retry "
                  "is recognised as long as this process remembers the first try, so that idempotence is best effort; there are "
                  "no transactions, no compaction and no migration."},
+    TopicSetting{kValidateRecordsSetting, ConfigType::boolean, "false", "", true, "true|false", 0, 0,
+                 "Whether every record of a batch is looked at before it is taken, compressed ones unpacked for it. Otherwise a batch's "
+                 "checksum, header and, where it is not compressed, the number of its records."},
     TopicSetting{"unclean.leader.election.enable", ConfigType::boolean, "false", "unclean.leader.election.enable",
                  false, "true|false", 0, 0, kNoReplicas},
 };
@@ -193,7 +196,7 @@ TopicSettings parse_topic_settings(const Configs& topic, const Configs& broker_d
     return parse_int(text(name)).value_or(parse_int(find_topic_setting(name)->default_value).value_or(0));
   };
   TopicSettings s;
-  s.max_message_bytes = static_cast<int32_t>(number("max.message.bytes"));
+  s.max_message_bytes = static_cast<int32_t>(number(kMaxMessageBytesSetting));
   s.log_append_time = text("message.timestamp.type") == "LogAppendTime";
   s.timestamp_before_max_ms = number("message.timestamp.before.max.ms");
   s.timestamp_after_max_ms = number("message.timestamp.after.max.ms");
@@ -203,6 +206,7 @@ TopicSettings parse_topic_settings(const Configs& topic, const Configs& broker_d
   s.segment_ms = number("segment.ms");
   s.migration_paused = text(kMigrationPausedSetting) == "true";
   s.migration_max_bytes_per_second = number(kMigrationRateSetting);
+  s.validate_records = text(kValidateRecordsSetting) == "true";
   return s;
 }
 

@@ -27,6 +27,8 @@ enum class ConfigType : int8_t {
   password = 9
 };
 
+/// The largest batch, which a topic's storage may cap.
+inline constexpr std::string_view kMaxMessageBytesSetting = "max.message.bytes";
 /// Which storage a topic lives in, and what that promises: settings of Sluice's own.
 inline constexpr std::string_view kStorageSetting = "sluice.storage";
 inline constexpr std::string_view kCapabilitiesSetting = "sluice.storage.capabilities";
@@ -37,6 +39,8 @@ inline constexpr std::string_view kNativeAdoptedSetting = "sluice.native.adopted
 inline constexpr std::string_view kMigrationSetting = "sluice.migration";
 inline constexpr std::string_view kMigrationPausedSetting = "sluice.migration.paused";
 inline constexpr std::string_view kMigrationRateSetting = "sluice.migration.max.bytes.per.second";
+/// Whether Produce looks into compressed batches too.
+inline constexpr std::string_view kValidateRecordsSetting = "sluice.validate.records";
 
 /// The protocol's numbers for where a value comes from.
 enum class ConfigSource : int8_t {
@@ -77,6 +81,7 @@ struct TopicSettings {
   int64_t segment_ms = 604'800'000;
   bool migration_paused = false;
   int64_t migration_max_bytes_per_second = -1;  // of all its partitions together; -1: no limit
+  bool validate_records = false;
 };
 
 /// `broker_defaults`: the broker's properties by their own names ("log.retention.ms").

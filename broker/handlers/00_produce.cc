@@ -12,6 +12,7 @@
 #include "handlers/handlers.hpp"
 #include "handlers/topics.hpp"
 #include "protocol/gen/produce.hpp"
+#include "records/lookup.hpp"
 #include "records/validate.hpp"
 
 namespace sluice::handlers {
@@ -100,6 +101,19 @@ class Collected {
 
 ProduceOutcome refuse(ErrorCode error, std::string text = {}) { return {error, std::move(text), -1, -1, -1}; }
 
+/// Looks at every record of a valid batch, which topics with sluice.validate.records want: what to answer where one is wrong.
+std::optional<ProduceOutcome> look_into(Bytes batch, const records::BatchRules& rules, int64_t now_ms) {
+  const auto view = records::BatchView::parse(batch);
+  if (!view) return refuse(ErrorCode::kInvalidRecord, std::string(explain(view.error())));
+  records::RecordRules wanted;
+  wanted.max_timestamp_before_ms = rules.max_timestamp_before_ms;
+  wanted.max_timestamp_after_ms = rules.max_timestamp_after_ms;
+  const auto fault = records::check_records(*view, wanted, now_ms, partition::Partition::kMaxDecompressedBytes);
+  if (!fault) return refuse(ErrorCode::kInvalidRecord, fmt::format("The records of the batch cannot be read: {}.", fault.error().text()));
+  if (!*fault) return std::nullopt;
+  return refuse(ErrorCode::kInvalidTimestamp, fmt::format("The timestamp of record {} of the batch is further from the broker's clock than the topic allows.", (*fault)->index));
+}
+
 /// Checks one partition's batch and queues it; the outcome comes to `collected`, now or later.
 void produce_one(const RequestContext& context, const Request& request, const cluster::TopicPtr& topic, ErrorCode topic_error,
                  const Request::Partition& wanted, const std::shared_ptr<Collected>& collected, size_t index) {
@@ -127,6 +141,12 @@ void produce_one(const RequestContext& context, const Request& request, const cl
   if (!info) {
     broker.metrics.refused_batches.fetch_add(1, std::memory_order_relaxed);
     return collected->set(index, refuse(to_error_code(info.error(), batch), std::string(explain(info.error()))));
+  }
+  if (settings.validate_records) {
+    if (auto wrong = look_into(batch, rules, broker.clock.wall_ms())) {
+      broker.metrics.refused_batches.fetch_add(1, std::memory_order_relaxed);
+      return collected->set(index, std::move(*wrong));
+    }
   }
   if (info->is_transactional) return collected->set(index, refuse(ErrorCode::kInvalidTxnState, "Transactions are not offered."));
 

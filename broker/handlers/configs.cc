@@ -64,7 +64,7 @@ std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::To
     } else if (setting.name == cluster::kMigrationSetting) {
       if (broker.migration) value = broker.migration(topic);
       read_only = true;
-    } else if (setting.name == "max.message.bytes") {
+    } else if (setting.name == cluster::kMaxMessageBytesSetting) {
       value = capped(std::move(value), broker, topic);
     }
     result.push_back({&setting, std::move(value), source, read_only});

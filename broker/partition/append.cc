@@ -84,6 +84,9 @@ std::optional<ProduceOutcome> LogPartition::queue_locked(AppendRequest& request,
       switch (verdict.kind) {
         case ProducerStates::Verdict::Kind::refuse:
           return refuse(verdict.error, "", false);
+        case ProducerStates::Verdict::Kind::behind_refused:
+          return refuse(ErrorCode::kNotLeaderOrFollower, "a batch that was sent before it is to be tried again first",
+                        false);
         case ProducerStates::Verdict::Kind::duplicate:
           context_.metrics.duplicates.fetch_add(1, std::memory_order_relaxed);
           return ProduceOutcome{ErrorCode::kNone, "", verdict.first.base_offset, verdict.first.timestamp_ms,
@@ -136,7 +139,7 @@ std::optional<ProduceOutcome> LogPartition::queue_locked(AppendRequest& request,
     }
     request.done = std::move(context->done);
     if (status.code() == StatusCode::conflict) continue;  // a failure started a new generation meanwhile
-    return refuse(to_error_code(status), status.describe());
+    return refuse(to_append_error(status), status.describe());
   }
   return refuse(ErrorCode::kNotLeaderOrFollower, "appends keep failing");
 }
@@ -164,9 +167,10 @@ void LogPartition::finished(const records::BatchInfo& info, const records::Batch
     metrics.records_appended.fetch_add(static_cast<uint64_t>(info.records_count), std::memory_order_relaxed);
     if (--in_flight_ == 0) loads.swap(all_answered_);
   } else {
-    answer.error = to_error_code(outcome.status);
+    answer.error = to_append_error(outcome.status);
     answer.message = outcome.status.describe();
     metrics.append_errors.fetch_add(1, std::memory_order_relaxed);
+    tell_refusal(outcome.status);
     log_failed(outcome.status);
     std::lock_guard lock(mutex_);
     repeats = state_.producers.drop_pending(generation);

@@ -39,4 +39,15 @@ ErrorCode to_error_code(const Status& status) {
   }
 }
 
+ErrorCode to_append_error(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::invalid:
+      return ErrorCode::kInvalidRecord;
+    case StatusCode::unsupported:
+      return ErrorCode::kInvalidRequest;
+    default:
+      return to_error_code(status);
+  }
+}
+
 }  // namespace sluice::partition

@@ -6,7 +6,8 @@
 
 namespace sluice::partition {
 LogPartition::LogPartition(PartitionContext& context, cluster::TopicPtr topic, int32_t index)
-    : Partition(context, std::move(topic), index), extents_(context.cluster, context.metrics.lost_logs, topic_, index) {}
+    : Partition(context, std::move(topic), index),
+      extents_(context.cluster, context.metrics.lost_logs, topic_, index) {}
 
 RetentionRules LogPartition::rules() const {
   const cluster::TopicSettings now = settings();
@@ -160,6 +161,9 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
       co_return Status(StatusCode::unavailable, "nobody can tell which log is to be written");
     switch_unknown_ = false;
     raise = raise_epoch_;
+    if (raise) {
+      if (Status held = may_raise_locked(extents_.open_extent().storage); !held.ok()) co_return held;
+    }
   }
   if (raise) {
     const int32_t over = topic->partitions[static_cast<size_t>(index_)].leader_epoch;
@@ -169,7 +173,10 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
   {
     // With the lock: what update() has brought is never newer.
     std::lock_guard lock(mutex_);
-    if (raise) raise_epoch_ = false;
+    if (raise) {
+      raise_epoch_ = false;
+      epoch_budget_.raised(context_.clock.monotonic_ms());
+    }
     topic = context_.cluster.state().topic_in_any_state(topic_->id);
     if (!topic || topic->deleting) co_return Status(StatusCode::not_found, "the topic is gone");
     extents_.adopt(topic);
@@ -193,6 +200,8 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
     const int64_t acknowledged = known_log_ == extent.log ? high_watermark_ : extent.from;
     if (bounds->end != position->end || position->end < acknowledged) {
       raise_epoch_ = again = true;
+      // The fence counted what it missed itself.
+      if (bounds->end != position->end) log->storage().metrics().data_losses.fetch_add(1, std::memory_order_relaxed);
       if (position->end < acknowledged) {
         report_loss(acknowledged, position->end, fmt::format("storage \"{}\" acknowledged everything", extent.storage));
         high_watermark_ = position->end;
@@ -232,11 +241,24 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
 Task<Status> LogPartition::replace_lost_log(const cluster::TopicInfo& topic, host::LogId lost, const Status& why,
                                             Loop& loop, bool& again) {
   if (why.code() != StatusCode::not_found) co_return why;
+  {
+    std::lock_guard lock(mutex_);
+    if (Status held = may_raise_locked(extents_.open_extent().storage); !held.ok()) co_return held;
+    epoch_budget_.raised(context_.clock.monotonic_ms());
+  }
   auto fresh = co_await context_.cluster.replace_lost_extent(topic.id, index_, lost, loop);
   if (!fresh) co_return Status(StatusCode::internal, fresh.error().text);
   context_.metrics.lost_logs.fetch_add(1, std::memory_order_relaxed);
   again = true;
   co_return why;
+}
+
+Status LogPartition::may_raise_locked(const std::string& storage) {
+  const int64_t wait_ms = epoch_budget_.wait_ms(context_.clock.monotonic_ms());
+  if (wait_ms == 0) return {};
+  return Status(StatusCode::unavailable,
+                fmt::format("storage \"{}\" reported losses {} times in a row: it is held off for {} ms more", storage,
+                            epoch_budget_.raises(), wait_ms));
 }
 
 void LogPartition::report_loss(int64_t acknowledged, int64_t end, std::string_view who) {

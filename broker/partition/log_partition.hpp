@@ -13,9 +13,10 @@
 //
 // A log that ends below what was acknowledged has lost data. Then the epoch is raised, so that clients see that the
 // offsets which come now are others than those they knew under the same numbers, and all that was cached is rebuilt
-// from the log.
+// from the log. Where that happens again and again the partition waits before the next epoch, see epoch_budget.hpp.
 #pragma once
 
+#include "partition/epoch_budget.hpp"
 #include "partition/extents.hpp"
 #include "partition/partition.hpp"
 #include "partition/read_ahead.hpp"
@@ -36,7 +37,7 @@ class LogPartition final : public Partition {
   static constexpr size_t kSavedPartBytes = 500 * 1024;
   static constexpr uint64_t kCopyReadBytes = 1 << 20;
   static constexpr uint64_t kCopyInFlightBytes = 8 << 20;  // read, and not yet acknowledged by the target
-  static constexpr int kMaxSwitchAttempts = 3;              // with another log each
+  static constexpr int kMaxSwitchAttempts = 3;             // with another log each
 
   LogPartition(PartitionContext& context, cluster::TopicPtr topic, int32_t index);
 
@@ -98,7 +99,8 @@ class LogPartition final : public Partition {
   Task<Status> trim_extents(int64_t start, int32_t epoch, Loop& loop);
 
   // move.cc
-  /// Nothing may be under way. `again`: with another log. `intact`: nothing was changed, and the log is as it was known.
+  /// Nothing may be under way. `again`: with another log. `intact`: nothing was changed, and the log is as it was
+  /// known.
   Task<Status> switch_log(Loop& loop, bool& again, bool& intact);
   /// Does the storage of a log that is not there answer at all?
   Task<Status> probe(cluster::Extent extent, Loop& loop);
@@ -130,6 +132,8 @@ class LogPartition final : public Partition {
   void log_failed(const Status& status);
   /// Readers find less than was acknowledged: only a fence can tell.
   ErrorCode suspect_loss(const std::shared_ptr<host::Log>& log, int64_t offset);
+  /// UNAVAILABLE while no further epoch may be spent on what the storage reports. `mutex_` is held.
+  Status may_raise_locked(const std::string& storage);
   void report_loss(int64_t acknowledged, int64_t end, std::string_view who);
   RetentionRules rules() const;
 
@@ -146,6 +150,7 @@ class LogPartition final : public Partition {
   size_t in_flight_ = 0;                     // appends that log_ has not answered
   std::vector<Resumer<bool>> all_answered_;  // resumed when there are none
   bool raise_epoch_ = false;                 // before the log is read again
+  EpochBudget epoch_budget_;                 // for that, and for logs that the storage lost
   std::optional<int64_t> suspected_at_ms_;   // monotonic
   std::optional<host::LogId> known_log_;     // that high_watermark_ is of
   PartitionState state_;

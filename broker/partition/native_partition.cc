@@ -19,19 +19,6 @@ constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
 constexpr int64_t kEarliestPendingUpload = -6;
 
-/// What the engine does not take as it is must not be sent again, which a client would do for minutes after an error of
-/// the server's.
-ErrorCode to_append_error(const Status& status) {
-  switch (status.code()) {
-    case StatusCode::invalid:
-      return ErrorCode::kInvalidRecord;
-    case StatusCode::unsupported:
-      return ErrorCode::kInvalidRequest;
-    default:
-      return to_error_code(status);
-  }
-}
-
 ProduceOutcome refusal(ErrorCode error, std::string text) {
   return ProduceOutcome{error, std::move(text), -1, -1, -1};
 }
@@ -258,15 +245,6 @@ void NativePartition::finished(const records::BatchInfo& info, ProduceDone& done
   tell_refusal(outcome.status);
   for (ProduceDone& repeat : repeats) repeat(ProduceOutcome(answer));
   done(std::move(answer));
-}
-
-/// What no retry mends is worth a line: the client may show its user nothing but a code.
-void NativePartition::tell_refusal(const Status& status) {
-  const int32_t of = status_class(status.code());
-  if (of != status_class(StatusCode::invalid) && of != status_class(StatusCode::denied)) return;
-  auto line =
-      log_limiter_.pass(fmt::format("an append was refused: {}", status.describe()), context_.clock.monotonic_ms());
-  if (line) note(SLUICE_LOG_WARNING, *line);
 }
 
 // ---- Reading and waiting

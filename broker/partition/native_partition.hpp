@@ -10,7 +10,6 @@
 // Thread-safe. Its mutex is held for arithmetic and queueing only, never across I/O or a callback.
 #pragma once
 
-#include "base/log_limiter.hpp"
 #include "partition/native_producers.hpp"
 #include "partition/partition.hpp"
 
@@ -49,7 +48,6 @@ class NativePartition final : public Partition {
   /// Queues it, or gives the answer at once. `mutex_` is held.
   std::optional<ProduceOutcome> queue_locked(AppendRequest& request, bool& queued);
   void finished(const records::BatchInfo& info, ProduceDone& done, host::AppendOutcome outcome);
-  void tell_refusal(const Status& status);
   /// Takes over what a call told of the log's borders, and wakes those who wait when the end has moved.
   void learn(int64_t start, int64_t end);
   void wake_locked(int64_t bytes);
@@ -58,7 +56,6 @@ class NativePartition final : public Partition {
   Task<Result<host::Bounds>> bounds(Loop& loop);
   Task<OffsetAnswer> find_timestamp(int64_t timestamp, Loop& loop);
 
-  LogLimiter log_limiter_;  // for lines that clients cause
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   Stage stage_ = Stage::idle;

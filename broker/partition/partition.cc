@@ -51,4 +51,12 @@ void Partition::note(int level, const std::string& text) const {
   if (log) log(level, fmt::format("{}-{}: {}", topic_->name, index_, text));
 }
 
+void Partition::tell_refusal(const Status& status) {
+  const int32_t of = status_class(status.code());
+  if (of != status_class(StatusCode::invalid) && of != status_class(StatusCode::denied)) return;
+  auto line =
+      refusals_.pass(fmt::format("an append was refused: {}", status.describe()), context_.clock.monotonic_ms());
+  if (line) note(SLUICE_LOG_WARNING, *line);
+}
+
 }  // namespace sluice::partition

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/log_limiter.hpp"
 #include "base/task.hpp"
 #include "cluster/cluster.hpp"
 #include "host/log.hpp"
@@ -181,6 +182,8 @@ class Partition : public std::enable_shared_from_this<Partition> {
   /// Is this the epoch that the client believes in? -1: it does not say.
   ErrorCode check_epoch(int32_t current_leader_epoch) const;
   void note(int level, const std::string& text) const;
+  /// A line for what no retry of a producer mends: the client may show its user nothing but a code.
+  void tell_refusal(const Status& status);
   void take_settings(const cluster::TopicInfo& topic);
 
   PartitionContext& context_;
@@ -189,11 +192,15 @@ class Partition : public std::enable_shared_from_this<Partition> {
   std::atomic<int32_t> leader_epoch_;
 
  private:
+  LogLimiter refusals_;  // lines that clients cause
   mutable std::mutex settings_mutex_;
   cluster::TopicSettings settings_;  // guarded by settings_mutex_
 };
 
 /// The one table from a storage's answer to the protocol's error codes.
 ErrorCode to_error_code(const Status& status);
+/// ... to an append: what the storage does not take as it is must not be sent again, which a client would do for minutes
+/// after an error of the server's.
+ErrorCode to_append_error(const Status& status);
 
 }  // namespace sluice::partition

@@ -11,13 +11,20 @@ int32_t next_sequence(int32_t last) {
   return last == std::numeric_limits<int32_t>::max() ? 0 : last + 1;
 }
 
+/// Whether a producer sends `sequence` after `other`, not long after.
+bool is_behind(int32_t sequence, int32_t other) {
+  constexpr uint32_t kSequenceBits = 0x7fffffff;
+  const uint32_t distance = (static_cast<uint32_t>(sequence) - static_cast<uint32_t>(other)) & kSequenceBits;
+  return distance != 0 && distance <= kSequenceBits / 2;
+}
+
 bool same(const ProducerBatch& known, const records::BatchInfo& batch) {
   return known.first_sequence == batch.base_sequence && known.last_sequence == batch.last_sequence();
 }
 
 }  // namespace
 
-ProducerStates::Verdict ProducerStates::check(const records::BatchInfo& batch) const {
+ProducerStates::Verdict ProducerStates::check(const records::BatchInfo& batch) {
   auto refuse = [](ErrorCode error) { return Verdict{Verdict::Kind::refuse, error, {}}; };
   auto found = producers_.find(batch.producer_id);
   if (found == producers_.end()) return check_first(batch);
@@ -25,8 +32,7 @@ ProducerStates::Verdict ProducerStates::check(const records::BatchInfo& batch) c
   const int16_t epoch = state.pending.empty() ? state.producer.epoch : state.pending.back().epoch;
   if (batch.producer_epoch < epoch) return refuse(ErrorCode::kInvalidProducerEpoch);
   if (epoch < 0) return check_first(batch);
-  if (batch.producer_epoch > epoch)
-    return batch.base_sequence == 0 ? Verdict{} : refuse(ErrorCode::kOutOfOrderSequenceNumber);
+  if (batch.producer_epoch > epoch) return batch.base_sequence == 0 ? Verdict{} : gap_before(batch);
   for (const Pending& pending : state.pending) {
     if (pending.epoch == batch.producer_epoch && same(pending.batch, batch))
       return {Verdict::Kind::pending_duplicate, ErrorCode::kNone, {}};
@@ -42,17 +48,26 @@ ProducerStates::Verdict ProducerStates::check(const records::BatchInfo& batch) c
   } else if (!state.producer.batches.empty()) {
     last = &state.producer.batches.back();
   }
-  if (last != nullptr && batch.base_sequence != next_sequence(last->last_sequence))
-    return refuse(ErrorCode::kOutOfOrderSequenceNumber);
+  if (last != nullptr && batch.base_sequence != next_sequence(last->last_sequence)) return gap_before(batch);
   return {};
 }
 
 /// A producer that is not known, or not any more, may begin anywhere (KIP-360), but not behind what was refused.
-ProducerStates::Verdict ProducerStates::check_first(const records::BatchInfo& batch) const {
+ProducerStates::Verdict ProducerStates::check_first(const records::BatchInfo& batch) {
   auto found = refused_.find(batch.producer_id);
   if (found == refused_.end() || found->second.epoch != batch.producer_epoch ||
       found->second.first_sequence == batch.base_sequence)
     return {};
+  return gap_before(batch);
+}
+
+ProducerStates::Verdict ProducerStates::gap_before(const records::BatchInfo& batch) {
+  auto found = refused_.find(batch.producer_id);
+  if (found != refused_.end() && found->second.epoch == batch.producer_epoch &&
+      is_behind(batch.base_sequence, found->second.first_sequence) && found->second.followers < kMaxBehindRefused) {
+    ++found->second.followers;
+    return {Verdict::Kind::behind_refused, ErrorCode::kNone, {}};
+  }
   return {Verdict::Kind::refuse, ErrorCode::kOutOfOrderSequenceNumber, {}};
 }
 
@@ -63,7 +78,10 @@ void ProducerStates::refused(const records::BatchInfo& batch) {
 void ProducerStates::note_refused(int64_t id, Refused batch) {
   if (refused_.size() >= kMaxProducers) refused_.clear();
   const auto [entry, fresh] = refused_.try_emplace(id, batch);
-  if (!fresh && batch.epoch > entry->second.epoch) entry->second = batch;
+  if (fresh) return;
+  Refused& known = entry->second;
+  if (batch.epoch < known.epoch) return;
+  if (batch.epoch > known.epoch || !is_behind(batch.first_sequence, known.first_sequence)) known = batch;
 }
 
 ProducerStates::State& ProducerStates::state_of(int64_t id, int64_t now_ms) {
@@ -118,7 +136,11 @@ std::vector<ProduceDone> ProducerStates::commit(const records::BatchInfo& batch,
   Pending first = std::move(state.pending.front());
   state.pending.pop_front();
   remember(state.producer, first.epoch, first.batch, now_ms);
-  refused_.erase(batch.producer_id);
+  const auto refused = refused_.find(batch.producer_id);
+  if (refused != refused_.end() && refused->second.epoch <= first.epoch &&
+      !(refused->second.epoch == first.epoch && is_behind(refused->second.first_sequence, first.batch.last_sequence))) {
+    refused_.erase(refused);  // this is its retry, or comes behind it
+  }
   return std::move(first.waiting);
 }
 

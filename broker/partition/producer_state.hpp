@@ -53,13 +53,26 @@ class ProducerStates {
   /// Beyond this many producers in one partition the one that was quiet longest is forgotten.
   static constexpr size_t kMaxProducers = 100'000;
 
+  /// How many batches in a row may be told to wait for the retry of one that was refused: several times what clients
+  /// have in flight. Beyond, the gap is the client's.
+  static constexpr uint32_t kMaxBehindRefused = 32;
+
   /// A judgement of a batch that wants to be appended.
   struct Verdict {
-    enum class Kind { accept, duplicate, pending_duplicate, refuse } kind = Kind::accept;
+    enum class Kind {
+      accept,
+      duplicate,
+      pending_duplicate,
+      behind_refused,  // it was sent behind a batch that its client tries again: so must this one be, later
+      refuse
+    } kind = Kind::accept;
     ErrorCode error = ErrorCode::kNone;  // refuse
     ProducerBatch first;                 // duplicate: where the first try went
   };
-  Verdict check(const records::BatchInfo& batch) const;
+  /// OUT_OF_ORDER_SEQUENCE_NUMBER is for gaps that the client made. To librdkafka it means that the broker forgot
+  /// something, wherever in its queue the batch is: it goes on under a new producer epoch, and what was stored without
+  /// an answer comes a second time.
+  Verdict check(const records::BatchInfo& batch);
 
   /// The batch was queued at `base_offset` in `generation` of the log.
   void add_pending(const records::BatchInfo& batch, int64_t base_offset, int64_t timestamp_ms, uint64_t generation);
@@ -71,8 +84,8 @@ class ProducerStates {
   /// will say so. Gives those that wait for it. Counts as refused.
   std::vector<ProduceDone> drop_pending(uint64_t generation, int64_t from_offset = 0);
 
-  /// The batch was answered with an error that its client retries. If nothing is known of the producer yet, what it
-  /// sent behind that batch must not be taken for its beginning: it waits for the retry.
+  /// The batch was answered with an error that its client retries. What was sent behind it waits for that, and is not
+  /// taken for the producer's beginning if nothing is known of it yet.
   void refused(const records::BatchInfo& batch);
   /// Takes over what was refused, of the state before a load.
   void inherit_refused(ProducerStates& before) { refused_.swap(before.refused_); }
@@ -102,14 +115,17 @@ class ProducerStates {
   struct Refused {
     int16_t epoch;
     int32_t first_sequence;
+    uint32_t followers = 0;  // told to wait since it was refused
   };
-  Verdict check_first(const records::BatchInfo& batch) const;
+  Verdict check_first(const records::BatchInfo& batch);
+  /// For a batch that does not follow what is known.
+  Verdict gap_before(const records::BatchInfo& batch);
   void note_refused(int64_t id, Refused batch);
   State& state_of(int64_t id, int64_t now_ms);
   static void remember(Producer& producer, int16_t epoch, const ProducerBatch& batch, int64_t now_ms);
 
   std::unordered_map<int64_t, State> producers_;
-  std::unordered_map<int64_t, Refused> refused_;  // by producer, the first that was; at most kMaxProducers
+  std::unordered_map<int64_t, Refused> refused_;  // by producer, what must come first; at most kMaxProducers
 };
 
 }  // namespace sluice::partition

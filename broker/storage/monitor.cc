@@ -39,7 +39,22 @@ struct StorageMonitor::Watched {
   uint64_t successes_then = 0;
   std::string said;      // the last line about a start that failed
   int64_t pause_ms = 0;  // before the next question
+  uint64_t losses_seen = 0;
+  uint64_t losses_lately = 0;
+  int64_t loss_seen_ms = 0;  // monotonic, of the last
 };
+
+/// Why a storage that loses records is failing; empty: it does not. With the mutex.
+std::string StorageMonitor::count_losses(const MonitorOptions& options, Watched& watched) {
+  const int64_t now = system_clock().monotonic_ms();
+  const uint64_t losses = watched.storage->metrics().data_losses;
+  if (now - watched.loss_seen_ms > options.losses_kept_ms) watched.losses_lately = 0;
+  if (losses != watched.losses_seen) watched.loss_seen_ms = now;
+  watched.losses_lately += losses - std::exchange(watched.losses_seen, losses);
+  if (watched.losses_lately < options.losses_failing) return {};
+  return fmt::format("it reported {} losses of acknowledged records, the last {} s ago", watched.losses_lately,
+                     (now - watched.loss_seen_ms) / 1'000);
+}
 
 StorageMonitor::StorageMonitor(Storages& storages, Bind bind, std::function<void(int, const std::string&)> log,
                                MonitorOptions options)
@@ -50,6 +65,7 @@ StorageMonitor::StorageMonitor(Storages& storages, Bind bind, std::function<void
   for (const auto& storage : storages.all()) {
     auto watched = std::make_shared<Watched>();
     watched->storage = storage;
+    watched->losses_seen = storage->metrics().data_losses;
     watched->may_hold_off = storage->name() != storages.internal_storage();
     watched->bound = storage->started();
     watched->health.well = storage->started();
@@ -131,8 +147,9 @@ void StorageMonitor::ask(Shared& shared, Watched& watched) {
   if (answered) watched.storage->let_in();
   const std::lock_guard lock(shared.mutex);
   if (answered) watched.silent_since_ms = 0;
-  const bool was_well = std::exchange(watched.health.well, condition.has_value());
-  watched.health.reason = condition ? "" : condition.error().describe();
+  const std::string losses = count_losses(shared.options, watched);
+  const bool was_well = std::exchange(watched.health.well, condition.has_value() && losses.empty());
+  watched.health.reason = condition ? losses : condition.error().describe();
   watched.pause_ms = watched.health.well ? shared.options.well_pause_ms : shared.options.ill_pause_ms;
   if (was_well == watched.health.well || !shared.log || shared.stopping) return;
   shared.log(watched.health.well ? SLUICE_LOG_INFO : SLUICE_LOG_WARNING,

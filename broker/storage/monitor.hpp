@@ -2,7 +2,8 @@
 // Watches how the storages are: a thread for each asks it for its health again and again, and starts it where it is not
 // started, so that one that hangs keeps nobody else waiting. An engine that does not answer, and completes nothing
 // either, is held off: calls on its logs are refused at once, instead of filling the broker with requests that wait for
-// it, until it answers again. The storage of the broker's own logs is never held off: without it nothing works anyway.
+// it, until it answers again. One that loses what it acknowledged, again and again, is told to be not well; its topics
+// hold off by themselves. The storage of the broker's own logs is never held off: without it nothing works anyway.
 //
 // Any thread asks; start and stop belong to one.
 #pragma once
@@ -37,6 +38,9 @@ struct MonitorOptions {
   int64_t patience_ms = 2'000;       // an answer that takes longer: it is not well
   int64_t stall_ms = 5'000;          // ... and nothing else is answered meanwhile: it is held off
   int64_t tick_ms = 100;             // how often the two above are looked at
+  uint64_t losses_failing = 3;       // reports that records are lost, ...
+  int64_t losses_kept_ms =
+      60'000;  // ... each within so long of the one before: it is failing, until none came for so long
 };
 
 class StorageMonitor {
@@ -66,6 +70,7 @@ class StorageMonitor {
   static void ask_forever(const std::shared_ptr<Shared>& shared, const std::shared_ptr<Watched>& watched);
   static void try_to_start(Shared& shared, Watched& watched);
   static void ask(Shared& shared, Watched& watched);
+  static std::string count_losses(const MonitorOptions& options, Watched& watched);
   void tick_forever();
 
   const std::shared_ptr<Shared> shared_;

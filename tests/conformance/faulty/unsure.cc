@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adapters that cannot leave it open what became of an append which nobody answered for, to prove that the kit's
-// attacks find them: with a server that is well they are without fault. The Redis adapter behind a table whose appends
-// end as SLUICE_FAULT says; its own entry is renamed to redis_entry when it is compiled into this. Any thread.
+// Adapters that cannot leave it open what became of an append which nobody answered for, or hide what is damaged, to
+// prove that the kit's attacks find them: with a server that is well they are without fault. The Redis adapter behind a
+// table whose appends or reads end as SLUICE_FAULT says; its own entry is renamed to redis_entry when it is compiled
+// into this. Any thread.
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -63,9 +64,10 @@ struct Own {
 
 std::mutex mutex;
 std::condition_variable answered;
-std::map<sluice_ticket*, Sent> appends;    // guarded by mutex
-std::map<sluice_ticket*, Own*> own_calls;  // guarded by mutex
-std::vector<std::thread> sending_again;    // guarded by mutex
+std::map<sluice_ticket*, Sent> appends;               // guarded by mutex
+std::map<sluice_ticket*, sluice_read_result*> reads;  // guarded by mutex
+std::map<sluice_ticket*, Own*> own_calls;             // guarded by mutex
+std::vector<std::thread> sending_again;               // guarded by mutex
 
 // Makes a call of the Redis adapter's and waits for its answer.
 template <class Call>
@@ -107,8 +109,9 @@ void send_again(sluice_ticket* ticket, Sent sent) {
   host->complete(host, ticket, status);
 }
 
-// ---- The faults: how an append ends that the Redis adapter ends with `status`.
+// ---- The faults: how an append or a read ends that the Redis adapter ends with `status`.
 
+using ReadJudge = sluice_status (*)(sluice_read_result&, sluice_status);
 using Judge = sluice_status (*)(sluice_ticket*, Sent&, sluice_status);
 
 // "It has surely landed."
@@ -134,7 +137,23 @@ using Judge = sluice_status (*)(sluice_ticket*, Sent&, sluice_status);
   return SLUICE_PENDING;
 }
 
-constexpr Judge kJudge = &SLUICE_FAULT;
+// "There is nothing there." The host reads on behind it, and nobody hears of it.
+[[maybe_unused]] sluice_status pass_damage(sluice_read_result&, sluice_status status) {
+  return status == SLUICE_CORRUPT ? SLUICE_OK : status;
+}
+
+[[maybe_unused]] sluice_status tell(sluice_ticket*, Sent&, sluice_status status) {
+  return status;
+}
+[[maybe_unused]] sluice_status tell(sluice_read_result&, sluice_status status) {
+  return status;
+}
+
+struct Fault {
+  Judge append = &tell;
+  ReadJudge read = &tell;
+};
+constexpr Fault kFault{SLUICE_FAULT};
 
 // ---- The table
 
@@ -147,10 +166,18 @@ std::optional<Sent> taken(sluice_ticket* ticket) {
   return sent;
 }
 
+sluice_read_result* taken_read(sluice_ticket* ticket) {
+  const std::lock_guard lock(mutex);
+  const auto node = reads.extract(ticket);
+  return node.empty() ? nullptr : node.mapped();
+}
+
 void complete_between(const sluice_host*, sluice_ticket* ticket, sluice_status status) {
   if (std::optional<Sent> sent = taken(ticket)) {
-    status = kJudge(ticket, *sent, status);
+    status = kFault.append(ticket, *sent, status);
     if (status == SLUICE_PENDING) return;
+  } else if (sluice_read_result* result = taken_read(ticket)) {
+    status = kFault.read(*result, status);
   } else {
     const std::lock_guard lock(mutex);
     if (const auto found = own_calls.find(ticket); found != own_calls.end()) {
@@ -204,7 +231,17 @@ sluice_status append(sluice_log* log, sluice_ticket* ticket, const sluice_append
   const sluice_status status = redis().append(log, ticket, request, result);
   if (status == SLUICE_PENDING) return status;
   std::optional<Sent> ended = taken(ticket);
-  return ended ? kJudge(ticket, *ended, status) : status;
+  return ended ? kFault.append(ticket, *ended, status) : status;
+}
+
+sluice_status read(sluice_log* log, sluice_ticket* ticket, const sluice_read* request, sluice_read_result* result) {
+  {
+    const std::lock_guard lock(mutex);
+    reads.emplace(ticket, result);
+  }
+  const sluice_status status = redis().read(log, ticket, request, result);
+  if (status == SLUICE_PENDING) return status;
+  return taken_read(ticket) != nullptr ? kFault.read(*result, status) : status;
 }
 
 sluice_status stop(sluice_storage* storage, int64_t deadline_ns, sluice_error* error) {
@@ -223,6 +260,7 @@ __attribute__((constructor)) void fill_table() {
   api = redis();
   api.create = &create;
   api.append = &append;
+  api.read = &read;
   api.stop = &stop;
 }
 

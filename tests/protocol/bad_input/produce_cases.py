@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Record batches that are wrong, and Produce requests that ask for what is not there."""
 
+import gzip
 import time
 
 import messages
@@ -110,6 +111,20 @@ def _(broker):
         expect(answer[0][1][0][1], wire.CORRUPT_MESSAGE, "search by time among garbage")
         _, error, high, records = messages.read_fetch(c.call(wire.FETCH, 11, messages.fetch([(topic, [(0, 0, -1, 1 << 20)])])))[2][0][1][0]
         expect((error, high, len(records)), (wire.NONE, 12, 4 * (61 + 26)), "fetch of garbage")
+
+
+@case("a topic that wants its records looked at takes no compressed garbage")
+def _(broker):
+    topic = broker.create("validated", configs=[("retention.ms", "-1"), ("sluice.validate.records", "true"), ("message.timestamp.after.max.ms", "1000")])
+    for codec in (1, 2, 3, 4):
+        message = refused(broker, wire.batch(attributes=codec, records=b"this is no compressed data", count=3), wire.INVALID_RECORD, topic)
+        expect("cannot be read" in message, True, "the message says why")
+    three = b"".join(wire.record(i) for i in range(3))
+    for records in (three[:-1], three + b"\0", wire.record(0) + wire.record(0) + wire.record(1)):
+        refused(broker, wire.batch(attributes=1, records=gzip.compress(records), count=3), wire.INVALID_RECORD, topic)
+    late = b"".join(wire.record(i, timestamp_delta=10 ** 9 * i) for i in range(3))  # the header says nothing of it
+    refused(broker, wire.batch(attributes=1, records=gzip.compress(late), count=3), wire.INVALID_TIMESTAMP, topic)
+    expect(accepted(broker, wire.batch(attributes=1, records=gzip.compress(three), count=3), topic), 0, "offset of a batch that is well")
 
 
 @case("two batches in one record set")

@@ -209,6 +209,30 @@ TEST_F(PartitionFaults, NothingIsServedBeforeTheEpochCouldBeRaised) {
   EXPECT_EQ(metrics().data_losses.load(), 1u) << "one loss is told once";
 }
 
+TEST_F(PartitionFaults, AStorageThatLosesAgainAndAgainIsHeldOffAndSpendsFewEpochs) {
+  append_ok(5);
+  const int32_t before = epoch();
+  size_t held = 0;
+  for (int i = 0; i < 300; ++i) {
+    // It acknowledges, and forgets.
+    const ProduceOutcome first = append();
+    if (first.error == ErrorCode::kNone) roll_back(broker.stored(), 3);
+    EXPECT_TRUE(first.error == ErrorCode::kNone || retriable(first.error));
+    if (first.message.find("in a row: it is held off for") != std::string::npos) ++held;
+    EXPECT_TRUE(retriable(append().error)) << "lost meanwhile, or held off";
+    broker.advance_ms(LogPartition::kLoadRetryMs);
+  }
+  // A minute: those that are free, and after 1, 2, 4, 8, 16 and 32 seconds.
+  EXPECT_LE(epoch() - before, EpochBudget::kFreeRaises + 6);
+  EXPECT_GT(held, 100u);
+  EXPECT_GE(broker.lines_with("it is held off for"), 1u);
+  // It mends its ways.
+  broker.advance_ms(EpochBudget::kMostPauseMs);
+  const ProduceOutcome there = append();
+  ASSERT_EQ(there.error, ErrorCode::kNone) << there.message;
+  EXPECT_EQ(append().base_offset, there.base_offset + 1);
+}
+
 TEST_F(PartitionFaults, ReadersThatSeeLessThanTheFenceDoNotRaiseEpochsForEver) {
   append_ok(5);
   const int32_t before = epoch();
@@ -382,6 +406,26 @@ TEST_F(PartitionFaults, AnAppendThatNobodyCanSettleIsFoundByTheNextLoad) {
     EXPECT_EQ(append({9, 0, landed ? 0 : 1}).base_offset, at + 1);
   }
   EXPECT_EQ(metrics().data_losses.load(), 0u);
+}
+
+// A client that is told of a server's error sends again for minutes.
+TEST_F(PartitionFaults, WhatTheStorageDoesNotTakeIsRefusedWithTheReason) {
+  append_ok(1);
+  sluice_status answer = SLUICE_INVALID;
+  broker.data.refuse = [&](const Command& c) { return c.name == "append" ? std::optional(answer) : std::nullopt; };
+  const ProduceOutcome refused = append({7, 0, 0});
+  EXPECT_EQ(refused.error, ErrorCode::kInvalidRecord);
+  EXPECT_THAT(refused.message, ::testing::HasSubstr("invalid"));
+  EXPECT_EQ(broker.lines_with("t-0: an append was refused: invalid"), 1u);
+  answer = SLUICE_UNSUPPORTED;
+  EXPECT_EQ(append({7, 0, 0}).error, ErrorCode::kInvalidRequest);
+  answer = SLUICE_TOO_LARGE;
+  EXPECT_EQ(append({7, 0, 0}).error, ErrorCode::kMessageTooLarge);
+  const size_t before = broker.lines.size();
+  for (int i = 0; i < 500; ++i) append();
+  EXPECT_LT(broker.lines.size() - before, 100u) << "not a line for each of very many";
+  broker.data.refuse = nullptr;
+  EXPECT_EQ(append({7, 0, 0}).base_offset, 1);
 }
 
 TEST_F(PartitionFaults, AnotherWriterRefusesWhatIsQueued) {
@@ -561,9 +605,8 @@ TEST_P(PartitionRandom, AcknowledgedOnceAndInOrder) {
         EXPECT_EQ(known->second, outcome.base_offset) << "a second offset for the same batch";
         std::erase(producer.unanswered, sequence);
       } else {
-        // Behind a failed one, in order of sequence: the client sends all of them again.
-        EXPECT_TRUE(retriable(outcome.error) || outcome.error == ErrorCode::kOutOfOrderSequenceNumber)
-            << static_cast<int>(outcome.error);
+        // Behind a failed one too: the client sends all of them again, under the same epoch.
+        EXPECT_TRUE(retriable(outcome.error)) << static_cast<int>(outcome.error);
         producer.resend = true;
       }
     };

@@ -50,6 +50,9 @@ class ProducerStatesTest : public testing::Test {
     EXPECT_EQ(verdict.kind, Kind::refuse) << info.base_sequence;
     EXPECT_EQ(verdict.error, error) << info.base_sequence;
   }
+  void expect_behind_refused(const records::BatchInfo& info) {
+    EXPECT_EQ(states.check(info).kind, Kind::behind_refused) << info.base_sequence;
+  }
   void expect_duplicate(const records::BatchInfo& info, int64_t base) {
     const auto verdict = states.check(info);
     EXPECT_EQ(verdict.kind, Kind::duplicate) << info.base_sequence;
@@ -167,7 +170,7 @@ TEST_F(ProducerStatesTest, AFailureDropsWhatIsPendingOfItsGeneration) {
   ASSERT_EQ(waiting.size(), 1u);
   waiting[0](ProduceOutcome{});
   EXPECT_EQ(told, 1);
-  expect_refused(batch(3), ErrorCode::kOutOfOrderSequenceNumber);
+  expect_behind_refused(batch(3));
   expect_accepted(batch(1));
   queue(batch(1), 2);
   EXPECT_TRUE(states.drop_pending(1).empty());
@@ -194,13 +197,13 @@ TEST_F(ProducerStatesTest, WhatWasSentBehindAFailedFirstBatchIsNotTheBeginning) 
   EXPECT_EQ(states.size(), 1u);
   states.drop_pending(1);
   EXPECT_EQ(states.size(), 0u) << "unknown again";
-  expect_refused(batch(6), ErrorCode::kOutOfOrderSequenceNumber);
+  expect_behind_refused(batch(6));
   expect_accepted(batch(0, 1, 1));
   expect_accepted(batch(5));
   ProducerStates loaded;
   loaded.inherit_refused(states);
   std::swap(states, loaded);
-  expect_refused(batch(6), ErrorCode::kOutOfOrderSequenceNumber);
+  expect_behind_refused(batch(6));
   store(batch(5));
   store(batch(6));
 }
@@ -209,11 +212,63 @@ TEST_F(ProducerStatesTest, WhatWasRefusedBeforeItWasQueuedCountsToo) {
   states.refused(batch(0));
   states.refused(batch(1));
   states.refused(records::BatchInfo{});
-  expect_refused(batch(1), ErrorCode::kOutOfOrderSequenceNumber);
+  expect_behind_refused(batch(1));
   expect_accepted(batch(0));
   states.refused(batch(3, 1, 2));
-  expect_refused(batch(4, 1, 2), ErrorCode::kOutOfOrderSequenceNumber);
+  expect_behind_refused(batch(4, 1, 2));
   expect_accepted(batch(3, 1, 2));
+}
+
+// librdkafka takes OUT_OF_ORDER_SEQUENCE_NUMBER for records that the broker lost, begins a new epoch, and sends again
+// what may be stored already.
+TEST_F(ProducerStatesTest, WhatWasSentBehindARefusedBatchWaitsForItsRetry) {
+  store(batch(0, 5));
+  states.refused(batch(7));
+  states.refused(batch(5, 2));
+  expect_behind_refused(batch(7));
+  expect_behind_refused(batch(8));
+  const int64_t retry = queue(batch(5, 2));
+  expect_accepted(batch(7));
+  expect_behind_refused(batch(8));
+  states.commit(batch(5, 2), retry, kNow);
+  expect_refused(batch(8), ErrorCode::kOutOfOrderSequenceNumber);  // nothing is refused any more
+  store(batch(7));
+
+  // Of an epoch that is new here.
+  states.refused(batch(0, 1, 1));
+  expect_behind_refused(batch(1, 1, 1));
+  const int64_t old = queue(batch(8));
+  states.commit(batch(8), old, kNow);
+  expect_behind_refused(batch(1, 1, 1));  // an older epoch is no retry
+  store(batch(0, 1, 1));
+  store(batch(1, 1, 1));
+}
+
+TEST_F(ProducerStatesTest, AnEarlierBatchOnItsWayEndsNoRefusal) {
+  const int64_t first = queue(batch(0));
+  states.refused(batch(1));
+  states.commit(batch(0), first, kNow);
+  expect_behind_refused(batch(2));
+  store(batch(1));
+  store(batch(2));
+}
+
+TEST_F(ProducerStatesTest, WhoNeverTriesAgainIsTold) {
+  store(batch(0));
+  states.refused(batch(1));
+  for (uint32_t i = 0; i < ProducerStates::kMaxBehindRefused; ++i) expect_behind_refused(batch(2));
+  expect_refused(batch(2), ErrorCode::kOutOfOrderSequenceNumber);
+  states.refused(batch(1));
+  expect_behind_refused(batch(2));
+}
+
+TEST_F(ProducerStatesTest, RefusalsKnowThatSequencesWrap) {
+  store(batch(kMaxSequence - 2));
+  states.refused(batch(kMaxSequence - 1, 2));
+  expect_behind_refused(batch(0));
+  expect_behind_refused(batch(3));
+  store(batch(kMaxSequence - 1, 2));
+  store(batch(0));
 }
 
 TEST_F(ProducerStatesTest, QuietProducersAreForgotten) {
