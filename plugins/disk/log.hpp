@@ -125,6 +125,7 @@ class Log : public std::enable_shared_from_this<Log> {
   /// final: the log refuses appends until repair().
   Status sync();
   Status fail_sync(const Status& status);
+  Status sync_failure() const;
   Status repair();
   Status rewrite(const SharedSegment& segment);
   bool has_unfinished_recovery() const;
@@ -191,8 +192,10 @@ class Log : public std::enable_shared_from_this<Log> {
   bool changed_ = false;  // since it was loaded, so that close() has something to do
   bool state_synced_ = true;
   bool removal_synced_ = true;
-  Status unfinished_;               // recovery could not clear away what it should have (read-only, no access)
-  Status failed_;                   // a sync failed: nothing is appended until a fence has repaired it
+  Status unfinished_;  // recovery could not clear away what it should have (read-only, no access)
+  // A sync failed: nothing is appended until a fence has repaired it. Changed by syncs beside jobs too, so that all
+  // read it under mutex_.
+  Status failed_;
   std::mutex sync_mutex_;           // one sync at a time: a failure is told to one caller only, by the kernel
   std::atomic<bool> dirty_{false};  // in the engine's set
 };

@@ -34,7 +34,7 @@ Status Log::check(const sluice_append& request, sluice_append_result& result) co
     set(result, &sluice_append_result::token, state_.token);
     return Status(StatusCode::conflict, fmt::format("the log ends at {}, not at {}", end_, request.at));
   }
-  if (!failed_.ok()) return failed_;
+  if (const Status failed = sync_failure(); !failed) return failed;
   for (uint32_t i = 0; i < request.batch_count; ++i) {
     // A batch that does not say of itself what the request says of it could not be found again.
     const sluice_batch& batch = request.batches[i];
@@ -211,10 +211,15 @@ Status Log::fail_sync(const Status& status) {
   return failed_;
 }
 
+Status Log::sync_failure() const {
+  std::lock_guard lock(mutex_);
+  return failed_;
+}
+
 /// After a failed sync the kernel takes pages for clean that are not on the disk. Everything since the last good sync
 /// is checked, written again and synced; a unit whose sync failed is taken back.
 Status Log::repair() {
-  if (failed_.ok()) return {};
+  if (sync_failure().ok()) return {};
   for (const SharedSegment& segment : segments_) {
     if (!segment->examined || segment->is_synced()) continue;
     if (Status rewritten = rewrite(segment); !rewritten) return rewritten;

@@ -155,6 +155,8 @@ void Storage::let_go() {
   engine_.io.join();
   if (lock_fd_ < 0) return;
   engine_.files.unlink(engine_.settings.directory + "/" + std::string(kOwnerName));
+  // Not by closing alone: a process that is just being started has a copy of the descriptor, and the lock with it.
+  ::flock(lock_fd_, LOCK_UN);
   engine_.files.close(std::exchange(lock_fd_, -1));
 }
 

@@ -15,11 +15,13 @@
 #include <utility>
 
 #include "redis/classify.hpp"
+#include "redis/reader_room.hpp"
 
 namespace sluice::redis {
 namespace {
 
 constexpr size_t kMaxPieces = 256;                    // of one sendmsg
+constexpr size_t kReceiveBytes = size_t{256} << 10;   // of one recv
 constexpr size_t kMaxReceiveBytes = size_t{8} << 20;  // before others have their turn
 constexpr size_t kMaxSendBytes = size_t{8} << 20;     // likewise
 constexpr int kKeepAliveIdleSeconds = 15;
@@ -217,7 +219,9 @@ void Connection::advance(size_t bytes) {
 void Connection::receive() {
   size_t received = 0;
   while (received < kMaxReceiveBytes) {
-    const ssize_t size = recv(fd_, reactor_.scratch(), Reactor::kScratchBytes, MSG_DONTWAIT);
+    char* room = room_of(*reader_, kReceiveBytes);
+    if (room == nullptr) return cut(Status(StatusCode::unavailable, fmt::format("{}: out of memory", name_)));
+    const ssize_t size = recv(fd_, room, kReceiveBytes, MSG_DONTWAIT);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
     if (size < 0) return cut(broken(name_, "receive", errno));
@@ -226,12 +230,9 @@ void Connection::receive() {
     }
     received += static_cast<size_t>(size);
     heard_ns_ = now_ns();
-    if (redisReaderFeed(reader_.get(), reinterpret_cast<const char*>(reactor_.scratch()), static_cast<size_t>(size)) !=
-        REDIS_OK) {
-      return cut(Status(StatusCode::unavailable, fmt::format("{}: {}", name_, reader_->errstr)));
-    }
+    redis::received(*reader_, static_cast<size_t>(size));
     if (!take_replies()) return;
-    if (static_cast<size_t>(size) < Reactor::kScratchBytes) return;
+    if (static_cast<size_t>(size) < kReceiveBytes) return;
   }
 }
 

@@ -37,7 +37,6 @@ Status Reactor::start(const std::string& name) {
     close(wakeup_);
     return Status(StatusCode::internal, "no event loop", error);
   }
-  if (scratch_ == nullptr) scratch_ = std::make_unique<uint8_t[]>(kScratchBytes);
   {
     const std::lock_guard lock(mutex_);
     running_ = true;

@@ -63,9 +63,6 @@ class Reactor final : public Executor {
   void resume(std::coroutine_handle<> waiter) { ready_.push_back(waiter); }
   TimerId call_after(int64_t delay_ms, Job job);
   void cancel(TimerId id);
-  /// What receives are made into, for whoever runs now.
-  static constexpr size_t kScratchBytes = size_t{256} << 10;
-  uint8_t* scratch() { return scratch_.get(); }
 
  private:
   static constexpr int kMaxEvents = 64;
@@ -97,7 +94,6 @@ class Reactor final : public Executor {
   TimerId next_timer_ = 1;
   epoll_event* events_ = nullptr;  // of the dispatch that is under way
   int event_count_ = 0;
-  std::unique_ptr<uint8_t[]> scratch_;
 };
 
 /// Something that one coroutine waits for and that happens at most once per wait. Thread: reactor.
