@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <random>
@@ -16,6 +18,8 @@ namespace sluice::jetstream {
 namespace {
 
 constexpr int kSendBufferBytes = 4 << 20;
+constexpr size_t kMostPieces = 256;                       // of one sendmsg
+constexpr size_t kMostSentAtOnceBytes = size_t{8} << 20;  // before others have their turn
 
 std::string reply_subject(const std::string& inbox, uint64_t id) {
   return fmt::format("{}.{}", inbox, id);
@@ -141,6 +145,9 @@ Result<Client::Attached> Client::connect_to(const std::string& url, int64_t time
   char connected[512] = "";
   natsConnection_GetConnectedUrl(made.connection, connected, sizeof connected);
   ServerInfo server = ask_server(connected, timeout_ms);
+  // cnats encrypts exactly when it is told so, by an option or by a URL.
+  const bool encrypted = settings_.tls || url.starts_with("tls") || server.tls_required || server.version.empty();
+  made.by_outbox = !encrypted && natsConnection_HasHeaderSupport(made.connection) == NATS_OK;
   const std::lock_guard lock(mutex_);
   server_ = std::move(server);
   if (natsConnection_GetDiscoveredServers(made.connection, &found, &count) == NATS_OK) {
@@ -234,6 +241,7 @@ void Client::adopt(Attached made, uint64_t epoch) {
   replies_ = made.replies;
   fd_ = made.fd;
   inbox_ = std::move(made.inbox);
+  by_outbox_ = made.by_outbox;
   epoch_ = epoch;
   last_error_.clear();
   denied_.clear();
@@ -256,7 +264,11 @@ void Client::drop(const std::string& why) {
   std::vector<uint64_t> ids;
   for (const auto& [id, waiting] : waiting_) ids.push_back(id);
   std::sort(ids.begin(), ids.end());
-  for (const uint64_t id : ids) finish(id, {Reply::Kind::lost, {}, why});
+  Outbox left = std::exchange(outbox_, Outbox());
+  for (const uint64_t id : ids) {
+    const bool sent = left.withdraw(id) != Outbox::Sent::no;
+    finish(id, {sent ? Reply::Kind::lost : Reply::Kind::not_sent, {}, why});
+  }
 }
 
 // ---- Requests
@@ -267,29 +279,46 @@ void Client::send(const Outgoing& outgoing, Slot& slot) {
   if (outgoing.deadline_ns <= monotonic_ns()) {
     return slot.answered({Reply::Kind::not_sent, {}, "the deadline was over before it was sent"});
   }
+  const Reply too_large{Reply::Kind::too_large, {}, "the message is larger than the server's max_payload"};
   const uint64_t id = ++last_request_;
-  natsMsg* message = nullptr;
-  natsStatus status =
-      natsMsg_Create(&message, outgoing.subject.c_str(), reply_subject(inbox_, id).c_str(),
-                     reinterpret_cast<const char*>(outgoing.payload.data()), static_cast<int>(outgoing.payload.size()));
-  for (const auto& [name, value] : outgoing.headers) {
-    if (status == NATS_OK) status = natsMsgHeader_Add(message, name.c_str(), value.c_str());
-  }
-  if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, message);
-  natsMsg_Destroy(message);
-  if (status == NATS_MAX_PAYLOAD) {
-    return slot.answered({Reply::Kind::too_large, {}, "the message is larger than the server's max_payload"});
-  }
-  if (status != NATS_OK) {
-    return slot.answered({Reply::Kind::not_sent, {}, fmt::format("not sent: {}", natsStatus_GetText(status))});
+  const std::string reply = reply_subject(inbox_, id);
+  if (by_outbox_) {
+    if (!Outbox::is_sound(outgoing)) {
+      return slot.answered({Reply::Kind::not_sent, {}, "not sent: a subject or a header that is no line"});
+    }
+    if (Outbox::message_bytes(outgoing) > max_payload()) return slot.answered(too_large);
+    outbox_.push(id, outgoing, reply);
+  } else {
+    const natsStatus status = hand_to_cnats(outgoing, reply);
+    if (status == NATS_MAX_PAYLOAD) return slot.answered(too_large);
+    if (status != NATS_OK) {
+      return slot.answered({Reply::Kind::not_sent, {}, fmt::format("not sent: {}", natsStatus_GetText(status))});
+    }
   }
   waiting_.emplace(id, Waiting{&slot, outgoing.deadline_ns, outgoing.subject});
   deadlines_.emplace(outgoing.deadline_ns, id);
 }
 
+// Into its buffer, which it sends encrypted.
+natsStatus Client::hand_to_cnats(const Outgoing& outgoing, const std::string& reply) {
+  const Buffer payload = outgoing.payload.copy();
+  natsMsg* message = nullptr;
+  natsStatus status = natsMsg_Create(&message, outgoing.subject.c_str(), reply.c_str(),
+                                     reinterpret_cast<const char*>(payload.data()), static_cast<int>(payload.size()));
+  for (const auto& [name, value] : outgoing.headers) {
+    if (status == NATS_OK) status = natsMsgHeader_Add(message, name.c_str(), value.c_str());
+  }
+  if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, message);
+  natsMsg_Destroy(message);
+  return status;
+}
+
 void Client::finish(uint64_t id, Reply reply) {
   const auto found = waiting_.find(id);
   if (found == waiting_.end()) return;  // an answer that came too late
+  // What it refers to may go now.
+  const bool unsent = outbox_.withdraw(id) == Outbox::Sent::no;
+  if (unsent && reply.kind == Reply::Kind::overdue) reply.kind = Reply::Kind::not_sent;
   Slot* slot = found->second.slot;
   deadlines_.erase({found->second.deadline_ns, id});
   waiting_.erase(found);
@@ -351,11 +380,42 @@ void Client::readable() {
   if (connection_ != nullptr) look_for_denials();
 }
 
+// Lines of cnats' own go between messages, never inside of one.
+void Client::write() {
+  size_t total = 0;
+  bool more = false;
+  while (!more) {
+    const bool cnats_waits = natsConnection_Buffered(connection_) > 0;
+    if (cnats_waits && !outbox_.is_inside()) {
+      natsConnection_ProcessWriteEvent(connection_);
+      if (natsConnection_IsClosed(connection_)) return;
+      more = natsConnection_Buffered(connection_) > 0;
+      continue;
+    }
+    if (outbox_.empty()) break;
+    std::array<iovec, kMostPieces> pieces;
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = outbox_.next(pieces, cnats_waits);
+    const ssize_t written = sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+      // The connection is over, which cnats finds by reading.
+      shutdown(fd_, SHUT_RDWR);
+      natsConnection_ProcessReadEvent(connection_);
+      return;
+    }
+    if (written > 0) outbox_.sent(static_cast<size_t>(written));
+    total += static_cast<size_t>(std::max<ssize_t>(written, 0));
+    more = written < 0 || total >= kMostSentAtOnceBytes;
+  }
+  loop_.want_write(more);
+}
+
 int64_t Client::before_wait() {
   expire(monotonic_ns());
-  if (connection_ != nullptr && !natsConnection_IsClosed(connection_) && natsConnection_Buffered(connection_) > 0) {
-    natsConnection_ProcessWriteEvent(connection_);
-    if (!natsConnection_IsClosed(connection_)) loop_.want_write(natsConnection_Buffered(connection_) > 0);
+  if (connection_ != nullptr && !natsConnection_IsClosed(connection_)) {
+    write();
   } else {
     loop_.want_write(false);
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connection to the servers, and requests over it.
 //
-// cnats runs on our event loop: it has no thread per connection, publishing only fills its buffer, and the loop writes.
+// cnats runs on our event loop: it has no thread per connection and does not write by itself. What it has to say, pings
+// and such, goes out between our messages, which the loop writes from an Outbox; with TLS they go by way of cnats.
 // Its own reconnecting is off, because what it would keep in its buffers could land late; a lost connection is given
 // up, all that was on its way is told so, and a new one is made, on a thread of its own, with growing pauses. Each
 // connection has a number, its epoch, which never falls.
@@ -27,17 +28,11 @@
 #include "base/status.hpp"
 #include "jetstream/event_loop.hpp"
 #include "jetstream/message.hpp"
+#include "jetstream/outbox.hpp"
+#include "jetstream/outgoing.hpp"
 #include "jetstream/settings.hpp"
 
 namespace sluice::jetstream {
-
-/// What goes out. Everything it refers to stays until the reply.
-struct Outgoing {
-  std::string subject;
-  std::vector<std::pair<std::string, std::string>> headers;
-  Bytes payload;
-  int64_t deadline_ns = kNoDeadlineNs;
-};
 
 struct Reply {
   enum class Kind : uint8_t {
@@ -65,6 +60,7 @@ struct ServerInfo {
   std::string version;  // "2.9.10", or empty when it could not be asked
   std::string name;
   bool jetstream = false;
+  bool tls_required = false;
 };
 
 class Client final : public Source {
@@ -126,6 +122,7 @@ class Client final : public Source {
     natsSubscription* replies = nullptr;
     int fd = -1;
     std::string inbox;
+    bool by_outbox = false;
   };
   struct Hooks;
 
@@ -134,6 +131,8 @@ class Client final : public Source {
   void adopt(Attached made, uint64_t epoch);
   void drop(const std::string& why);
   void take_replies();
+  natsStatus hand_to_cnats(const Outgoing& outgoing, const std::string& reply);
+  void write();
   void finish(uint64_t id, Reply reply);
   void expire(int64_t now_ns);
   void look_for_denials();
@@ -148,6 +147,8 @@ class Client final : public Source {
   natsSubscription* replies_ = nullptr;
   int fd_ = -1;
   std::string inbox_;
+  Outbox outbox_;
+  bool by_outbox_ = false;  // else by cnats
   uint64_t epoch_ = 0;
   uint64_t first_epoch_ = 0;
   uint64_t last_request_ = 0;

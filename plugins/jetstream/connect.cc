@@ -183,6 +183,7 @@ ServerInfo ask_server(const std::string& url, int64_t timeout_ms) {
   server.version = text_at(info, "version");
   server.name = text_at(info, "server_name");
   server.jetstream = flag_at(info, "jetstream");
+  server.tls_required = flag_at(info, "tls_required");
   return server;
 }
 

@@ -117,8 +117,8 @@ class Log : public std::enable_shared_from_this<Log> {
 
   // log_write.cc
   Entry entry_now(EntryType type) const;
-  Task<Status> publish_behind(Entry entry, std::string subject, Bytes payload, int64_t deadline_ns);
-  Task<Status> publish_unit(Entry entry, Bytes payload, int64_t deadline_ns);
+  Task<Status> publish_behind(Entry entry, std::string subject, Pieces payload, int64_t deadline_ns);
+  Task<Status> publish_unit(Entry entry, const Pieces& payload, int64_t deadline_ns);
   Task<Status> judge(uint64_t token, int64_t deadline_ns);
   Task<Status> append_in_turn(bool several, const sluice_append& request, int64_t deadline_ns);
   Task<Status> fence_in_turn(uint64_t token, int64_t deadline_ns);

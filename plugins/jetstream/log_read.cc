@@ -101,22 +101,25 @@ Task<Status> Log::join(Stored& unit, const std::vector<Stored>& read_before, int
   const size_t parts = unit.entry ? unit.entry->parts : 0;
   if (parts == 0) co_return Status();
   const uint64_t first = unit.sequence > parts ? unit.sequence - parts : 0;
-  auto whole = std::make_shared<Buffer>();
+  Pieces pieces;  // so that the whole is made at its size, and each byte copied once
+  std::vector<MaybeStored> found;
   bool there = first > 0;
   const bool have =
       read_before.size() >= parts && (read_before.end() - static_cast<ptrdiff_t>(parts))->sequence == first;
   if (have) {
     // They are contiguous: read_units keeps no others.
-    for (size_t i = read_before.size() - parts; i < read_before.size(); ++i) whole->append(read_before[i].payload);
+    for (size_t i = read_before.size() - parts; i < read_before.size(); ++i) pieces.add(read_before[i].payload);
   } else if (there) {
-    auto found = co_await stream_.range(first, parts, deadline_ns);
-    if (!found) co_return found.error();
-    for (const MaybeStored& part : *found) {
+    auto answered = co_await stream_.range(first, parts, deadline_ns);
+    if (!answered) co_return answered.error();
+    found = std::move(*answered);
+    for (const MaybeStored& part : found) {
       there = there && part && part->subject == part_subject_;
-      if (there) whole->append(part->payload);
+      if (there) pieces.add(part->payload);
     }
   }
-  whole->append(unit.payload);
+  pieces.add(unit.payload);
+  auto whole = std::make_shared<Buffer>(pieces.copy());
   unit.payload = there ? whole->view() : Bytes();
   unit.owner = std::move(whole);
   co_return Status();

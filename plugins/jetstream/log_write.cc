@@ -38,12 +38,12 @@ Entry Log::entry_now(EntryType type) const {
 
 // Publishes behind state_.last and takes the entry's state when it landed. After CONFLICT and UNKNOWN the state is
 // asked for again before it is relied on.
-Task<Status> Log::publish_behind(Entry entry, std::string subject, Bytes payload, int64_t deadline_ns) {
+Task<Status> Log::publish_behind(Entry entry, std::string subject, Pieces payload, int64_t deadline_ns) {
   const State before = state_;
   Publishing publishing;
   publishing.subject = std::move(subject);
   publishing.entry = encode_entry(entry);
-  publishing.payload = payload;
+  publishing.payload = std::move(payload);
   publishing.expected_last = before.last;
   const Result<uint64_t> landed = co_await stream_.publish(publishing, deadline_ns);
   if (!landed) {
@@ -56,37 +56,38 @@ Task<Status> Log::publish_behind(Entry entry, std::string subject, Bytes payload
   after.end = entry.end;
   after.start = entry.start;
   after.greatest = entry.greatest;
-  after.bytes += payload.size() + kMessageOverheadBytes;
+  after.bytes += publishing.payload.size() + kMessageOverheadBytes;
   // A reader may have seen this message, or a later fence, already.
   if (after.epoch == current_epoch() && (!known() || state_.last <= after.last)) take(after);
   if (entry.type == EntryType::unit) {
     positions_.add({*landed, entry.base, entry.end, entry.greatest});
-    note_size(payload.size());
+    note_size(publishing.payload.size());
   }
   co_return Status();
 }
 
 // The unit, in as many messages as it needs, one at a time: the next is never on its way before the last one is known
 // to lie where it must. CONFLICT also when the log moved in between.
-Task<Status> Log::publish_unit(Entry entry, Bytes payload, int64_t deadline_ns) {
+Task<Status> Log::publish_unit(Entry entry, const Pieces& payload, int64_t deadline_ns) {
   const uint64_t room = engine_.message_room();
   const uint64_t messages = std::max<uint64_t>((payload.size() + room - 1) / room, 1);
   const uint64_t size = (payload.size() + messages - 1) / messages;
   entry.parts = static_cast<uint32_t>(messages - 1);
   for (uint32_t i = 0; i < entry.parts; ++i) {
     const uint64_t last = state_.last;
+    Pieces part = payload.part(i * size, size);
     const Status landed =
-        co_await publish_behind(entry_now(EntryType::part), part_subject_, payload.first(size), deadline_ns);
+        co_await publish_behind(entry_now(EntryType::part), part_subject_, std::move(part), deadline_ns);
     if (!landed) {
       // Wherever the part is, or will be: without its end the unit never counts.
       co_return landed.code() == StatusCode::unknown ? Status(StatusCode::unavailable, landed.text()) : landed;
     }
-    payload = payload.subspan(size);
     if (!known() || state_.last != last + 1 || !state_.inside_unit) {
       co_return Status(StatusCode::conflict, "the log moved while a unit was written");
     }
   }
-  co_return co_await publish_behind(entry, unit_subject_, payload, deadline_ns);
+  Pieces last = payload.part(entry.parts * size, size);
+  co_return co_await publish_behind(entry, unit_subject_, std::move(last), deadline_ns);
 }
 
 // Whether the token is the one in force. Nobody is refused on old news.
@@ -130,7 +131,8 @@ Task<Status> Log::append_in_turn(bool several, const sluice_append& request, int
                      fmt::format("the unit has {} bytes; the server's max_payload of {} leaves room for {}",
                                  request.bytes, engine_.client.max_payload(), engine_.largest_unit()));
   }
-  Buffer gathered;
+  Pieces payload;
+  for (uint32_t k = 0; k < request.batch_count; ++k) payload.add({request.batches[k].data, request.batches[k].size});
   for (int i = 0; i < kMostResends; ++i) {
     status = co_await room_for(request.bytes, deadline_ns);
     if (!status) co_return status;
@@ -155,16 +157,6 @@ Task<Status> Log::append_in_turn(bool several, const sluice_append& request, int
       entry.newest = std::max(entry.newest, request.batches[k].max_timestamp);
     }
     entry.greatest = std::max(entry.greatest, entry.newest);
-    Bytes payload(request.batches[0].data, request.batches[0].size);
-    if (request.batch_count > 1) {
-      if (gathered.empty()) {
-        gathered.reserve(request.bytes);
-        for (uint32_t k = 0; k < request.batch_count; ++k) {
-          gathered.append({request.batches[k].data, request.batches[k].size});
-        }
-      }
-      payload = gathered.view();
-    }
     status = co_await publish_unit(entry, payload, deadline_ns);
     if (status.code() != StatusCode::conflict) co_return status;
     // Refused: another message took the place. Look who it was; behind fences that lost, send it again.
@@ -343,8 +335,8 @@ Task<Status> Log::save(const sluice_save& request, int64_t deadline_ns) {
   for (int i = 0; i < kMostResends; ++i) {
     Status status = co_await judge(request.token, deadline_ns);
     if (!status) co_return status;
-    status =
-        co_await publish_behind(entry_now(EntryType::value), target, {request.value, request.value_size}, deadline_ns);
+    status = co_await publish_behind(entry_now(EntryType::value), target, Bytes(request.value, request.value_size),
+                                     deadline_ns);
     if (status.ok()) {
       engine_.run_aside([log = shared_from_this(), target] { return log->drop_old_values(target); });
       co_return status;

@@ -59,14 +59,16 @@ Task<Result<RecordLog::Shape>> RecordLog::look(int64_t deadline_ns) {
 
 Status RecordLog::may_write(const Shape& shape) const {
   const std::string& name = stream_.name();
+  // What a stream will never take is UNSUPPORTED, so that producers do not try again.
   if (shape.subject.empty()) {
-    return Status(StatusCode::denied, fmt::format("the stream {} has no subject: it mirrors another", name));
+    return Status(StatusCode::unsupported,
+                  fmt::format("the stream {} has no subject to publish to: it {}", name, origin_of(shape.info.config)));
   }
   if (flag_at(shape.info.config, "no_ack")) {
-    return Status(StatusCode::denied, fmt::format("the stream {} acknowledges nothing (no_ack)", name));
+    return Status(StatusCode::unsupported, fmt::format("the stream {} acknowledges nothing (no_ack)", name));
   }
   if (flag_at(shape.info.config, "sealed")) {
-    return Status(StatusCode::denied, fmt::format("the stream {} is sealed", name));
+    return Status(StatusCode::unsupported, fmt::format("the stream {} is sealed", name));
   }
   return {};
 }

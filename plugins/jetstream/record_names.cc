@@ -46,6 +46,20 @@ std::string own_subject(const nlohmann::json& config) {
   }
 }
 
+std::string origin_of(const nlohmann::json& config) {
+  const auto name_in = [](const nlohmann::json& of) {
+    return of.is_object() && of.contains("name") && of["name"].is_string() ? of["name"].get<std::string>() : "another";
+  };
+  if (const auto mirror = config.find("mirror"); mirror != config.end() && mirror->is_object()) {
+    return "mirrors " + name_in(*mirror);
+  }
+  std::string names;
+  if (const auto sources = config.find("sources"); sources != config.end() && sources->is_array()) {
+    for (const auto& source : *sources) names += (names.empty() ? "" : ", ") + name_in(source);
+  }
+  return names.empty() ? "is filled by nobody" : "gathers from " + names;
+}
+
 std::string marker_stream(std::string_view prefix) {
   return fmt::format("{}-native", prefix);
 }

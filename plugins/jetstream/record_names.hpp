@@ -28,6 +28,8 @@ bool can_be_subject(std::string_view topic);
 /// Where records of Kafka producers go in a stream with this configuration: its first subject, "kafka" in place of each
 /// wildcard. Empty: nobody publishes to it (a mirror).
 std::string own_subject(const nlohmann::json& config);
+/// Where the messages of a stream come from that nobody publishes to: "mirrors ORDERS".
+std::string origin_of(const nlohmann::json& config);
 
 /// Which log stands for a stream.
 struct Marker {

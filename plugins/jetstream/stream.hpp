@@ -54,7 +54,7 @@ struct StreamInfo {
 struct Publishing {
   std::string subject;
   std::string entry;  // the header; empty: none
-  Bytes payload;
+  Pieces payload;
   std::optional<uint64_t> expected_last;  // of the stream; never 0, which old servers do not check
   std::optional<uint64_t> expected_last_of_subject;
 };

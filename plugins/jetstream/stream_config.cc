@@ -69,6 +69,12 @@ std::string config_difference(const json& wanted, const json& actual) {
     difference += fmt::format("{}{} is {}, wanted {}", difference.empty() ? "" : "; ", key,
                               there.is_null() ? "absent" : there.dump(), value.dump());
   }
+  // Messages of others would come in by these.
+  for (const char* key : {"mirror", "sources", "subject_transform"}) {
+    const auto found = actual.find(key);
+    if (wanted.contains(key) || found == actual.end() || found->is_null() || found->empty()) continue;
+    difference += fmt::format("{}{} is {}, wanted none", difference.empty() ? "" : "; ", key, found->dump());
+  }
   return difference;
 }
 

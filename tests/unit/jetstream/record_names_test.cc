@@ -30,6 +30,14 @@ TEST(RecordNamesTest, WhereRecordsGo) {
   EXPECT_EQ(subject({}), "");
 }
 
+TEST(RecordNamesTest, WhoFillsAStreamThatNobodyPublishesTo) {
+  using nlohmann::json;
+  EXPECT_EQ(origin_of(json::parse(R"({"mirror": {"name": "A"}})")), "mirrors A");
+  EXPECT_EQ(origin_of(json::parse(R"({"sources": [{"name": "A"}, {"name": "B"}]})")), "gathers from A, B");
+  EXPECT_EQ(origin_of(json::parse(R"({"mirror": {"name": 7}})")), "mirrors another");
+  EXPECT_EQ(origin_of(json::parse(R"({"mirror": null, "sources": "x"})")), "is filled by nobody");
+}
+
 TEST(RecordNamesTest, Markers) {
   Marker marker{"ORDERS", "ORDERS", {}, 0, true};
   marker.id.bytes[3] = 7;

@@ -284,12 +284,57 @@ TEST_F(JetstreamRecord, WhatAStreamForbidsIsSaid) {
   ASSERT_TRUE(made->make(descriptor(2, "b", "KEPT")).ok());
   ASSERT_TRUE(made->make(descriptor(3, "c", "MIRROR")).ok());
   EXPECT_EQ(made->append(*made->opened(descriptor(1, "a", "SILENT")), native_batch({"x"})).status.code(),
-            StatusCode::denied);
+            StatusCode::unsupported);
   EXPECT_EQ(made->append(*made->opened(descriptor(3, "c", "MIRROR")), native_batch({"x"})).status.code(),
-            StatusCode::denied);
+            StatusCode::unsupported);
   auto kept = made->opened(descriptor(2, "b", "KEPT"));
   ASSERT_TRUE(made->append(*kept, native_batch({"x"}, "k")).status.ok());
   EXPECT_EQ(made->trim(*kept, 1).code(), StatusCode::denied);
+}
+
+TEST_F(JetstreamRecord, StreamsThatOthersFillAreReadAndNotWritten) {
+  make_stream("NEAR", "near");
+  make_stream("FAR", "far");
+  const std::pair<std::string, std::string> filled[] = {
+      {"MIRROR", R"({"name":"MIRROR","mirror":{"name":"NEAR"}})"},
+      {"GATHERED", R"({"name":"GATHERED","sources":[{"name":"NEAR"},{"name":"FAR"}]})"}};
+  for (const auto& [name, config] : filled) {
+    const auto created = stranger->ask_json("$JS.API.STREAM.CREATE." + name, config);
+    ASSERT_FALSE(created.contains("error")) << created.dump();
+  }
+  ASSERT_TRUE(publish("near", "one", {{"Kafka-Key", "k"}}));
+  auto made = broker();
+  EXPECT_EQ(listed(*made).size(), 4u) << "found as any other";
+  uint8_t id = 1;
+  for (const auto& [name, config] : filled) {
+    const auto wanted = descriptor(id++, "topic-" + name, name);
+    ASSERT_TRUE(made->make(wanted).ok());
+    auto log = made->opened(wanted);
+    ASSERT_TRUE(eventually([&] { return made->bounds(*log).end >= 1; }));
+    // What is gathered says where it is from, as the server has it.
+    auto seen = made->read_all(*log, 0);
+    ASSERT_EQ(seen.size(), 1u);
+    EXPECT_EQ(seen[0].headers.rfind("Nats-Stream-Source=NEAR", 0) == 0, name == "GATHERED") << seen[0].headers;
+    seen[0].headers.clear();
+    EXPECT_EQ(seen[0], (Seen{0, "k", "one", ""}));
+    const auto refused = made->append(*log, native_batch({"x"}));
+    EXPECT_EQ(refused.status.code(), StatusCode::unsupported);
+    EXPECT_NE(refused.status.text().find(name == "MIRROR" ? "mirrors NEAR" : "gathers from NEAR, FAR"),
+              std::string::npos)
+        << refused.status.text();
+  }
+  // What comes to the origin wakes readers of both.
+  ASSERT_TRUE(publish("near", "two", {{"Kafka-Key", "k"}}));
+  for (uint8_t each = 1; each < id; ++each) {
+    auto log = made->opened(descriptor(each, "topic-" + filled[each - 1].first, filled[each - 1].first));
+    EXPECT_TRUE(eventually([&] { return made->bounds(*log).end >= 2; }));
+    const auto seen = made->read_all(*log, 1);
+    ASSERT_EQ(seen.size(), 1u);
+    EXPECT_EQ(seen[0].offset, 1);
+    EXPECT_EQ(seen[0].value, "two");
+  }
+  ASSERT_TRUE(made->remove(descriptor(1, "topic-MIRROR", "MIRROR")).ok());
+  EXPECT_EQ(messages("MIRROR"), 2) << "only untied";
 }
 
 TEST_F(JetstreamRecord, AKilledServerLosesNothingAcknowledged) {

@@ -44,6 +44,18 @@ TEST(JetstreamStreamConfig, DifferencesAreNamedWithBothValues) {
   EXPECT_EQ(config_difference(wanted, actual), "allow_direct is absent, wanted true");
 }
 
+TEST(JetstreamStreamConfig, AStreamThatOthersFillIsNoLog) {
+  const auto wanted = log_config(settings(), Uuid(), "orders", 3);
+  auto actual = wanted;
+  actual["mirror"] = {{"name", "A"}};
+  EXPECT_EQ(config_difference(needed_shape(wanted), actual), R"(mirror is {"name":"A"}, wanted none)");
+  actual["mirror"] = nullptr;
+  actual["sources"] = nlohmann::json::array();
+  EXPECT_EQ(config_difference(wanted, actual), "") << "servers may say that there are none";
+  actual["sources"] = nlohmann::json::parse(R"([{"name":"B"}])");
+  EXPECT_EQ(config_difference(wanted, actual), R"(sources is [{"name":"B"}], wanted none)");
+}
+
 TEST(JetstreamStreamConfig, OnlyTheNeededShapeIsAskedOfALogThatIsThere) {
   const auto needed = needed_shape(log_config(settings(), Uuid(), "orders", 3));
   EXPECT_FALSE(needed.contains("num_replicas"));
