@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "rdkafka/errors.hpp"
+#include "rdkafka/requests.hpp"
 #include "sluice/storage_abi.h"
 
 namespace sluice::kafka {
@@ -18,6 +19,7 @@ Result<std::unique_ptr<Client>> Client::make(const Settings& settings, Role role
   rd_kafka_conf_set_opaque(conf->get(), client.get());
   rd_kafka_conf_set_log_cb(conf->get(), &Client::log);
   rd_kafka_conf_set_events(conf->get(), RD_KAFKA_EVENT_ERROR | (role == Role::writes ? RD_KAFKA_EVENT_DR : 0));
+  if (role == Role::writes) count_produce_requests(*conf->get(), client->requests_sent_);
   std::array<char, 512> text{};
   client->client_ =
       rd_kafka_new(role == Role::writes ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf->get(), text.data(), text.size());

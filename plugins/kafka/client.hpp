@@ -3,6 +3,7 @@
 // thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,9 +11,9 @@
 
 #include "base/log_limiter.hpp"
 #include "base/status.hpp"
-#include "rdkafka/handles.hpp"
 #include "kafka/settings.hpp"
 #include "kafka/worker.hpp"
+#include "rdkafka/handles.hpp"
 
 namespace sluice::kafka {
 
@@ -37,12 +38,15 @@ class Client {
   void forget_trouble();
   /// Nothing more can be written with it.
   bool is_fatal() const;
+  /// Requests with records that were sent; of a client that writes.
+  uint64_t requests_sent() const { return requests_sent_; }
 
  private:
   explicit Client(Say say) : say_(std::move(say)) {}
   static void log(const rd_kafka_t* client, int level, const char* facility, const char* text);
 
   const Say say_;
+  std::atomic<uint64_t> requests_sent_{0};
   rd_kafka_t* client_ = nullptr;
   QueueHandle events_;
   LogLimiter limiter_;

@@ -65,6 +65,8 @@ class Partition {
   std::atomic<bool> seen{false};
   /// The generation of the producer that has seen it; 0: none, or it was gone meanwhile.
   std::atomic<uint64_t> seen_by_producer{0};
+  /// Appends that were given up and may be on their way still. The writer's thread's.
+  uint64_t given_up = 0;
 
  private:
   const std::string topic_;

@@ -186,10 +186,13 @@ Result<Settings> read_settings(const plugin::Options& options) {
       {"topic.metadata.refresh.interval.ms", std::to_string(kMetadataAgeMs)},
       {"topic.metadata.refresh.fast.interval.ms", std::to_string(kMetadataRetryMs)},
       {"topic.metadata.propagation.max.ms", std::to_string(kUnknownTopicMs)},
-      {"log.connection.close", "false"}};
+      // An error with its reason, not a line: else nobody hears that the protocol was wrong.
+      {"log.connection.close", "true"}};
   settings.producer = {{"enable.idempotence", "true"},
                        {"acks", "all"},
-                       {"message.timeout.ms", std::to_string(settings.delivery_timeout_ms)},
+                       // Writer keeps this deadline: where librdkafka gives up one record, it sends those behind it
+                       // once more as if they were new, also those that were written.
+                       {"message.timeout.ms", "0"},
                        {"request.timeout.ms", request_timeout},
                        {"retry.backoff.ms", std::to_string(kRetryMs)},
                        {"compression.codec", options.text("compression")},

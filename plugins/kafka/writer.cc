@@ -21,6 +21,8 @@ uint64_t cost_of(const native::UnpackedUnit& unit) {
 }
 
 constexpr int64_t kBusyMs = 20;  // advice to whom is too fast
+constexpr int64_t kMsToNs = 1'000'000;
+constexpr int64_t kUnsettledMs = 100;  // advice to whom an append before is in the way
 /// librdkafka takes 0 for "no time given" and puts the present one in: the nearest that it keeps.
 constexpr int64_t kNearestToZeroMs = 1;
 
@@ -77,7 +79,7 @@ std::vector<std::shared_ptr<Client>> Writer::stop(int64_t deadline_ns) {
     retire();
     constexpr int kStepMs = 20;
     for (auto& producer : retired_) {
-      while (!producer->units.empty() && now_ns() < deadline_ns) {
+      while (!(producer->units.empty() && producer->given_up.empty()) && now_ns() < deadline_ns) {
         if (EventHandle event{rd_kafka_queue_poll(producer->client->events(), kStepMs)}) heard(*producer, *event);
       }
     }
@@ -153,6 +155,12 @@ void Writer::begin(const TicketPtr& ticket, const PartitionPtr& partition, const
     return;
   }
   if (producer_ && producer_->client->is_fatal()) retire();
+  if (partition->given_up > 0) {
+    Status unsettled(StatusCode::unavailable, "an append before it is not answered yet");
+    unsettled.set_retry_after_ms(kUnsettledMs);
+    ticket->answer(unsettled);
+    return;
+  }
   if (!producer_) {
     if (Status made = make_producer(); !made.ok()) {
       ticket->answer(made);
@@ -217,6 +225,8 @@ Status Writer::send(const TicketPtr& ticket, const PartitionPtr& partition, nati
   unit->producer = producer_.get();
   unit->records = unpacked.records;
   unit->cost = cost_of(unpacked);
+  unit->due_ns = now_ns() + settings_.delivery_timeout_ms * kMsToNs;
+  unit->requests_before = producer_->client->requests_sent();
   unit->batches.resize(unpacked.batches.size());
   rd_kafka_topic_t* handle = topic(*producer_, partition->topic());
   if (handle == nullptr) return status_of(rd_kafka_last_error());
@@ -258,7 +268,30 @@ int64_t Writer::serve() {
     while (EventHandle event{rd_kafka_queue_poll(producer->client->events(), 0)}) heard(*producer, *event);
   }
   discard_retired();
-  return Worker::kNever;
+  give_up_overdue();
+  return producer_ && !producer_->units.empty() ? producer_->units.front()->due_ns : Worker::kNever;
+}
+
+void Writer::give_up_overdue() {
+  if (!producer_ || stopping_) return;
+  Units& units = producer_->units;
+  const int64_t now = now_ns();
+  if (units.empty() || units.front()->due_ns > now) return;
+  if (producer_->given_up.empty() && units.front()->requests_before == producer_->client->requests_sent()) {
+    return retire();
+  }
+  while (!units.empty() && units.front()->due_ns <= now) {
+    Unit& unit = *units.front();
+    producer_->given_up.splice(producer_->given_up.end(), units, units.begin());
+    unit.given_up = true;
+    ++unit.partition->given_up;
+    const Status status(StatusCode::unknown, fmt::format("{} of {} records are known to be there: not answered in time",
+                                                         unit.applied, unit.records));
+    unit.ticket->answer_with([&]() -> const Status& {
+      tell(unit);
+      return status;
+    });
+  }
 }
 
 void Writer::heard(Producer& producer, const rd_kafka_event_t& event) {
@@ -287,9 +320,15 @@ void Writer::delivered(const rd_kafka_message_t& message) {
   if (--unit.outstanding == 0) conclude(unit);
 }
 
-/// What became of each batch; the ticket is in use.
+int64_t Writer::Unit::end() const {
+  int64_t end = 0;
+  for (const BatchState& batch : batches) end = std::max(end, batch.last + 1);
+  return end;
+}
+
+/// What became of each batch; the ticket is in use. `end` where it has no records.
 void Writer::tell(const Unit& unit, int64_t end) {
-  plugin::set(*unit.result, &sluice_append_result::end, end);
+  plugin::set(*unit.result, &sluice_append_result::end, std::max(end, unit.end()));
   sluice_batch_result* results = plugin::get(*unit.result, &sluice_append_result::batches);
   if (results == nullptr) return;
   for (size_t i = 0; i < unit.batches.size(); ++i) {
@@ -302,11 +341,10 @@ void Writer::tell(const Unit& unit, int64_t end) {
 
 void Writer::conclude(Unit& concluded) {
   const std::unique_ptr<Unit> unit = std::move(*concluded.place);
-  unit->producer->units.erase(unit->place);
+  (unit->given_up ? unit->producer->given_up : unit->producer->units).erase(unit->place);
+  if (unit->given_up) --unit->partition->given_up;
   in_flight_ -= unit->cost;
-  int64_t end = 0;
-  for (const BatchState& batch : unit->batches) end = std::max(end, batch.last + 1);
-  if (end > 0) {
+  if (const int64_t end = unit->end(); end > 0) {
     unit->partition->saw_end(end);
     appended_(unit->partition, end);
   }
@@ -318,7 +356,7 @@ void Writer::conclude(Unit& concluded) {
                status.native_code());
   }
   unit->ticket->answer_with([&]() -> const Status& {
-    tell(*unit, end);
+    tell(*unit);
     return status;
   });
 }

@@ -5,6 +5,12 @@
 // A producer that failed for good is replaced: what it still holds is given up, and answered as librdkafka says, before
 // it goes. An append whose deadline passes is answered UNKNOWN by Calls; its records are then on their way all the
 // same.
+//
+// An append that is not acknowledged by the delivery timeout is given up. Where its producer has sent nothing since, it
+// gives back all it has, UNAVAILABLE, and is replaced. Else the append is UNKNOWN and stays with its producer, which
+// sends it until it is answered: what lies in the buffers of a cluster that hangs may be carried out at any later time,
+// and only the numbers that this producer gave its records make the cluster refuse it then. Other appends to that
+// partition are UNAVAILABLE until that is settled.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +50,7 @@ class Writer {
 
  private:
   struct Unit;
+  using Units = std::list<std::unique_ptr<Unit>>;
   struct BatchState {
     Unit* unit = nullptr;
     int64_t first = -1;
@@ -53,11 +60,12 @@ class Writer {
   };
   struct Producer {
     uint64_t generation = 0;
-    std::list<std::unique_ptr<Unit>> units;  // under way: what they hold goes after the client
+    Units units;     // under way, in the order in which they were sent: what they hold goes after the client
+    Units given_up;  // likewise, and answered
     size_t introductions = 0;
     std::shared_ptr<Client> client;  // shared with questions that are under way
     std::map<std::string, TopicHandle> topics;
-    bool is_idle() const { return units.empty() && introductions == 0; }
+    bool is_idle() const { return units.empty() && given_up.empty() && introductions == 0; }
   };
   /// One append whose records are with a producer.
   struct Unit {
@@ -65,14 +73,19 @@ class Writer {
     PartitionPtr partition;
     sluice_append_result* result = nullptr;
     Producer* producer = nullptr;
-    std::list<std::unique_ptr<Unit>>::iterator place;  // among the producer's
+    Units::iterator place;         // among the producer's
+    int64_t due_ns = 0;            // when it is given up
+    uint64_t requests_before = 0;  // that the producer had sent
+    bool given_up = false;
     std::vector<BatchState> batches;
     std::vector<Buffer> sections;  // what librdkafka's messages refer to
     uint64_t outstanding = 0;      // reports to come
     uint64_t applied = 0;
     uint64_t records = 0;
     uint64_t cost = 0;
-    Status failure;     // the first
+    Status failure;  // the first
+    /// Behind what is known to be there; 0: nothing is.
+    int64_t end() const;
     bool open = false;  // something of it may be there without a report that says so
   };
 
@@ -86,7 +99,8 @@ class Writer {
   void heard(Producer& producer, const rd_kafka_event_t& event);
   void delivered(const rd_kafka_message_t& message);
   void conclude(Unit& unit);
-  static void tell(const Unit& unit, int64_t end);
+  void give_up_overdue();
+  static void tell(const Unit& unit, int64_t end = 0);
   void retire();
   void discard_retired();
   rd_kafka_topic_t* topic(Producer& producer, const std::string& name);

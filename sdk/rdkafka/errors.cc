@@ -3,10 +3,30 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 namespace sluice::kafka {
 namespace {
 
 constexpr int64_t kBusyMs = 100;  // advice where the other side gives none
+/// Older ones say the server's nonce wrongly in SCRAM, which Apache Kafka 4 does not let pass.
+constexpr int kGoodScramVersion = 0x020601ff;
+
+/// TLS 1.3 refuses a client's certificate when the handshake is over for the client: librdkafka takes it for a lost
+/// connection, and only the alert's number (RFC 8446, 6.2) tells.
+bool tells_of_a_refused_certificate(std::string_view detail) {
+  constexpr std::string_view kAlert = "SSL alert number ";
+  constexpr int kBadCertificate = 42;
+  constexpr int kAccessDenied = 49;
+  constexpr int kIllegalParameter = 47;
+  constexpr int kCertificateRequired = 116;
+  const size_t at = detail.find(kAlert);
+  if (at == std::string_view::npos) return false;
+  int number = 0;
+  std::from_chars(detail.data() + at + kAlert.size(), detail.data() + detail.size(), number);
+  return number == kCertificateRequired ||
+         (number >= kBadCertificate && number <= kAccessDenied && number != kIllegalParameter);
+}
 
 bool leaves_open(rd_kafka_resp_err_t error) {
   switch (error) {
@@ -134,10 +154,15 @@ StatusCode code_of(rd_kafka_resp_err_t error) {
 }
 
 Status status_of(rd_kafka_resp_err_t error, std::string_view detail) {
-  const StatusCode code = code_of(error);
+  StatusCode code = code_of(error);
   if (code == StatusCode::ok) return {};
+  if (error == RD_KAFKA_RESP_ERR__TRANSPORT && tells_of_a_refused_certificate(detail)) code = StatusCode::denied;
   std::string text = rd_kafka_err2str(error);
   if (!detail.empty() && detail != text) text = fmt::format("{} ({})", text, detail);
+  if (error == RD_KAFKA_RESP_ERR__AUTHENTICATION && detail.find("SCRAM") != std::string_view::npos &&
+      rd_kafka_version() < kGoodScramVersion) {
+    text += fmt::format("; librdkafka {} cannot use SCRAM with Apache Kafka 4, 2.6.1 can", rd_kafka_version_str());
+  }
   Status status(code, std::move(text), error);
   if (code == StatusCode::busy) status.set_retry_after_ms(kBusyMs);
   return status;

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One producer of librdkafka. Payloads are not copied, since a batch lives until its `done`; every record has a Slot
-// that its delivery report fills in, and the last report of a batch says what became of it. One thread (`reports`)
-// serves librdkafka and so calls `done`; another (`loop`) does what waits: the topic, flush, close, a new producer
-// after one failed for good.
+// One producer of librdkafka. Every record has a Slot that its delivery report fills in, and the last report of a batch
+// says what became of it. One thread (`reports`) serves librdkafka and so calls `done`, and replaces a producer;
+// another (`loop`) does what waits: the topic, flush, close.
+//
+// A request may lie in the buffers of a broker that is stopped or out of reach, and be carried out long after nobody
+// waits for it. Only its own producer is safe from that: the numbers that it gave its records make the broker refuse
+// what comes late. So a batch that is given up and may have been sent stays with its producer, which sends it until it
+// is answered, and other batches of its shard are held until then. librdkafka's payloads are copies therefore. A
+// producer gives way to another one when it failed for good, or when nothing that it holds was sent.
 #include "sluice/kafka_sink.hpp"
 
 #include <fmt/format.h>
@@ -12,16 +17,20 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <future>
+#include <list>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "base/thread_loop.hpp"
 #include "rdkafka/errors.hpp"
+#include "rdkafka/requests.hpp"
 #include "sinks/cold_start.hpp"
 #include "sources/kafka_client.hpp"
 #include "sources/names.hpp"
@@ -30,11 +39,13 @@ namespace sluice {
 namespace {
 
 using sinks::ColdStart;
+using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kLeastPendingBytes = 1 << 20;
 constexpr uint64_t kMostPendingBytes = uint64_t{2} << 30;
 constexpr uint64_t kRecordBytes = 128;  // what a record takes beside its bytes, about
 constexpr int kPollMs = 50;
+constexpr int64_t kFirstAskMs = 200;  // of a cluster for the topic; then twice as long, until the time is up
 constexpr int64_t kBusyMs = 5;
 constexpr int64_t kPurgeMs = 5'000;  // until librdkafka has reported what was given up
 constexpr int64_t kMostWaitMs = 86'400'000;
@@ -82,36 +93,50 @@ bool is_refusal(const Status& status) {
 
 struct KafkaSink::Impl {
   struct Shipment;
-  /// One record that is on its way.
+  using Shipments = std::multimap<Clock::time_point, Shipment*>;
+  using Shard = std::tuple<std::string, uint64_t, uint64_t>;  // bus, epoch, shard
+  /// One record that is on its way; as long as nothing is reported it may be there or not.
   struct Slot {
     Shipment* shipment = nullptr;
-    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
-    StatusCode code = StatusCode::ok;
+    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
+    StatusCode code = StatusCode::unknown;
   };
-  /// A batch that is on its way.
+  /// A batch that is on its way, or held.
   struct Shipment {
-    EventBatch batch;
+    EventBatch batch;  // gone when `done` was called
     Delivered done;
+    Shard shard;
     std::vector<Slot> slots;
     std::atomic<size_t> left{0};
     uint64_t bytes = 0;
+    uint64_t requests_before = 0;  // that were sent when its first record was given to librdkafka
+    Clock::time_point deadline;
+    Shipments::iterator place;
+    bool given_up = false;
   };
 
   explicit Impl(KafkaSinkSettings given) : settings(std::move(given)) {}
   ~Impl();
 
   Status make_producer();
-  void open(ColdStart::Waiter waiter, UniqueFunction<void()> when_full);
+  void open(ColdStart::Waiter waiter);
   Status find_topic();
   Status create_topic();
   void ship(std::unique_ptr<Shipment> shipment);
+  void send_all(std::unique_ptr<Shipment> shipment);
   void send(Shipment& shipment, size_t i);
   void report(Slot& slot, rd_kafka_resp_err_t error, StatusCode code);
   void finish(std::unique_ptr<Shipment> shipment);
+  Delivery outcome_of(const Shipment& shipment);
+  void note(const Delivery& delivery);
   void refuse(std::unique_ptr<Shipment> shipment, Status status);
+  void refuse_held(Clock::time_point overdue, const Status& status);
+  void less_pending(uint64_t bytes);
   void serve();
   void heard(rd_kafka_resp_err_t error, const char* text);
+  void give_up_overdue();
   void renew();
+  bool is_overdue();
   bool wait_empty(int64_t timeout_ms);
 
   const KafkaSinkSettings settings;
@@ -123,9 +148,14 @@ struct KafkaSink::Impl {
   std::atomic<int32_t> partitions{0};
   std::atomic<bool> renewing{false}, closed{false}, stopping{false};
   std::atomic<uint64_t> opened{0}, sent{0}, delivered{0}, failed{0}, pending_bytes{0};
-  std::mutex mutex;
+  std::atomic<uint64_t> requests{0};  // as count_produce_requests says
+  std::mutex mutex;                   // may be taken while `producing` is held
   std::condition_variable emptied;
-  Status first_error;  // since the last flush; guarded by mutex
+  Status first_error;                         // since the last flush; guarded by mutex, as what follows
+  Shipments under_way;                        // with librdkafka and not given up
+  std::map<Shard, size_t> unsettled;          // shipments that were given up and are with librdkafka still
+  std::list<std::unique_ptr<Shipment>> held;  // of those shards, in the order in which they came
+  bool holds_no_more = false;
   std::thread reports;
   ThreadLoop loop{"sluice-sink"};
 };
@@ -143,12 +173,7 @@ Result<std::unique_ptr<KafkaSink>> KafkaSink::make(KafkaSinkSettings settings) {
 KafkaSink::KafkaSink(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 KafkaSink::~KafkaSink() {
-  if (!impl_->closed) {
-    auto promise = std::make_shared<std::promise<void>>();
-    std::future<void> future = promise->get_future();
-    close(kCloseMs, [promise](const Status&) { promise->set_value(); });
-    future.wait();
-  }
+  if (!impl_->closed) sinks::close_and_wait(*this, kCloseMs);
 }
 
 KafkaSink::Impl::~Impl() {
@@ -162,7 +187,9 @@ KafkaSink::Impl::~Impl() {
 Status KafkaSink::Impl::make_producer() {
   const sources::KafkaPairs more = {
       {"enable.idempotence", "true"},
-      {"message.timeout.ms", std::to_string(settings.delivery_timeout_ms)},
+      // Deadlines are kept here: where librdkafka gives up one record, it sends those behind it once more as if they
+      // were new, also those that were written.
+      {"message.timeout.ms", "0"},
       {"request.timeout.ms", std::to_string(std::min(settings.request_timeout_ms, settings.delivery_timeout_ms))},
       {"partitioner", "murmur2_random"},
       // The budget is counted here, so that a batch is refused whole.
@@ -182,6 +209,7 @@ Status KafkaSink::Impl::make_producer() {
         static_cast<Impl*>(opaque)->report(*static_cast<Slot*>(message->_private), message->err,
                                            kafka::status_of_delivery(*message).code());
       });
+  kafka::count_produce_requests(*conf->get(), requests);
   std::array<char, 512> text{};
   producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf->get(), text.data(), text.size());
   if (producer == nullptr) return wrong("properties", text.data());
@@ -195,6 +223,7 @@ Status KafkaSink::Impl::make_producer() {
 void KafkaSink::Impl::serve() {
   while (!stopping) {
     rd_kafka_poll(producer, kPollMs);
+    if (is_overdue()) give_up_overdue();
     if (renewing) renew();
   }
 }
@@ -202,15 +231,57 @@ void KafkaSink::Impl::serve() {
 void KafkaSink::Impl::heard(rd_kafka_resp_err_t error, const char* text) {
   trouble.heard(error, text);
   if (error == RD_KAFKA_RESP_ERR__FATAL) renewing = true;
-  if (kafka::code_of(error) != StatusCode::denied) return;
+  if (kafka::status_of(error, text != nullptr ? text : "").code() != StatusCode::denied) return;
   // It will not be let in: nothing that waits for it can be written.
   rd_kafka_purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
 
-/// A producer that failed for good says so of every record, and is then replaced. On the reports' thread.
+/// Something waits for longer than it may.
+bool KafkaSink::Impl::is_overdue() {
+  const std::lock_guard lock(mutex);
+  const auto now = Clock::now();
+  return (!under_way.empty() && under_way.begin()->first <= now) || (!held.empty() && held.front()->deadline <= now);
+}
+
+/// Where nothing was sent of all that the producer holds, another one may have it. Else the producer keeps what is
+/// overdue, and those who gave it are told what is known. On the reports' thread.
+void KafkaSink::Impl::give_up_overdue() {
+  const auto now = Clock::now();
+  refuse_held(now, Status(StatusCode::unavailable, "what was sent before in its shard is not answered"));
+  std::vector<std::pair<Delivered, Delivery>> told;
+  {
+    const std::lock_guard order(producing);  // so that all that librdkafka has is listed
+    const std::lock_guard lock(mutex);
+    const bool sent_nothing =
+        unsettled.empty() && std::all_of(under_way.begin(), under_way.end(),
+                                         [this](const auto& each) { return each.second->requests_before == requests; });
+    if (sent_nothing && !under_way.empty()) renewing = true;
+    while (!renewing && !under_way.empty() && under_way.begin()->first <= now) {
+      Shipment& shipment = *under_way.begin()->second;
+      under_way.erase(under_way.begin());
+      shipment.given_up = true;
+      ++unsettled[shipment.shard];
+      told.emplace_back(std::move(shipment.done), outcome_of(shipment));
+      shipment.batch = EventBatch();
+      note(told.back().second);
+    }
+  }
+  for (auto& [done, delivery] : told) done(std::move(delivery));
+}
+
+/// A producer that failed for good says so of every record, and what is overdue is given up. One that could send
+/// nothing gives back what it has; what it sends in that very moment is waited for. Then comes another one. On the
+/// reports' thread.
 void KafkaSink::Impl::renew() {
   rd_kafka_t* old = producer;
-  while (pending_bytes > 0 && !stopping) rd_kafka_poll(old, kPollMs);
+  const bool fatal = rd_kafka_fatal_error(old, nullptr, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
+  const int given_back = RD_KAFKA_PURGE_F_QUEUE | (fatal ? RD_KAFKA_PURGE_F_INFLIGHT : 0);
+  bool gives_up = !fatal;
+  while (pending_bytes > 0 && !stopping) {
+    gives_up = gives_up || is_overdue();
+    if (gives_up) rd_kafka_purge(old, given_back | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    rd_kafka_poll(old, kPollMs);
+  }
   rd_kafka_topic_t* old_topic = topic;
   {
     const std::lock_guard lock(producing);
@@ -228,35 +299,32 @@ void KafkaSink::Impl::renew() {
 
 // ---- The topic
 
-void KafkaSink::Impl::open(ColdStart::Waiter waiter, UniqueFunction<void()> when_full) {
-  switch (start.enter(waiter)) {
-    case ColdStart::Answer::open:
-      return waiter(Status());
-    case ColdStart::Answer::full:
-      return when_full();
-    case ColdStart::Answer::waiting:
-      return;
-    case ColdStart::Answer::begin:
-      break;
-  }
-  loop.post([this] {
-    ++opened;
-    Status status = closed ? Status(StatusCode::internal, "the sink is closed") : find_topic();
-    if (status.code() == StatusCode::not_found && settings.create_partitions > 0) {
-      status = create_topic();
-      if (status.ok() || status.code() == StatusCode::exists) status = find_topic();
-    }
-    // What the connections said is why nobody answered.
-    if (status.code() == StatusCode::unavailable && !trouble.last().ok()) status = trouble.last();
-    trouble.forget();
-    start.ended(status);
+void KafkaSink::Impl::open(ColdStart::Waiter waiter) {
+  start.when_open(std::move(waiter), [this] {
+    loop.post([this] {
+      ++opened;
+      Status status = closed ? Status(StatusCode::fenced, "the sink is closed") : find_topic();
+      if (status.code() == StatusCode::not_found && settings.create_partitions > 0) {
+        status = create_topic();
+        if (status.ok() || status.code() == StatusCode::exists) status = find_topic();
+      }
+      // What the connections said is why nobody answered.
+      if (status.code() == StatusCode::unavailable && !trouble.last().ok()) status = trouble.last();
+      trouble.forget();
+      start.ended(status);
+    });
   });
 }
 
+/// Asks, in rising steps, since librdkafka goes on waiting where it was refused.
 Status KafkaSink::Impl::find_topic() {
   const rd_kafka_metadata_t* raw = nullptr;
-  const rd_kafka_resp_err_t error =
-      rd_kafka_metadata(producer, 0, topic, &raw, static_cast<int>(settings.request_timeout_ms));
+  rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
+  for (int64_t left = settings.request_timeout_ms, step = kFirstAskMs; left > 0; left -= step, step *= 2) {
+    error = rd_kafka_metadata(producer, 0, topic, &raw, static_cast<int>(std::min(left, step)));
+    if (error != RD_KAFKA_RESP_ERR__TIMED_OUT && error != RD_KAFKA_RESP_ERR__TRANSPORT) break;
+    if (trouble.last().code() == StatusCode::denied) break;
+  }
   const kafka::MetadataHandle metadata(raw);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return kafka::status_of(error);
   if (metadata->topic_cnt != 1) return Status(StatusCode::not_found, settings.topic);
@@ -299,24 +367,16 @@ SinkTraits KafkaSink::traits() const {
 }
 
 void KafkaSink::open(Done done) {
-  auto shared = std::make_shared<Done>(std::move(done));
-  impl_->open([shared](const Status& status) { (*shared)(status); },
-              [shared] { (*shared)(Status(StatusCode::busy, "too many wait for the sink to open")); });
+  impl_->open([done = std::move(done)](const Status& status) mutable { done(status); });
 }
 
 void KafkaSink::deliver(EventBatch batch, Delivered done) {
   auto shipment = std::make_unique<Impl::Shipment>();
   shipment->batch = batch;
   shipment->done = std::move(done);
-  if (impl_->start.is_open()) return impl_->ship(std::move(shipment));
-  auto shared = std::make_shared<std::unique_ptr<Impl::Shipment>>(std::move(shipment));
-  impl_->open(
-      [impl = impl_.get(), shared](const Status& status) {
-        status.ok() ? impl->ship(std::move(*shared)) : impl->refuse(std::move(*shared), status);
-      },
-      [impl = impl_.get(), shared] {
-        impl->refuse(std::move(*shared), Status(StatusCode::busy, "too many batches wait for the sink to open"));
-      });
+  impl_->open([impl = impl_.get(), shipment = std::move(shipment)](const Status& status) mutable {
+    status.ok() ? impl->ship(std::move(shipment)) : impl->refuse(std::move(shipment), status);
+  });
 }
 
 /// Nothing of it was sent.
@@ -330,24 +390,64 @@ void KafkaSink::Impl::refuse(std::unique_ptr<Shipment> shipment, Status status) 
   shipment->done(std::move(delivery));
 }
 
+/// Those whose time is up at `overdue`.
+void KafkaSink::Impl::refuse_held(Clock::time_point overdue, const Status& status) {
+  std::list<std::unique_ptr<Shipment>> over;
+  {
+    const std::lock_guard lock(mutex);
+    while (!held.empty() && held.front()->deadline <= overdue) over.splice(over.end(), held, held.begin());
+  }
+  for (auto& shipment : over) {
+    const uint64_t bytes = shipment->bytes;
+    refuse(std::move(shipment), status);
+    less_pending(bytes);
+  }
+}
+
+void KafkaSink::Impl::less_pending(uint64_t bytes) {
+  {
+    const std::lock_guard lock(mutex);
+    pending_bytes -= bytes;
+  }
+  emptied.notify_all();
+}
+
 void KafkaSink::Impl::ship(std::unique_ptr<Shipment> shipment) {
   const size_t count = shipment->batch.size();
   shipment->bytes = shipment->batch.payload_bytes() + count * kRecordBytes;
-  if (closed) return refuse(std::move(shipment), Status(StatusCode::internal, "the sink is closed"));
+  if (closed) return refuse(std::move(shipment), Status(StatusCode::fenced, "the sink is closed"));
   if (renewing) return refuse(std::move(shipment), Status(StatusCode::unavailable, "the producer is being replaced"));
   const uint64_t before = pending_bytes.fetch_add(shipment->bytes);
   if (before > 0 && before + shipment->bytes > settings.max_pending_bytes) {
-    pending_bytes -= shipment->bytes;
+    less_pending(shipment->bytes);
     Status busy(StatusCode::busy, fmt::format("{} bytes are on their way already", before));
     busy.set_retry_after_ms(kBusyMs);
     return refuse(std::move(shipment), std::move(busy));
   }
   shipment->slots.resize(count);
+  const BatchOrigin& origin = shipment->batch.origin();
+  shipment->shard = Shard(origin.bus, origin.epoch, origin.shard);
+  {
+    const std::lock_guard lock(mutex);
+    shipment->deadline = Clock::now() + std::chrono::milliseconds(settings.delivery_timeout_ms);
+    if (!holds_no_more && unsettled.contains(shipment->shard)) {
+      held.push_back(std::move(shipment));
+      return;
+    }
+  }
+  send_all(std::move(shipment));
+}
+
+void KafkaSink::Impl::send_all(std::unique_ptr<Shipment> shipment) {
+  const size_t count = shipment->slots.size();
   shipment->left = count + 1;  // one of them is this call's
   Shipment* sending = shipment.release();
   {
-    const std::lock_guard lock(producing);
+    const std::lock_guard order(producing);
+    sending->requests_before = requests;
     for (size_t i = 0; i < count; ++i) send(*sending, i);
+    const std::lock_guard lock(mutex);
+    sending->place = under_way.emplace(sending->deadline, sending);
   }
   if (--sending->left == 0) finish(std::unique_ptr<Shipment>(sending));
 }
@@ -377,12 +477,12 @@ void KafkaSink::Impl::send(Shipment& shipment, size_t i) {
           ? static_cast<int32_t>(shipment.batch.origin().shard % static_cast<uint64_t>(partitions.load()))
           : RD_KAFKA_PARTITION_UA;
   ++sent;
-  const rd_kafka_resp_err_t error =
-      rd_kafka_producev(producer, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(0),
-                        RD_KAFKA_V_VALUE(pointer(record.value), (record.value ? record.value->size() : 0)),
-                        RD_KAFKA_V_KEY(pointer(record.key), (record.key ? record.key->size() : 0)),
-                        RD_KAFKA_V_TIMESTAMP(record.timestamp_ns == kNoTimestamp ? 0 : record.timestamp_ns / 1'000'000),
-                        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&slot), RD_KAFKA_V_END);
+  const rd_kafka_resp_err_t error = rd_kafka_producev(
+      producer, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+      RD_KAFKA_V_VALUE(pointer(record.value), (record.value ? record.value->size() : 0)),
+      RD_KAFKA_V_KEY(pointer(record.key), (record.key ? record.key->size() : 0)),
+      RD_KAFKA_V_TIMESTAMP(record.timestamp_ns == kNoTimestamp ? 0 : record.timestamp_ns / 1'000'000),
+      RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&slot), RD_KAFKA_V_END);
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
   if (headers != nullptr) rd_kafka_headers_destroy(headers);
   report(slot, error, kafka::code_of(error));
@@ -397,10 +497,10 @@ void KafkaSink::Impl::report(Slot& slot, rd_kafka_resp_err_t error, StatusCode c
   if (--shipment->left == 0) finish(std::unique_ptr<Shipment>(shipment));
 }
 
-/// All of a batch is reported. What failed before something that was written is refused: it cannot be sent again in its
+/// What is known of a batch. What failed before something that was written is refused: it cannot be sent again in its
 /// place.
-void KafkaSink::Impl::finish(std::unique_ptr<Shipment> shipment) {
-  const std::vector<Slot>& slots = shipment->slots;
+Delivery KafkaSink::Impl::outcome_of(const Shipment& shipment) {
+  const std::vector<Slot>& slots = shipment.slots;
   const Status why = trouble.last();  // nobody was reached because of it, where nobody was
   const auto status_of = [&](const Slot& slot) {
     const bool purged = slot.error == RD_KAFKA_RESP_ERR__PURGE_QUEUE || slot.error == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
@@ -426,19 +526,39 @@ void KafkaSink::Impl::finish(std::unique_ptr<Shipment> shipment) {
     delivery.status = std::move(status);
     break;
   }
+  return delivery;
+}
+
+/// What the next flush tells. With `mutex`.
+void KafkaSink::Impl::note(const Delivery& delivery) {
+  if (first_error.ok() && delivery.refused > 0) first_error = delivery.refusal;
+  if (first_error.ok() && !delivery.status.ok()) first_error = delivery.status;
+}
+
+/// All of a batch is reported. If it was the last that its shard's others are held for, they follow.
+void KafkaSink::Impl::finish(std::unique_ptr<Shipment> shipment) {
+  std::optional<Delivery> delivery;
+  std::list<std::unique_ptr<Shipment>> follow;
   {
     const std::lock_guard lock(mutex);
-    if (first_error.ok() && delivery.refused > 0) first_error = delivery.refusal;
-    if (first_error.ok() && !delivery.status.ok()) first_error = delivery.status;
+    if (!shipment->given_up) {
+      under_way.erase(shipment->place);
+      delivery = outcome_of(*shipment);
+      note(*delivery);
+    } else if (const auto found = unsettled.find(shipment->shard); --found->second == 0) {
+      unsettled.erase(found);
+      for (auto it = held.begin(); it != held.end();) {
+        const auto next = std::next(it);
+        if ((*it)->shard == shipment->shard) follow.splice(follow.end(), held, it);
+        it = next;
+      }
+    }
   }
   const uint64_t bytes = shipment->bytes;
-  shipment->done(std::move(delivery));
+  if (delivery) shipment->done(std::move(*delivery));
   shipment.reset();
-  {
-    const std::lock_guard lock(mutex);
-    pending_bytes -= bytes;
-  }
-  emptied.notify_all();
+  less_pending(bytes);
+  for (auto& each : follow) send_all(std::move(each));
 }
 
 // ---- Flush and close
@@ -470,6 +590,11 @@ void KafkaSink::close(int64_t timeout_ms, Done done) {
   auto shared = std::make_shared<Done>(std::move(done));
   flush(timeout_ms, [impl = impl_.get(), shared](Status status) {
     if (impl->pending_bytes > 0) {
+      {
+        const std::lock_guard lock(impl->mutex);
+        impl->holds_no_more = true;
+      }
+      impl->refuse_held(Clock::time_point::max(), Status(StatusCode::unavailable, "the sink is closed"));
       // Given up: the reports say so, one by one.
       const std::lock_guard lock(impl->producing);
       rd_kafka_purge(impl->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);

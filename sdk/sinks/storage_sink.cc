@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <future>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -44,7 +43,7 @@ struct StorageSink::Impl : std::enable_shared_from_this<StorageSink::Impl> {
 
   Impl(std::shared_ptr<StorageHost> on, LogWriterSettings given) : host(std::move(on)), settings(std::move(given)) {}
 
-  void open(ColdStart::Waiter waiter, UniqueFunction<void()> when_full);
+  void open(ColdStart::Waiter waiter);
   void go_on(std::unique_ptr<Delivering> at);
   void end(std::unique_ptr<Delivering> at, Status status);
 
@@ -69,12 +68,7 @@ Result<std::unique_ptr<StorageSink>> StorageSink::make(std::shared_ptr<StorageHo
 StorageSink::StorageSink(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 StorageSink::~StorageSink() {
-  if (!impl_->closed) {
-    auto promise = std::make_shared<std::promise<void>>();
-    std::future<void> future = promise->get_future();
-    close(LogWriter::kCloseMs, [promise](const Status&) { promise->set_value(); });
-    future.wait();
-  }
+  if (!impl_->closed) sinks::close_and_wait(*this, LogWriter::kCloseMs);
   impl_->loop.stop();
 }
 
@@ -87,56 +81,40 @@ SinkTraits StorageSink::traits() const {
   return traits;
 }
 
-void StorageSink::Impl::open(ColdStart::Waiter waiter, UniqueFunction<void()> when_full) {
-  switch (start.enter(waiter)) {
-    case ColdStart::Answer::open:
-      return waiter(Status());
-    case ColdStart::Answer::full:
-      return when_full();
-    case ColdStart::Answer::waiting:
-      return;
-    case ColdStart::Answer::begin:
-      break;
-  }
-  loop.post([this] {
-    if (closed) return start.ended(Status(StatusCode::internal, "the sink is closed"));
-    auto made = LogWriter::open(host, settings);
-    ++opened;
-    if (made) {
-      writer = std::move(*made);
-      const std::lock_guard lock(mutex);
-      log_id = writer->log_id();
-    }
-    start.ended(made ? Status() : made.error());
+void StorageSink::Impl::open(ColdStart::Waiter waiter) {
+  start.when_open(std::move(waiter), [this] {
+    loop.post([this] {
+      if (closed) return start.ended(Status(StatusCode::fenced, "the sink is closed"));
+      auto made = LogWriter::open(host, settings);
+      ++opened;
+      if (made) {
+        writer = std::move(*made);
+        const std::lock_guard lock(mutex);
+        log_id = writer->log_id();
+      }
+      start.ended(made ? Status() : made.error());
+    });
   });
 }
 
 void StorageSink::open(Done done) {
-  auto shared = std::make_shared<Done>(std::move(done));
-  impl_->open([shared](const Status& status) { (*shared)(status); },
-              [shared] { (*shared)(Status(StatusCode::busy, "too many wait for the sink to open")); });
+  impl_->open([done = std::move(done)](const Status& status) mutable { done(status); });
 }
 
 void StorageSink::deliver(EventBatch batch, Delivered done) {
   auto at = std::make_unique<Impl::Delivering>();
   at->batch = batch;
   at->done = std::move(done);
-  if (impl_->start.is_open()) return impl_->go_on(std::move(at));
-  auto shared = std::make_shared<std::unique_ptr<Impl::Delivering>>(std::move(at));
-  impl_->open(
-      [impl = impl_.get(), shared](const Status& status) {
-        status.ok() ? impl->go_on(std::move(*shared)) : impl->end(std::move(*shared), status);
-      },
-      [impl = impl_.get(), shared] {
-        impl->end(std::move(*shared), Status(StatusCode::busy, "too many batches wait for the sink to open"));
-      });
+  impl_->open([impl = impl_.get(), at = std::move(at)](const Status& status) mutable {
+    status.ok() ? impl->go_on(std::move(at)) : impl->end(std::move(at), status);
+  });
 }
 
 /// Appends what fits into one batch of the log, and goes on when that is settled.
 void StorageSink::Impl::go_on(std::unique_ptr<Delivering> at) {
   thread_local std::vector<Record> records;
   while (at->batch.size() > 0) {
-    if (closed) return end(std::move(at), Status(StatusCode::internal, "the sink is closed"));
+    if (closed) return end(std::move(at), Status(StatusCode::fenced, "the sink is closed"));
     records.clear();
     uint64_t bytes = 0;
     for (size_t i = 0; i < at->batch.size() && records.size() < settings.max_batch_records; ++i) {

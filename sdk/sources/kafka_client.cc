@@ -110,7 +110,8 @@ Result<kafka::ConfHandle> make_kafka_conf(const std::string& bootstrap, int64_t 
                       {"reconnect.backoff.ms", std::to_string(kReconnectFirstMs)},
                       {"reconnect.backoff.max.ms", std::to_string(kReconnectMostMs)},
                       {"topic.metadata.propagation.max.ms", std::to_string(kUnknownTopicMs)},
-                      {"log.connection.close", "false"}};
+                      // An error with its reason, not a line: else nobody hears that the protocol was wrong.
+                      {"log.connection.close", "true"}};
   pairs.insert(pairs.end(), more.begin(), more.end());
   for (const auto& [name, value] : pairs) {
     if (Status refused = set(conf.get(), name, value); !refused.ok()) return fail(std::move(refused));
@@ -198,6 +199,26 @@ Result<rd_kafka_topic_t*> KafkaReader::topic(const std::string& name) {
   if (handle) return handle.get();
   topics_.erase(name);
   return fail(kafka::status_of(rd_kafka_last_error()));
+}
+
+Result<int32_t> KafkaReader::count_partitions(const std::string& name, int64_t timeout_ms) {
+  const auto handle = topic(name);
+  if (!handle) return fail(handle.error());
+  const rd_kafka_metadata_t* raw = nullptr;
+  const rd_kafka_resp_err_t error = rd_kafka_metadata(client_, 0, *handle, &raw, static_cast<int>(timeout_ms));
+  const kafka::MetadataHandle metadata(raw);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    listen();
+    const Status trouble = trouble_.last();
+    return fail(trouble.ok() ? kafka::status_of(error) : trouble);
+  }
+  if (metadata->topic_cnt != 1) return fail(StatusCode::not_found, fmt::format("there is no topic {}", name));
+  const rd_kafka_metadata_topic_t& found = metadata->topics[0];
+  // A partition may lack a leader for a moment; the topic is there.
+  if (found.err != RD_KAFKA_RESP_ERR_NO_ERROR && found.err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
+    return fail(kafka::status_of(found.err, name));
+  }
+  return found.partition_cnt;
 }
 
 void KafkaReader::listen() {

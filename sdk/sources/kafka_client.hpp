@@ -51,6 +51,8 @@ class KafkaReader {
   rd_kafka_t* get() const { return client_; }
   /// The topic's handle, which lives as long as this.
   Result<rd_kafka_topic_t*> topic(const std::string& name);
+  /// [blocks] What the cluster says of a topic: how many partitions it has; NOT_FOUND; DENIED.
+  Result<int32_t> count_partitions(const std::string& name, int64_t timeout_ms);
   /// Takes note of what the connections said; never waits.
   void listen();
   KafkaTrouble& trouble() { return trouble_; }

@@ -9,6 +9,7 @@
 
 #include "rdkafka/errors.hpp"
 #include "sources/chunk.hpp"
+#include "sources/read_request.hpp"
 
 namespace sluice::sources {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 constexpr size_t kTakenAtOnce = 512;
 /// How often a read that waits without knowing whether there is anything looks at what the connections say.
 constexpr int64_t kLookMs = 100;
+/// How long librdkafka may say nothing until the cluster is asked why.
+constexpr int64_t kAskWhyMs = 1'000;
 
 Result<SourceBounds> ask_marks(const KafkaReader& reader, const std::string& topic, int32_t partition,
                                int64_t timeout_ms) {
@@ -150,20 +153,16 @@ Status KafkaPartition::why_silent(Status status) const {
 // ---- Reading
 
 void KafkaPartition::read(const PageRequest& request, Source::PageCallback done) {
-  if (request.from < 0 || request.max_records == 0 || request.wait_ms < 0) {
-    return done(fail(StatusCode::invalid,
-                     "a read begins at 0 or later, asks for one record at least, and waits for 0 "
-                     "ms or longer"));
-  }
+  if (Status bad = check(request); !bad.ok()) return done(fail(std::move(bad)));
   Lock lock(mutex_);
   if (pending_ || closed_) {
+    const bool closed = closed_;
     lock.unlock();
-    return done(closed_ ? fail(StatusCode::unavailable, "the source is closed")
-                        : fail(StatusCode::invalid, "a read of this source is under way"));
+    return done(fail(not_now(closed)));
   }
   const int64_t now = threads_->loop().now_ms();
-  const int64_t deadline = request.wait_ms > INT64_MAX - now ? INT64_MAX : now + request.wait_ms;
-  pending_.emplace(request, std::move(done), deadline, now + request_timeout_ms_);
+  const int64_t deadline = wait_until(request, now);
+  pending_.emplace(request, std::move(done), deadline, now + request_timeout_ms_, now + kAskWhyMs);
   serve(lock);
 }
 
@@ -224,6 +223,7 @@ void KafkaPartition::serve(Lock& lock) {
                                                                           topic_, partition_, request_timeout_ms_))
                             : Status(StatusCode::unavailable, trouble.text(), trouble.native_code())));
     } else {
+      if (pending_->ask_why_ms <= now) ask_why();
       return look_later(std::min(pending_->patience_ms, now + kLookMs));
     }
   }
@@ -434,6 +434,19 @@ void KafkaPartition::explain(Lock& lock, Status status) {
   });
 }
 
+/// Of a topic that it may not see librdkafka says nothing at all. With the lock.
+void KafkaPartition::ask_why() {
+  pending_->ask_why_ms = INT64_MAX;
+  threads_->asking().post([self = shared_from_this()] {
+    const auto count = self->reader_->count_partitions(self->topic_, self->request_timeout_ms_);
+    if (count || count.error().code() != StatusCode::denied) return;
+    Lock lock(self->mutex_);
+    if (!self->pending_ || self->has_page()) return;
+    self->broken_ = count.error();
+    self->serve(lock);
+  });
+}
+
 // ---- Waiting
 
 /// Sees to it that somebody looks by then.
@@ -472,7 +485,7 @@ void KafkaPartition::wake() {
 void KafkaPartition::close() {
   Lock lock(mutex_);
   if (closed_.exchange(true)) return;
-  if (pending_) answer(lock, fail(StatusCode::unavailable, "the source is closed"));
+  if (pending_) answer(lock, fail(StatusCode::fenced, "the source is closed"));
   threads_->loop().post([self = shared_from_this()] {
     const Lock alone(self->mutex_);
     self->stop_fetching();

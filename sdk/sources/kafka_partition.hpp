@@ -76,8 +76,9 @@ class KafkaPartition final : public std::enable_shared_from_this<KafkaPartition>
     Source::PageCallback done;
     int64_t deadline_ms = 0;  // of waiting at the end
     int64_t patience_ms = 0;  // ... for librdkafka to say anything
-    Pending(const PageRequest& r, Source::PageCallback d, int64_t deadline, int64_t patience)
-        : request(r), done(std::move(d)), deadline_ms(deadline), patience_ms(patience) {}
+    int64_t ask_why_ms = 0;   // ... before the cluster is asked why it does not; once
+    Pending(const PageRequest& r, Source::PageCallback d, int64_t deadline, int64_t patience, int64_t ask_why)
+        : request(r), done(std::move(d)), deadline_ms(deadline), patience_ms(patience), ask_why_ms(ask_why) {}
   };
 
   void serve(Lock& lock);
@@ -97,6 +98,7 @@ class KafkaPartition final : public std::enable_shared_from_this<KafkaPartition>
   void look_later(int64_t due_ms);
   void look();
   void explain(Lock& lock, Status status);
+  void ask_why();
 
   const std::shared_ptr<KafkaThreads> threads_;
   const std::shared_ptr<KafkaReader> reader_;

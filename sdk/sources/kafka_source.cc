@@ -52,26 +52,6 @@ class KafkaSource final : public Source {
   const std::shared_ptr<KafkaPartition> partition_;
 };
 
-Result<int32_t> ask_count(KafkaReader& reader, const std::string& topic, int64_t timeout_ms) {
-  const auto handle = reader.topic(topic);
-  if (!handle) return fail(handle.error());
-  const rd_kafka_metadata_t* raw = nullptr;
-  const rd_kafka_resp_err_t error = rd_kafka_metadata(reader.get(), 0, *handle, &raw, static_cast<int>(timeout_ms));
-  const kafka::MetadataHandle metadata(raw);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    reader.listen();
-    const Status trouble = reader.trouble().last();
-    return fail(trouble.ok() ? kafka::status_of(error) : trouble);
-  }
-  if (metadata->topic_cnt != 1) return fail(StatusCode::not_found, fmt::format("there is no topic {}", topic));
-  const rd_kafka_metadata_topic_t& found = metadata->topics[0];
-  // A partition may lack a leader for a moment; the topic is there.
-  if (found.err != RD_KAFKA_RESP_ERR_NO_ERROR && found.err != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) {
-    return fail(kafka::status_of(found.err, topic));
-  }
-  return found.partition_cnt;
-}
-
 }  // namespace
 
 struct KafkaCluster::Impl {
@@ -156,8 +136,9 @@ void KafkaCluster::count_partitions(const std::string& topic, CountCallback done
     const std::lock_guard lock(impl_->mutex);
     reader = impl_->readers.front();
   }
-  impl_->threads->asking().post([reader = std::move(reader), topic, timeout_ms = impl_->settings.request_timeout_ms,
-                                 done = std::move(done)]() mutable { done(ask_count(*reader, topic, timeout_ms)); });
+  impl_->threads->asking().post(
+      [reader = std::move(reader), topic, timeout_ms = impl_->settings.request_timeout_ms,
+       done = std::move(done)]() mutable { done(reader->count_partitions(topic, timeout_ms)); });
 }
 
 Result<std::vector<std::unique_ptr<Source>>> KafkaCluster::sources(const std::string& topic) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The event bus's events into a topic of any Kafka cluster, Sluice's broker included, by an idempotent producer: no
-// record twice and none out of order in its partition, as long as the producer lives. Every record that is given to
+// record twice, and in each partition those of a shard in the order of their sequences. Every record that is given to
 // librdkafka is counted until its delivery report.
 #pragma once
 
@@ -27,9 +27,9 @@ struct KafkaSinkSettings {
   int32_t create_partitions = 0;                    // > 0: the topic is made with so many if it is absent
   int32_t create_replication = -1;                  // -1: the cluster's default
   std::map<std::string, std::string> properties{};  // of librdkafka, as in KafkaClusterSettings
-  uint64_t max_pending_bytes = 64ull << 20;  // given to librdkafka and not reported; beyond: BUSY. 1 MiB to 2 GiB
-  int64_t delivery_timeout_ms = 30'000;      // 100 to 900'000
-  int64_t request_timeout_ms = 10'000;       // 100 to 600'000
+  uint64_t max_pending_bytes = 64ull << 20;         // given and not reported; beyond: BUSY. 1 MiB to 2 GiB
+  int64_t delivery_timeout_ms = 30'000;             // until a batch is answered; 100 to 900'000
+  int64_t request_timeout_ms = 10'000;              // 100 to 600'000
 };
 
 struct KafkaSinkCounters {
@@ -44,6 +44,15 @@ struct KafkaSinkCounters {
 /// again would turn their order around; those at the batch's end may be tried again where nothing of them was written.
 /// Batches given before open() wait for it, and begin it once if nobody did. Credentials or rights that are refused
 /// fail everything that is pending at once, as DENIED.
+///
+/// A batch that is not settled by its delivery timeout is UNAVAILABLE where nothing was sent since it was given, and
+/// may be tried again. Else it is UNKNOWN, and stays with the producer, which goes on sending it until the cluster
+/// answers or the sink is closed: its records may still arrive, once, and before anything that its shard gave later.
+/// Batches of that shard are not sent before that; those whose own time passes meanwhile are UNAVAILABLE. flush() waits
+/// for all.
+///
+/// Order and "not twice" hold as long as the producer lives, which is as long as the sink, but for errors after which
+/// an idempotent producer cannot go on (the cluster forgot it, or refused one of its requests for good).
 class SLUICE_API KafkaSink final : public Sink {
  public:
   static constexpr size_t kMaxWaitingBatches = 1'024;

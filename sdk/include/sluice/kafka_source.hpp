@@ -44,7 +44,7 @@ class SLUICE_API KafkaCluster {
 
   /// Checks the settings, and begins to connect. INVALID names the field ("properties.group.id: ...").
   static Result<std::shared_ptr<KafkaCluster>> make(KafkaClusterSettings settings);
-  /// Ends reads with UNAVAILABLE.
+  /// Ends reads with FENCED, as its sources answer from then on.
   ~KafkaCluster();
   KafkaCluster(const KafkaCluster&) = delete;
   KafkaCluster& operator=(const KafkaCluster&) = delete;

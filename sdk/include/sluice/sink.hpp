@@ -91,10 +91,10 @@ class Sink {
   /// Constant.
   virtual SinkTraits traits() const { return {}; }
   /// Once, before anything else; the bus holds events back until it is done. Retried by the bus while it fails with
-  /// UNAVAILABLE or BUSY.
+  /// UNAVAILABLE, BUSY or UNKNOWN: opening twice must do no harm.
   virtual void open(Done done) { done(Status()); }
   /// Delivers in order. UNAVAILABLE, BUSY: not applied, the bus tries again (Status::retry_after_ms is obeyed), before
-  /// anything behind it. UNKNOWN: see SinkTraits. All else: not tried again, counted as failed.
+  /// anything behind it. UNKNOWN: see SinkTraits. All else (closed: FENCED): not tried again, counted as failed.
   virtual void deliver(EventBatch batch, Delivered done) = 0;
   /// Done when every event that was settled is as durable as this sink makes it, or with why not. Deliveries may be in
   /// flight. `timeout_ms` > 0: how long the caller will wait; later answers are ignored.

@@ -52,7 +52,7 @@ class Source {
   /// kMaxSourceIdBytes bytes.
   virtual const std::string& id() const = 0;
   /// Reads one page. An empty page whose `next` is `from` means that there is nothing yet. OUT_OF_RANGE: `from` is
-  /// below the start (retention passed) or above the end. UNAVAILABLE, BUSY: again later. Other errors: see StatusCode.
+  /// below the start (retention passed) or above the end. UNAVAILABLE, BUSY: later. FENCED: closed. Others: see there.
   virtual void read(const PageRequest& request, PageCallback done) = 0;
   virtual void bounds(BoundsCallback done) = 0;
   /// Position of the first record whose timestamp is >= `timestamp_ns`; none: the end. UNSUPPORTED where nobody knows.

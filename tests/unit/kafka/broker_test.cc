@@ -471,6 +471,65 @@ TEST_P(KafkaBroker, RepliesThatAreLost) {
   judge(*one, *log, told);
 }
 
+// An append that is given up comes before what its partition is given later; what other partitions were given meanwhile
+// is there once, although its answer was lost too.
+TEST_P(KafkaBroker, B12_WhatIsGivenUpComesOnceAndInItsPlace) {
+  if (GetParam()) GTEST_SKIP() << "one broker suffices here";
+  ASSERT_NO_FATAL_FAILURE(start_server());
+  TcpProxy proxy(server->port());
+  server->kill();
+  server->set_arguments({"--advertise", fmt::format("127.0.0.1:{}", proxy.port())});
+  ASSERT_TRUE(server->start());
+  const auto one = std::make_unique<Adapter>(fmt::format("127.0.0.1:{}", proxy.port()),
+                                             host::OptionInputs{{"delivery_timeout", std::string("3s")}}, 15'000);
+  ASSERT_TRUE(one->start());
+  const auto log = one->ready(topic_of("orders", 0, 2)), beside = one->ready(topic_of("orders", 1, 2));
+  ASSERT_TRUE(one->append(*log, numbered("w0", 1)).status.ok());
+  ASSERT_TRUE(one->append(*beside, numbered("b0", 1)).status.ok());
+  proxy.hold_replies(true);
+  auto first = one->send(*log, numbered("w1", 2));
+  // So much later that it is not overdue yet when the first is.
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  auto second = one->send(*beside, numbered("b1", 2));
+  const auto told_first = first.get();
+  EXPECT_EQ(told_first.status.code(), StatusCode::unknown) << told_first.status.describe();
+  proxy.cut();
+  proxy.hold_replies(false);
+  const auto told_second = second.get();
+  EXPECT_TRUE(told_second.status.ok() || told_second.status.code() == StatusCode::unknown)
+      << told_second.status.describe();
+  EXPECT_TRUE(eventually([&] {
+    const auto told = one->append(*log, numbered("w2", 1));
+    EXPECT_NE(told.status.code(), StatusCode::unknown) << told.status.describe();
+    return told.status.ok();
+  }));
+  ASSERT_TRUE(one->append(*log, numbered("w3", 1)).status.ok());
+  const auto values = [&](host::Log& of) {
+    std::vector<std::string> all;
+    for (const NativeRecord& record : one->read_all(of)) all.push_back(record.value.value_or(""));
+    return all;
+  };
+  EXPECT_EQ(values(*log), (std::vector<std::string>{"w0-0", "w1-0", "w1-1", "w2-0", "w3-0"}));
+  EXPECT_EQ(values(*beside), (std::vector<std::string>{"b0-0", "b1-0", "b1-1"}));
+}
+
+// What was not sent may be sent again: it is UNAVAILABLE, not UNKNOWN, and is not there afterwards.
+TEST_P(KafkaBroker, WhatWasNotSentIsUnavailable) {
+  if (GetParam()) GTEST_SKIP() << "one broker suffices here";
+  ASSERT_NO_FATAL_FAILURE(start_server());
+  const auto one = adapter({{"delivery_timeout", std::string("1s")}}, 15'000);
+  const auto log = one->ready(topic_of("orders"));
+  ASSERT_TRUE(one->append(*log, numbered("w0", 1)).status.ok());
+  server->kill();
+  const auto away = one->append(*log, numbered("w1", 1));
+  EXPECT_EQ(away.status.code(), StatusCode::unavailable) << away.status.describe();
+  ASSERT_TRUE(server->start());
+  EXPECT_TRUE(eventually([&] { return one->append(*log, numbered("w2", 1)).status.ok(); }));
+  const auto all = one->read_all(*log);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[1].value, "w2-0");
+}
+
 // ---- Limits and speed
 
 TEST_P(KafkaBroker, AppendsBeyondTheBudgetAreBusy) {

@@ -64,7 +64,7 @@ TEST(KafkaSettings, DefaultsKeepThePromises) {
   const auto writes = make_conf(*settings, Role::writes, 2'000'000);
   ASSERT_TRUE(writes) << writes.error().describe();
   EXPECT_EQ(value_of(*writes, "enable.idempotence"), "true");
-  EXPECT_EQ(value_of(*writes, "message.timeout.ms"), "20000");
+  EXPECT_EQ(value_of(*writes, "message.timeout.ms"), "0");
   EXPECT_EQ(value_of(*writes, "allow.auto.create.topics"), "false");
   EXPECT_GE(std::stoll(value_of(*writes, "message.max.bytes")), 2'000'000);
   const auto reads = make_conf(*settings, Role::reads, 2'000'000);

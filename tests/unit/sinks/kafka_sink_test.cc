@@ -5,30 +5,22 @@
 #include <fmt/format.h>
 
 #include <functional>
+#include <map>
+#include <thread>
 
 #include "../kafka/native_client.hpp"
 #include "deliveries.hpp"
 #include "sluice/kafka_source.hpp"
 #include "support/kafka_server.hpp"
+#include "support/shared_sluiced.hpp"
+#include "support/tcp_proxy.hpp"
 
 namespace sluice::test {
 namespace {
 
 class ToKafka : public testing::Test {
  protected:
-  static KafkaServer& server() {
-    static KafkaServer one([] {
-      KafkaSettings settings;
-      settings.program = SLUICE_TEST_BROKER;
-      settings.arguments = {"--override", "auto.create.topics.enable=false"};
-      return settings;
-    }());
-    if (!one.running()) {
-      const Status started = one.start();
-      EXPECT_TRUE(started) << started.describe();
-    }
-    return one;
-  }
+  static KafkaServer& server() { return shared_sluiced(SLUICE_TEST_BROKER); }
   KafkaSinkSettings settings(int32_t partitions = 1) {
     static int made = 0;
     KafkaSinkSettings fresh;
@@ -42,9 +34,10 @@ class ToKafka : public testing::Test {
     EXPECT_TRUE(made) << made.error().describe();
     return made ? std::move(*made) : nullptr;
   }
-  std::vector<Kept> all_of(const std::string& topic) {
+  std::vector<Kept> all_of(const std::string& topic) { return all_of(topic, server().address()); }
+  static std::vector<Kept> all_of(const std::string& topic, const std::string& bootstrap) {
     KafkaClusterSettings reading;
-    reading.bootstrap = server().address();
+    reading.bootstrap = bootstrap;
     const auto cluster = KafkaCluster::make(reading);
     EXPECT_TRUE(cluster);
     std::vector<Kept> all;
@@ -121,12 +114,123 @@ TEST_F(ToKafka, S03_everything_sent_is_settled_at_close) {
     one->deliver(*batch, [&](const Delivery& delivery) { ++(delivery.status.ok() ? delivered : failed); });
   }
   EXPECT_TRUE(close(*one).ok());
+  EXPECT_EQ(deliver(*one, *batches.front()).status.code(), StatusCode::fenced);
   EXPECT_EQ(delivered + failed, 1'000u);
   EXPECT_EQ(failed, 0u);
   const auto counts = one->counters();
   EXPECT_EQ(counts.sent, 1'000u);
   EXPECT_EQ(counts.delivered + counts.failed, 1'000u);
   EXPECT_EQ(counts.pending_bytes, 0u);
+}
+
+TEST_F(ToKafka, what_is_behind_a_batch_that_was_given_up_is_not_written_twice) {
+  auto given = settings();
+  given.partition = KafkaSinkSettings::Partition::by_shard;
+  given.delivery_timeout_ms = 3'000;
+  given.request_timeout_ms = 1'000;
+  const auto one = sink(given);
+  ASSERT_TRUE(deliver(*one, Batch({"before"})).status.ok());
+  const Batch first({"first"}, 0), second({"second"}, 1), after({"after"}, 2);
+  server().pause();
+  auto told_first = begin_delivery(*one, first);
+  // So much later that it is not overdue yet when the first is, and early enough to be sent at once.
+  std::this_thread::sleep_for(std::chrono::milliseconds(900));
+  auto told_second = begin_delivery(*one, second);
+  EXPECT_EQ(wait_for(told_first, never()).status.code(), StatusCode::unknown);
+  server().resume();
+  const Delivery second_delivery = wait_for(told_second, never());
+  EXPECT_TRUE(second_delivery.status.ok() || second_delivery.status.code() == StatusCode::unknown)
+      << second_delivery.status.describe();
+  EXPECT_TRUE(eventually([&] { return deliver(*one, after).status.ok(); }));
+  std::map<std::string, int> found;
+  for (const Kept& kept : all_of(given.topic)) ++found[kept.value.value_or("")];
+  EXPECT_EQ(found["before"], 1);
+  EXPECT_LE(found["first"], 1);
+  EXPECT_LE(found["second"], 1);
+  EXPECT_EQ(found["after"], 1);
+}
+
+/// A broker behind a proxy, and a sink that talks to it through that.
+class ToKafkaThroughProxy : public ToKafka {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(own_.start());
+    proxy_ = std::make_unique<TcpProxy>(own_.port());
+    own_.kill();
+    own_.set_arguments(
+        {"--override", "auto.create.topics.enable=false", "--advertise", fmt::format("127.0.0.1:{}", proxy_->port())});
+    const Status started = own_.start();
+    ASSERT_TRUE(started) << started.describe();
+    settings_ = settings();
+    settings_.bootstrap = fmt::format("127.0.0.1:{}", proxy_->port());
+    settings_.partition = KafkaSinkSettings::Partition::by_shard;
+    settings_.delivery_timeout_ms = 1'000;
+    settings_.properties["socket.timeout.ms"] = "2500";  // so that a connection outlives its batch
+  }
+  std::vector<std::string> values() const {
+    std::vector<std::string> all;
+    for (const Kept& kept : all_of(settings_.topic, settings_.bootstrap)) all.push_back(kept.value.value_or(""));
+    return all;
+  }
+
+  KafkaServer own_{{.program = SLUICE_TEST_BROKER}};
+  std::unique_ptr<TcpProxy> proxy_;
+  KafkaSinkSettings settings_;
+};
+
+// A stopped broker takes requests from its sockets long after the sink gave them up.
+TEST_F(ToKafkaThroughProxy, B12_what_was_given_up_never_comes_behind_what_came_later) {
+  const auto one = sink(settings_);
+  ASSERT_TRUE(deliver(*one, Batch({"before"})).status.ok());
+  proxy_->hold_requests();
+  const Delivery first = deliver(*one, Batch({"first", "first too"}));
+  EXPECT_EQ(first.status.code(), StatusCode::unknown) << first.status.describe();
+  EXPECT_EQ(first.settled, 0u);
+  const Batch second({"second"});
+  Delivery told;
+  EXPECT_TRUE(eventually([&] {
+    told = deliver(*one, second);
+    EXPECT_NE(told.status.code(), StatusCode::unknown) << told.status.describe();
+    return told.status.ok();
+  })) << told.status.describe();
+  EXPECT_GT(proxy_->owed(), 0u);
+  proxy_->release_requests();
+  ASSERT_TRUE(eventually([&] { return proxy_->owed() == 0; }));
+  ASSERT_TRUE(deliver(*one, Batch({"after"})).status.ok());
+  EXPECT_EQ(values(), (std::vector<std::string>{"before", "first", "first too", "second", "after"}));
+  const KafkaSinkCounters counters = one->counters();
+  EXPECT_EQ(counters.sent, counters.delivered + counters.failed);
+  EXPECT_EQ(counters.pending_bytes, 0u);
+}
+
+TEST_F(ToKafkaThroughProxy, what_was_not_sent_may_be_tried_again) {
+  const auto one = sink(settings_);
+  ASSERT_TRUE(deliver(*one, Batch({"before"})).status.ok());
+  own_.kill();
+  const Batch batch({"away"});
+  const Delivery away = deliver(*one, batch);
+  EXPECT_EQ(away.status.code(), StatusCode::unavailable) << away.status.describe();
+  ASSERT_TRUE(own_.start());
+  ASSERT_TRUE(eventually([&] { return deliver(*one, batch).status.ok(); }));
+  EXPECT_EQ(values(), (std::vector<std::string>{"before", "away"}));
+}
+
+TEST_F(ToKafkaThroughProxy, what_is_held_ends_with_its_time_or_with_the_sink) {
+  const auto one = sink(settings_);
+  const Batch here({"here"}, 0), first({"first"}, 1), second({"second"}, 1), beside({"beside"}, 2);
+  ASSERT_TRUE(deliver(*one, here).status.ok());
+  own_.pause();
+  EXPECT_EQ(deliver(*one, first).status.code(), StatusCode::unknown);
+  const Delivery late = deliver(*one, second);
+  EXPECT_EQ(late.status.code(), StatusCode::unavailable) << late.status.describe();
+  auto held = begin_delivery(*one, second), open = begin_delivery(*one, beside);
+  EXPECT_EQ(close(*one, 100).code(), StatusCode::unavailable);
+  EXPECT_EQ(wait_for(held, never()).status.code(), StatusCode::unavailable);
+  EXPECT_FALSE(wait_for(open, never()).status.ok());
+  const KafkaSinkCounters counters = one->counters();
+  EXPECT_EQ(counters.sent, counters.delivered + counters.failed);
+  EXPECT_EQ(counters.pending_bytes, 0u);
+  own_.resume();
 }
 
 TEST_F(ToKafka, order_of_a_shard_is_kept) {

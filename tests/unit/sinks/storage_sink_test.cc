@@ -60,7 +60,7 @@ TEST_P(ToStorage, S02_B34_events_arrive_as_they_are) {
   EXPECT_EQ(drained.records[0].timestamp_ns, 1'700'000'000'123'000'000);
   EXPECT_EQ(drained.records[1].value, std::nullopt);
   EXPECT_TRUE(close(*one).ok());
-  EXPECT_EQ(deliver(*one, builder.batch()).status.code(), StatusCode::internal);
+  EXPECT_EQ(deliver(*one, builder.batch()).status.code(), StatusCode::fenced);
 }
 
 TEST_P(ToStorage, B10_sixteen_cold_batches_open_the_log_once) {
@@ -120,6 +120,7 @@ TEST_P(ToStorage, S03_everything_sent_is_settled_at_close) {
     one->deliver(*batch, [&](const Delivery& delivery) { ++(delivery.status.ok() ? delivered : failed); });
   }
   EXPECT_TRUE(close(*one).ok());
+  EXPECT_EQ(deliver(*one, *batches.front()).status.code(), StatusCode::fenced);
   EXPECT_EQ(delivered + failed, 1'000u);
   EXPECT_EQ(one->counters().delivered, delivered);
 }

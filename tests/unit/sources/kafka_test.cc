@@ -5,10 +5,14 @@
 #include <atomic>
 #include <cstdlib>
 #include <limits>
+#include <set>
+#include <sstream>
 
 #include "../kafka/native_client.hpp"
 #include "sluice/kafka_source.hpp"
 #include "support/kafka_server.hpp"
+#include "support/shared_sluiced.hpp"
+#include "support/server_process.hpp"
 #include "support/tcp_proxy.hpp"
 #include "world.hpp"
 
@@ -24,19 +28,7 @@ std::shared_ptr<KafkaCluster> open_cluster(const std::string& bootstrap, KafkaCl
 
 class KafkaSource : public testing::Test {
  protected:
-  static KafkaServer& server() {
-    static KafkaServer one([] {
-      KafkaSettings settings;
-      settings.program = SLUICE_TEST_BROKER;
-      settings.arguments = {"--override", "auto.create.topics.enable=false"};
-      return settings;
-    }());
-    if (!one.running()) {
-      const Status started = one.start();
-      EXPECT_TRUE(started) << started.describe();
-    }
-    return one;
-  }
+  static KafkaServer& server() { return shared_sluiced(SLUICE_TEST_BROKER); }
   /// A topic of this test's own.
   std::string topic(int32_t partitions = 1) {
     static int made = 0;
@@ -117,6 +109,23 @@ TEST_F(KafkaSource, pages_obey_their_limits_and_any_place_can_be_read) {
   EXPECT_EQ(*locate(*from_start, (1'600'000'000'000 + 70) * ns), 7);
   EXPECT_EQ(*locate(*from_start, (1'600'000'000'000 + 70) * ns + 1), 8);
   EXPECT_EQ(*locate(*from_start, std::numeric_limits<int64_t>::max() / 2), 3'000);
+}
+
+TEST_F(KafkaSource, S01_the_example_prints_what_all_partitions_hold) {
+  const std::string name = topic(2);
+  std::set<std::string> wanted;
+  for (int32_t partition = 0; partition < 2; ++partition) {
+    std::vector<NativeRecord> records(3);
+    for (int i = 0; i < 3; ++i) {
+      records[static_cast<size_t>(i)].value = fmt::format("v{}", i);
+      wanted.insert(fmt::format("kafka:{}/{} {} v{}", name, partition, i, i));
+    }
+    native_.produce(name, partition, std::move(records));
+  }
+  std::istringstream printed(output_of({SLUICE_TEST_KAFKA_SOURCE, server().address(), name}));
+  std::set<std::string> lines;
+  for (std::string line; std::getline(printed, line);) EXPECT_TRUE(lines.insert(line).second) << line;
+  EXPECT_EQ(lines, wanted);
 }
 
 TEST_F(KafkaSource, out_of_range_says_what_there_is) {
@@ -243,8 +252,8 @@ TEST_F(KafkaSource, bytes_of_a_page_outlive_source_and_cluster) {
   request.wait_ms = 60'000;
   auto waiting = begin_read(*one, request);
   cluster_.reset();
-  EXPECT_EQ(value_of(waiting).error().code(), StatusCode::unavailable);
-  EXPECT_EQ(read(*one, 0).error().code(), StatusCode::unavailable);
+  EXPECT_EQ(value_of(waiting).error().code(), StatusCode::fenced);
+  EXPECT_EQ(read(*one, 0).error().code(), StatusCode::fenced);
   one.reset();
   for (size_t i = 0; i < page->records.size(); ++i) {
     EXPECT_EQ(as_text(*page->records[i].value), fmt::format("{}", page->records[i].position));
