@@ -23,4 +23,12 @@ void base64url_append(Bytes bytes, std::string& text);
 /// no bytes have, bits set beyond the last byte.
 std::optional<size_t> base64url_decode(std::string_view text, Buffer& bytes);
 
+namespace base64url_detail {
+/// The two ways to decode [in, end), whole groups of four characters, for tests that compare them: false if one of them
+/// is wrong. One byte beyond what is made may be written. The second is only to be called where has_vectors() holds.
+bool decode_with_tables(const uint8_t* in, const uint8_t* end, uint8_t* out);
+bool decode_with_vectors(const uint8_t* in, const uint8_t* end, uint8_t* out);
+bool has_vectors();
+}  // namespace base64url_detail
+
 }  // namespace sluice::consumer

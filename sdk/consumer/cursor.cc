@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes behind the text, all numbers unsigned LEB128 in their shortest form:
+// The bytes behind the text:
 //
-//     count | count times: length shared with the id before, length of the rest, the rest | count positions | CRC-32C
+//     count | lengths of ids | ids | positions | CRC-32C
 //
-// Ids rise, and share as much as they can with the one before, so that one cursor has one text. The checksum (little
-// endian) covers "slc1." and all bytes before it.
+// Ids rise and come in groups of 32, each with the prefix that all of a group share: its length and those of the rests,
+// unsigned LEB128 in its shortest form; its bytes and those of the rests. Positions come in groups of 32 too: a byte,
+// how many bytes each has (as few as the largest needs, 0 to 8), and then these, little endian. So one cursor has one
+// text, and what is read does not wait for what was written just before. The checksum (little endian) covers "slc1."
+// and all bytes before it.
 #include "sluice/cursor.hpp"
 
 #include <fmt/format.h>
@@ -25,41 +28,46 @@ namespace {
 
 constexpr std::string_view kPrefix = "slc1.";
 constexpr size_t kChecksumBytes = 4;
-constexpr size_t kMaxNumberBytes = 10;
-constexpr size_t kMinEntryBytes = 4;  // shared, rest, one byte of it, position
-constexpr size_t kSlackBytes = 16;    // that copy_wide() may touch beyond the end
+constexpr size_t kMaxNumberBytes = 3;  // of lengths and counts
+constexpr size_t kGroup = 32;
+constexpr size_t kSlackBytes = 16;  // that copy_wide() may touch beyond the end
 
-// Copies `size` bytes, and up to kSlackBytes more that are overwritten or cut off later: no call for short ids.
+// Copies `size` bytes, and up to kSlackBytes more that are overwritten or cut off later: no call for short ids, and no
+// branch that depends on how short they are.
 void copy_wide(uint8_t* to, const uint8_t* from, size_t size) {
-  for (size_t done = 0; done < size; done += kSlackBytes) {
+  size_t done = 0;
+  do {
     uint8_t chunk[kSlackBytes];  // the slack of `from` may overlap `to`
     std::memcpy(chunk, from + done, kSlackBytes);
     std::memcpy(to + done, chunk, kSlackBytes);
-  }
+    done += kSlackBytes;
+  } while (done < size);
 }
 
-// Numbers of up to eight bytes without a branch per byte: their lengths are as good as random. Groups of seven bits are
-// spread to one a byte, or gathered, in three steps. Up to kSlackBytes may be touched.
-uint8_t* write_long_number(uint8_t* at, uint64_t number) {
-  if (number < uint64_t{1} << 56) {
-    const size_t size = (static_cast<size_t>(std::bit_width(number | 1)) + 6) / 7;
-    uint64_t word = (number & 0x000000000fffffff) | (number & 0x00fffffff0000000) << 4;
-    word = (word & 0x00003fff00003fff) | (word & 0x0fffc0000fffc000) << 2;
-    word = (word & 0x007f007f007f007f) | (word & 0x3f803f803f803f80) << 1;
-    word |= 0x8080808080808080 & ((uint64_t{1} << (8 * (size - 1))) - 1);
-    std::memcpy(at, &word, sizeof word);
-    return at + size;
-  }
+uint8_t* write_number(uint8_t* at, uint64_t number) {
   for (; number >= 0x80; number >>= 7) *at++ = static_cast<uint8_t>(number | 0x80);
   *at++ = static_cast<uint8_t>(number);
   return at;
 }
 
-inline uint8_t* write_number(uint8_t* at, uint64_t number) {
-  if (number >= 0x80) return write_long_number(at, number);
-  *at = static_cast<uint8_t>(number);
-  return at + 1;
+size_t width_of(uint64_t number) {
+  return (static_cast<size_t>(std::bit_width(number)) + 7) / 8;
 }
+
+// Up to kSlackBytes beyond the end may be touched.
+uint8_t* write_positions(uint8_t* at, const std::vector<int64_t>& positions) {
+  for (size_t first = 0; first < positions.size(); first += kGroup) {
+    const size_t behind = std::min(first + kGroup, positions.size());
+    uint64_t all = 0;
+    for (size_t i = first; i < behind; ++i) all |= static_cast<uint64_t>(positions[i]);
+    const size_t width = width_of(all);
+    *at++ = static_cast<uint8_t>(width);
+    for (size_t i = first; i < behind; ++i, at += width) std::memcpy(at, &positions[i], sizeof(int64_t));
+  }
+  return at;
+}
+
+static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in memory");
 
 // Reads numbers from bytes behind which there are kSlackBytes more.
 class Reader {
@@ -77,34 +85,75 @@ class Reader {
 
   // At most `limit`, in its shortest form.
   uint64_t number(uint64_t limit) {
-    if (left() > 0 && *at_ <= std::min<uint64_t>(limit, 0x7f)) return *at_++;
+    if (left() > 0 && *at_ <= std::min<uint64_t>(limit, 0x7f)) [[likely]]
+      return *at_++;
     return long_number(limit);
   }
 
- private:
-  // What is not in its shortest form, and what is longer than eight bytes, is read byte by byte.
-  uint64_t long_number(uint64_t limit) {
-    uint64_t word;
-    std::memcpy(&word, at_, sizeof word);
-    if (const uint64_t ends = ~word & 0x8080808080808080; ends != 0) {
-      const int bits = std::countr_zero(ends);  // of the last byte, the highest
-      const size_t size = static_cast<size_t>(bits) / 8 + 1;
-      const uint8_t last = static_cast<uint8_t>(word >> (bits - 7));
-      word &= 0x7f7f7f7f7f7f7f7f & (~uint64_t{0} >> (63 - bits));
-      word = (word & 0x007f007f007f007f) | (word & 0x7f007f007f007f00) >> 1;
-      word = (word & 0x00003fff00003fff) | (word & 0x3fff00003fff0000) >> 2;
-      word = (word & 0x000000000fffffff) | (word & 0x0fffffff00000000) >> 4;
-      if (size <= left() && (last != 0 || size == 1) && word <= limit) {
-        at_ += size;
-        return word;
-      }
+  // Calls visit(length) for each of `count`, each at most `limit`, and returns a number that none exceeds. After a
+  // fault they are 0.
+  template <class Visit>
+  size_t lengths(size_t count, size_t limit, Visit&& visit) {
+    constexpr uint8_t kMaxShort = 0x7f;
+    if (const uint8_t bits = left() < count ? 0xff : bits_of(at_, count); bits <= std::min<size_t>(limit, kMaxShort)) {
+      const uint8_t* const behind = at_ + count;
+      for (const uint8_t* at = at_; at != behind; ++at) visit(size_t{*at});
+      at_ = behind;
+      return bits;
     }
+    for (size_t i = 0; i < count; ++i) visit(static_cast<size_t>(number(limit)));
+    return limit;
+  }
+
+  // `count` of them.
+  void positions(int64_t* to, size_t count) {
+    constexpr size_t kMaxWidth = sizeof(int64_t);
+    for (size_t first = 0; first < count; first += kGroup) {
+      const size_t behind = std::min(first + kGroup, count);
+      const size_t width = left() > 0 ? *at_ : 0;
+      if (width > kMaxWidth || left() < 1 + width * (behind - first)) {
+        fail(width > kMaxWidth ? "a number is out of its range" : "the text ends within a number");
+        return;
+      }
+      const uint64_t mask = width == kMaxWidth ? ~uint64_t{0} : (uint64_t{1} << (8 * width)) - 1;
+      uint64_t all = 0;
+      const uint8_t* at = at_ + 1;
+      for (size_t i = first; i < behind; ++i, at += width) {
+        uint64_t word;
+        std::memcpy(&word, at, sizeof word);
+        all |= word & mask;
+        to[i] = static_cast<int64_t>(word & mask);
+      }
+      if (all > INT64_MAX || width_of(all) != width) {
+        fail(all > INT64_MAX ? "a number is out of its range" : "a number is not in its shortest form");
+        return;
+      }
+      at_ = at;
+    }
+  }
+
+ private:
+  // The bits that any of `count` bytes has.
+  static uint8_t bits_of(const uint8_t* bytes, size_t count) {
+    uint64_t all = 0;
+    size_t i = 0;
+    for (; i + sizeof all <= count; i += sizeof all) {
+      uint64_t word;
+      std::memcpy(&word, bytes + i, sizeof word);
+      all |= word;
+    }
+    for (; i < count; ++i) all |= bytes[i];
+    all |= all >> 32;
+    all |= all >> 16;
+    return static_cast<uint8_t>(all | all >> 8);
+  }
+
+  uint64_t long_number(uint64_t limit) {
     uint64_t value = 0;
     const uint8_t* at = at_;
     for (size_t i = 0; i < kMaxNumberBytes; ++i) {
       if (at == end_) return fail("the text ends within a number");
       const uint8_t byte = *at++;
-      if (i == kMaxNumberBytes - 1 && byte > 1) return fail("a number is out of its range");
       value |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);
       if (byte >= 0x80) continue;
       if (byte == 0 && i > 0) return fail("a number is not in its shortest form");
@@ -174,6 +223,13 @@ struct Cursor::Ids {
   std::string_view id(size_t index) const {
     return {reinterpret_cast<const char*>(arena.data()) + slots[index].at, slots[index].size};
   }
+  struct Group {
+    uint16_t prefix;   // its size
+    uint16_t longest;  // no rest is longer
+  };
+  // Puts ids together from prefixes and rests, one behind the other. False if they are not as they must be.
+  static bool read(const uint8_t* from, const std::vector<Slot>& slots, const std::vector<Group>& groups,
+                   uint8_t* arena);
   size_t lower_bound(std::string_view wanted) const {
     size_t low = 0;
     for (size_t count = slots.size(); count > 0;) {
@@ -196,20 +252,85 @@ const std::string& Cursor::Ids::code() const {
   auto made = std::make_unique<std::string>((1 + 2 * slots.size()) * kMaxNumberBytes + id_bytes + kSlackBytes, '\0');
   auto* const start = reinterpret_cast<uint8_t*>(made->data());
   uint8_t* at = write_number(start, slots.size());
-  std::string_view before;
-  for (size_t i = 0; i < slots.size(); ++i) {
-    const std::string_view here = id(i);
-    const size_t shared = shared_length(before, here);
-    at = write_number(at, shared);
-    at = write_number(at, here.size() - shared);
-    copy_wide(at, reinterpret_cast<const uint8_t*>(here.data()) + shared, here.size() - shared);
-    at += here.size() - shared;
-    before = here;
-  }
+  const auto each_group = [&](auto&& visit) {
+    for (size_t first = 0; first < slots.size(); first += kGroup) {
+      const size_t behind = std::min(first + kGroup, slots.size());
+      visit(first, behind, shared_length(id(first), id(behind - 1)));
+    }
+  };
+  each_group([&](size_t first, size_t behind, size_t prefix) {
+    at = write_number(at, prefix);
+    for (size_t i = first; i < behind; ++i) at = write_number(at, slots[i].size - prefix);
+  });
+  const auto write_bytes = [&](std::string_view bytes) {
+    copy_wide(at, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+    at += bytes.size();
+  };
+  each_group([&](size_t first, size_t behind, size_t prefix) {
+    write_bytes(id(first).substr(0, prefix));
+    for (size_t i = first; i < behind; ++i) write_bytes(id(i).substr(prefix));
+  });
   made->resize(static_cast<size_t>(at - start));
   const std::string* expected = nullptr;
   if (coded.compare_exchange_strong(expected, made.get(), std::memory_order_acq_rel)) return *made.release();
   return *expected;  // another sharer was first
+}
+
+bool Cursor::Ids::read(const uint8_t* from, const std::vector<Slot>& slots, const std::vector<Group>& groups,
+                       uint8_t* arena) {
+  constexpr size_t kKeyBytes = sizeof(uint64_t);
+  const auto text = [](const uint8_t* at, size_t size) {
+    return std::string_view(reinterpret_cast<const char*>(at), size);
+  };
+  for (size_t first = 0; first < slots.size(); first += kGroup) {
+    const size_t behind = std::min(first + kGroup, slots.size());
+    const size_t prefix_size = groups[first / kGroup].prefix;
+    const uint8_t* const prefix = from;
+    const uint8_t* const first_rest = from += prefix_size;
+    uint8_t prefix_chunk[kSlackBytes];
+    std::memcpy(prefix_chunk, prefix, kSlackBytes);
+    uint8_t* to = arena + slots[first].at;
+    const uint8_t* before = from;
+    // Twice, since what all of a group's rests have in common is worth a loop without branches. Keys are the first
+    // bytes of a rest as a number that rises as it does; rests that are one number differ behind it, or in size.
+    const auto rises = [&](auto all_short) {
+      size_t before_size = 0;
+      uint64_t before_key = 0;
+      for (size_t i = first; i < behind; ++i) {
+        const size_t size = slots[i].size - prefix_size;
+        std::memcpy(to, prefix_chunk, kSlackBytes);
+        if (prefix_size > kSlackBytes) copy_wide(to + kSlackBytes, prefix + kSlackBytes, prefix_size - kSlackBytes);
+        to += prefix_size;
+        auto key = load_be<uint64_t>(from);
+        if constexpr (all_short) {
+          store_be(to, key);
+          key &= ~(~uint64_t{0} >> (8 * size));
+        } else {
+          copy_wide(to, from, size);
+          if (size < kKeyBytes) key &= ~(~uint64_t{0} >> (8 * size));
+        }
+        if (key <= before_key && i > first && (key < before_key || text(before, before_size) >= text(from, size))) {
+          return false;
+        }
+        before = from;
+        before_size = size;
+        before_key = key;
+        from += size;
+        to += size;
+      }
+      return true;
+    };
+    if (groups[first / kGroup].longest < kKeyBytes ? !rises(std::true_type()) : !rises(std::false_type())) return false;
+    // The prefix is all that the first and the last one share: a group of one is nothing else.
+    const size_t first_size = slots[first].size - prefix_size;
+    if (slots[first].size == 0) return false;
+    if (first_size > 0 && (behind - first == 1 || *first_rest == *before)) return false;
+    if (first > 0 &&
+        text(arena + slots[first - 1].at, slots[first - 1].size) >= text(arena + slots[first].at, slots[first].size)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 Cursor::Ids& Cursor::own_ids() {
@@ -350,10 +471,9 @@ size_t Cursor::memory_bytes() const {
 std::string Cursor::encode() const {
   static const std::string none(1, '\0');
   const std::string& ids = ids_ == nullptr ? none : ids_->code();
-  Buffer body(ids.size() + size() * kMaxNumberBytes + kChecksumBytes + kSlackBytes);
+  Buffer body(ids.size() + size() * (sizeof(int64_t) + 1) + kChecksumBytes + kSlackBytes);
   std::memcpy(body.data(), ids.data(), ids.size());
-  uint8_t* at = body.data() + ids.size();
-  for (const int64_t next : next_) at = write_number(at, static_cast<uint64_t>(next));
+  uint8_t* at = write_positions(body.data() + ids.size(), next_);
   const uint32_t checksum = checksum_of({body.data(), static_cast<size_t>(at - body.data())});
   for (size_t i = 0; i < kChecksumBytes; ++i) *at++ = static_cast<uint8_t>(checksum >> (8 * i));
 
@@ -399,40 +519,43 @@ Result<Cursor> Cursor::decode(std::string_view text) {
     return malformed(kPrefix.size() + reader.offset() * 4 / 3, reader.fault() != nullptr ? reader.fault() : fault);
   };
   const auto count = static_cast<size_t>(reader.number(kMaxCursorShards));
-  if (reader.fault() != nullptr || count > reader.left() / kMinEntryBytes)
-    return here("more shards than the text holds");
+  if (reader.fault() != nullptr || count > reader.left()) return here("more shards than the text holds");
   Cursor cursor;
-  if (count > 0) cursor.ids_ = std::make_shared<Ids>();
-  Buffer arena;
-  if (count > 0) cursor.ids_->slots.resize(count);
-  uint32_t before_at = 0;
-  uint32_t before_size = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const auto shared = static_cast<uint32_t>(reader.number(before_size));
-    const auto rest = static_cast<uint32_t>(reader.number(kMaxSourceIdBytes - shared));
+  if (count == 0) {
+    if (reader.left() != 0) return here("bytes after the last position");
+    return cursor;
+  }
+  cursor.ids_ = std::make_shared<Ids>();
+  std::vector<Ids::Slot>& slots = cursor.ids_->slots;
+  slots.resize(count);
+  std::vector<Ids::Group> groups((count + kGroup - 1) / kGroup);
+  size_t id_bytes = 0;
+  size_t coded_bytes = 0;  // of ids, as they are in the text
+  for (size_t first = 0; first < count; first += kGroup) {
+    const size_t members = std::min(kGroup, count - first);
+    const auto prefix = static_cast<uint32_t>(reader.number(kMaxSourceIdBytes));
+    const size_t before = id_bytes;
+    Ids::Slot* slot = slots.data() + first;
+    const size_t longest = reader.lengths(members, kMaxSourceIdBytes - prefix, [&](size_t rest) {
+      *slot++ = {static_cast<uint32_t>(id_bytes), static_cast<uint32_t>(prefix + rest)};
+      id_bytes += prefix + rest;
+    });
     if (reader.fault() != nullptr) return here(nullptr);
-    if (rest == 0 || rest > reader.left()) return here("an id is cut off or empty");
-    const uint32_t at = before_at + before_size;
-    if (at + shared + rest > kMaxCursorIdBytes) return here("more bytes of ids than a cursor may have");
-    // Amortised; the slack is overwritten by the next id.
-    if (const size_t wanted = at + shared + rest + kSlackBytes; wanted > arena.size()) arena.resize(2 * wanted);
-    uint8_t* const id = arena.data() + at;
-    const uint8_t* const before = arena.data() + before_at;
-    if (shared < before_size && *reader.skip(0) <= before[shared]) return here("ids do not rise");
-    copy_wide(id, before, shared);
-    copy_wide(id + shared, reader.skip(rest), rest);
-    cursor.ids_->slots[i] = {at, shared + rest};
-    before_at = at;
-    before_size = shared + rest;
+    groups[first / kGroup] = {static_cast<uint16_t>(prefix), static_cast<uint16_t>(longest)};
+    coded_bytes += id_bytes - before - (members - 1) * prefix;
+    if (id_bytes > kMaxCursorIdBytes) return here("more bytes of ids than a cursor may have");
+  }
+  if (coded_bytes > reader.left()) return here("an id is cut off");
+  Buffer arena(id_bytes + kSlackBytes);  // the slack behind an id is overwritten by the next one
+  if (!Ids::read(reader.skip(coded_bytes), slots, groups, arena.data())) {
+    return here("ids that do not rise, or share less than they could");
   }
   cursor.next_.resize(count);
-  for (int64_t& next : cursor.next_) next = static_cast<int64_t>(reader.number(INT64_MAX));
+  reader.positions(cursor.next_.data(), count);
   if (reader.fault() != nullptr || reader.left() != 0) return here("bytes after the last position");
-  if (count > 0) {
-    arena.resize(before_at + before_size);
-    cursor.ids_->id_bytes = arena.size();
-    cursor.ids_->arena = std::move(arena);
-  }
+  arena.resize(id_bytes);
+  cursor.ids_->id_bytes = id_bytes;
+  cursor.ids_->arena = std::move(arena);
   return cursor;
 }
 

@@ -73,7 +73,8 @@ struct FilterEvaluator::Impl {
     const bool all = step.kind == Step::Kind::all;
     Truth result = all ? Truth::yes : Truth::no;
     for (const Step& member : step.members) {
-      const Truth truth = run(member, record, enough);
+      const bool is_leaf = member.kind == Step::Kind::leaf;
+      const Truth truth = is_leaf ? test(program.leaves[member.leaf], record) : run(member, record, enough);
       if (all) {
         result = std::min(result, truth);
         if (result <= enough) return result;
@@ -85,7 +86,14 @@ struct FilterEvaluator::Impl {
     return result;
   }
 
-  Truth test(const Leaf& leaf, const Record& record) {
+  __attribute__((always_inline)) Truth test(const Leaf& leaf, const Record& record) {
+    if (leaf.field != filter::Field::Kind::path) return test_outside(leaf, record);
+    if (!loaded) load(record);
+    return leaf.test(slots[leaf.slot]);
+  }
+
+  /// Of a field that is not in the JSON of the value.
+  Truth test_outside(const Leaf& leaf, const Record& record) const {
     FieldValue value;
     switch (leaf.field) {
       case filter::Field::Kind::key:
@@ -107,8 +115,7 @@ struct FilterEvaluator::Impl {
         set(record.position, value);
         break;
       case filter::Field::Kind::path:
-        if (!loaded) load(record);
-        return leaf.test(slots[leaf.slot]);
+        break;
     }
     return leaf.test(value);
   }

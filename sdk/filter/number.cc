@@ -35,10 +35,11 @@ bool parse_short(std::string_view text, Number& number) {
   const bool negative = !text.empty() && text[0] == '-';
   if (negative) text.remove_prefix(1);
   if (text.empty() || text.size() > kSafeDigits || (text[0] == '0' && text.size() > 1)) return false;
-  int64_t value = 0;
+  int64_t value = 0;  // of at most kSafeDigits
   for (const char c : text) {
-    if (!is_digit(c)) return false;
-    value = value * 10 + (c - '0');
+    const auto digit = static_cast<uint8_t>(c - '0');
+    if (digit > 9) return false;
+    value = value * 10 + digit;
   }
   number = Number::of_whole(negative ? -value : value);
   return true;
@@ -94,32 +95,8 @@ bool below_one(std::string_view text, const Shape& shape) {
   return exponent - static_cast<int64_t>(at - shape.fraction - 1) <= 0;
 }
 
-}  // namespace
-
-Number Number::of_real(double value) {
-  if (value >= -kTwoTo63 && value < kTwoTo64 && value == std::floor(value)) {
-    return of_whole(static_cast<Int128>(value));
-  }
-  return Number(0, value, false);
-}
-
-std::strong_ordering Number::operator<=>(const Number& other) const {
-  if (whole_ && other.whole_) return integer_ <=> other.integer_;
-  if (whole_) return compare_mixed(integer_, other.real_);
-  if (other.whole_) return 0 <=> compare_mixed(other.integer_, real_);
-  return real_ < other.real_   ? std::strong_ordering::less
-         : real_ > other.real_ ? std::strong_ordering::greater
-                               : std::strong_ordering::equal;
-}
-
-std::string Number::text() const {
-  if (!whole_) return fmt::format("{}", real_);
-  return integer_ < 0 ? fmt::format("{}", static_cast<int64_t>(integer_))
-                      : fmt::format("{}", static_cast<uint64_t>(integer_));
-}
-
-NumberSyntax parse_number(std::string_view text, Number& number) {
-  if (parse_short(text, number)) return NumberSyntax::number;
+/// Any other.
+NumberSyntax parse_any(std::string_view text, Number& number) {
   const Shape shape = shape_of(text);
   if (!shape.valid) return NumberSyntax::malformed;
   if (shape.fraction == text.size()) {
@@ -140,6 +117,33 @@ NumberSyntax parse_number(std::string_view text, Number& number) {
   }
   number = Number::of_real(value);
   return NumberSyntax::number;
+}
+
+}  // namespace
+
+Number Number::of_real(double value) {
+  if (value >= -kTwoTo63 && value < kTwoTo64 && value == std::floor(value)) {
+    return of_whole(static_cast<Int128>(value));
+  }
+  return Number(0, value, false);
+}
+
+std::strong_ordering Number::compare_reals(const Number& other) const {
+  if (whole_) return compare_mixed(integer_, other.real_);
+  if (other.whole_) return 0 <=> compare_mixed(other.integer_, real_);
+  return real_ < other.real_   ? std::strong_ordering::less
+         : real_ > other.real_ ? std::strong_ordering::greater
+                               : std::strong_ordering::equal;
+}
+
+std::string Number::text() const {
+  if (!whole_) return fmt::format("{}", real_);
+  return integer_ < 0 ? fmt::format("{}", static_cast<int64_t>(integer_))
+                      : fmt::format("{}", static_cast<uint64_t>(integer_));
+}
+
+NumberSyntax parse_number(std::string_view text, Number& number) {
+  return parse_short(text, number) ? NumberSyntax::number : parse_any(text, number);
 }
 
 }  // namespace sluice::filter

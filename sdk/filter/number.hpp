@@ -25,7 +25,9 @@ class Number {
   Int128 as_whole() const { return integer_; }  // if whole()
   double as_real() const { return real_; }      // if not
 
-  std::strong_ordering operator<=>(const Number& other) const;
+  std::strong_ordering operator<=>(const Number& other) const {
+    return whole_ && other.whole_ ? integer_ <=> other.integer_ : compare_reals(other);
+  }
   bool operator==(const Number& other) const { return (*this <=> other) == 0; }
 
   /// As in JSON; reading it gives the same number. For numbers of at most 64 bits.
@@ -33,6 +35,9 @@ class Number {
 
  private:
   Number(Int128 integer, double real, bool whole) : integer_(integer), real_(real), whole_(whole) {}
+
+  /// One of the two is not whole.
+  std::strong_ordering compare_reals(const Number& other) const;
 
   Int128 integer_ = 0;
   double real_ = 0;  // not whole, or beyond 64 bits

@@ -8,6 +8,7 @@
 // lies around the document in memory. Of members with one name the first counts. One thread at a time.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -67,6 +68,8 @@ class PathTree {
   };
   struct Node {
     uint32_t slot = kNoSlot;
+    bool leaf = true;                        // nothing is looked for inside it; it has a slot
+    std::array<bool, 256> first_of_names{};  // whether a member's head begins with that byte
     std::vector<Member> members;
     std::vector<Item> items;  // by rising index
   };
@@ -87,24 +90,24 @@ class PayloadReader {
   bool read(Bytes json, std::vector<FieldValue>& values);
 
  private:
+  /// One of the document's structurals, or behind the last; nullptr: the document is unreadable.
+  using Place = const uint32_t*;
+
   bool find_structure(Bytes json);
   bool walk();
-  bool visit(uint32_t index, bool last);
-  bool object(const PathTree::Node& node, bool last);
-  bool array(const PathTree::Node& node, bool last);
-  bool store(uint32_t slot);
-  bool finish() { return done_ = true, true; }
-  bool skip();
-  bool skip_rest();
-  /// The one of `members` whose name begins at `start` and that was not met yet; nullptr: none. `colon` follows it.
-  const PathTree::Member* match(const std::vector<PathTree::Member>& members, uint32_t start, uint32_t colon);
-  const PathTree::Member* match_unescaped(const std::vector<PathTree::Member>& members, uint32_t start, uint32_t colon);
-  /// `member`, unless it was met in this document before.
-  const PathTree::Member* first_time(const PathTree::Member& member);
-
-  uint8_t here() const { return at(cursor_); }
-  uint8_t at(uint32_t structural) const { return structural < count_ ? json_[starts_[structural]] : 0; }
-  std::string_view token(uint32_t structural) const;
+  // From a value, or what follows its bracket, to behind it.
+  Place visit(Place at, const PathTree::Node& node, bool last);
+  Place object(Place at, const PathTree::Node& node, bool last);
+  Place array(Place at, const PathTree::Node& node, bool last);
+  Place pass_scalars(Place at, const PathTree::Node& node, const PathTree::Member*& like) const;
+  Place skip(Place at) const;
+  Place skip_rest(Place at) const;
+  Place finish(Place at) { return done_ = true, at; }
+  const PathTree::Member* match(const PathTree::Node& node, uint32_t start, uint32_t colon);
+  const PathTree::Member* match_unescaped(const PathTree::Node& node, uint32_t start, uint32_t colon);
+  bool store(uint32_t slot, Place at);
+  bool store_escaped(uint32_t slot);
+  std::string_view token(Place at) const;
 
   const PathTree& tree_;
   std::unique_ptr<simdjson::internal::dom_parser_implementation> parser_;
@@ -115,9 +118,8 @@ class PayloadReader {
   // Of the document at hand.
   const uint8_t* json_ = nullptr;
   size_t size_ = 0;
-  const uint32_t* starts_ = nullptr;  // of brackets, commas, colons, and the first byte of each scalar
-  uint32_t count_ = 0;
-  uint32_t cursor_ = 0;
+  Place starts_ = nullptr;  // of brackets, commas, colons, and the first byte of each scalar
+  Place end_ = nullptr;
   bool has_escapes_ = false;
   bool done_ = false;
   std::vector<FieldValue>* values_ = nullptr;

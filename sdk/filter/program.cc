@@ -74,42 +74,19 @@ void sort_unique(std::vector<T>& members) {
   members.erase(std::unique(members.begin(), members.end()), members.end());
 }
 
-Truth negate(Truth truth) {
-  return static_cast<Truth>(2 - static_cast<int>(truth));
-}
-
 }  // namespace
 
-Truth Leaf::test(const FieldValue& value) const {
-  using Kind = FieldValue::Kind;
-  Truth truth = Truth::unknown;
-  if (value.kind == Kind::unknown) return truth;
-  if (op == Op::exists) {
-    truth = value.kind != Kind::missing ? Truth::yes : Truth::no;
-  } else if (value.kind == Kind::missing) {
-    return truth;
-  } else if (op == Op::null) {
-    truth = value.kind == Kind::null ? Truth::yes : Truth::no;
-  } else if (value.kind == type) {
-    truth = holds(value) ? Truth::yes : Truth::no;
-  }
-  return negated ? negate(truth) : truth;
-}
-
-bool Leaf::holds(const FieldValue& value) const {
-  const bool is_number = type == FieldValue::Kind::number;
+bool Leaf::holds_otherwise(const FieldValue& value) const {
   switch (op) {
-    case Op::equal:
-      if (type == FieldValue::Kind::boolean) return value.boolean == boolean;
-      return is_number ? value.number == number : value.text == text;
-    case Op::less:
-      return is_number ? value.number < number : value.text < text;
-    case Op::less_equal:
-      return is_number ? value.number <= number : value.text <= text;
     case Op::in:
-      if (type == FieldValue::Kind::boolean) return both_booleans || value.boolean == boolean;
-      return is_number ? std::binary_search(numbers.begin(), numbers.end(), value.number)
-                       : std::binary_search(texts.begin(), texts.end(), value.text, std::less<std::string_view>());
+      switch (type) {
+        case FieldValue::Kind::boolean:
+          return both_booleans || value.boolean == boolean;
+        case FieldValue::Kind::number:
+          return std::binary_search(numbers.begin(), numbers.end(), value.number);
+        default:
+          return std::binary_search(texts.begin(), texts.end(), value.text, std::less<std::string_view>());
+      }
     case Op::starts_with:
       return value.text.starts_with(text);
     default:

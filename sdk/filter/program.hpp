@@ -29,11 +29,30 @@ struct Leaf {
   std::vector<std::string> texts;  // likewise
   std::shared_ptr<const re2::RE2> regex;
 
-  /// What the test says of its field's value.
-  Truth test(const FieldValue& value) const;
+  /// What the test says of its field's value. Inline by force: on small documents the calls would cost as much.
+  __attribute__((always_inline)) Truth test(const FieldValue& value) const {
+    using Kind = FieldValue::Kind;
+    if (value.kind == Kind::unknown) return Truth::unknown;
+    if (op == Op::exists) return truth(value.kind != Kind::missing);
+    if (value.kind == Kind::missing) return Truth::unknown;
+    if (op == Op::null) return truth(value.kind == Kind::null);
+    return value.kind == type ? truth(holds(value)) : Truth::unknown;
+  }
 
  private:
-  bool holds(const FieldValue& value) const;
+  Truth truth(bool says) const { return says != negated ? Truth::yes : Truth::no; }
+  /// Of a value of the operands' type.
+  __attribute__((always_inline)) bool holds(const FieldValue& value) const {
+    const bool is_number = type == FieldValue::Kind::number;
+    if (op == Op::equal) {
+      if (type == FieldValue::Kind::boolean) return value.boolean == boolean;
+      return is_number ? value.number == number : value.text == text;
+    }
+    if (op == Op::less) return is_number ? value.number < number : value.text < text;
+    if (op == Op::less_equal) return is_number ? value.number <= number : value.text <= text;
+    return holds_otherwise(value);
+  }
+  bool holds_otherwise(const FieldValue& value) const;
 };
 
 struct Step {

@@ -56,14 +56,13 @@ Result<std::unique_ptr<Chunk>> Chunk::make(host::ReadResult read, int64_t from, 
   chunk.next_ = read.next;
   chunk.end_ = read.end;
   chunk.skipped_ = read.skipped;
-  chunk.memory_ = std::make_shared<Memory>();
+  chunk.memory_ = std::make_shared<Memory>(rules.spare);
   const bool has_files =
       std::any_of(read.slices.begin(), read.slices.end(), [](const host::Slice& each) { return each.data == nullptr; });
   if (has_files) {
-    Buffer bytes(read.bytes);
+    Buffer& bytes = chunk.memory_->read = rules.spare->take(read.bytes);
     if (Status copied = copy_slices(read, bytes.mutable_view()); !copied.ok()) return fail(std::move(copied));
-    chunk.memory_->owned.push_back(std::move(bytes));
-    chunk.segments_.push_back(chunk.memory_->owned.back().view());
+    chunk.segments_.push_back(bytes.view());
   } else {
     for (const host::Slice& slice : read.slices) chunk.segments_.emplace_back(slice.data, slice.length);
     chunk.memory_->lease = std::move(read.lease);
@@ -88,7 +87,7 @@ void Chunk::join() {
   for (size_t i = segment_ + 1; i < segments_.size(); ++i) joined.append(segments_[i]);
   segments_.resize(segment_ + 1);
   rest_ = segments_.back() = joined.view();
-  memory_->owned.push_back(std::move(joined));
+  memory_->joined.push_back(std::move(joined));
 }
 
 /// The header of a damaged batch is not believed where it would hide others: the batch after it decides.
@@ -103,6 +102,16 @@ int64_t Chunk::behind_damage() const {
 uint64_t Chunk::claimed_records() const {
   const int32_t count = batch_->records_count();
   return count > 0 && count - 1 <= batch_->last_offset_delta() ? static_cast<uint64_t>(count) : 1;
+}
+
+/// How many records there may be from batch_ on, if those behind it are like it. Never more than their bytes can hold.
+size_t Chunk::expected_records() const {
+  size_t left = rest_.size();
+  for (size_t i = segment_ + 1; i < segments_.size(); ++i) left += segments_[i].size();
+  const uint64_t batches = 1 + (left + batch_->size() - 1) / batch_->size();
+  const uint64_t most = (batch_->size() + left) / records::kMinRecordBytes;
+  const auto records = static_cast<uint64_t>(std::max(batch_->records_count(), 1));
+  return static_cast<size_t>(batch_->codec() == records::Codec::none ? std::min(records * batches, most) : records);
 }
 
 /// Goes on to the next batch with records; false at the chunk's end.
@@ -190,17 +199,12 @@ void Chunk::fill(const PageRequest& request, Page& page) {
       break;
     }
     bytes += size;
-    if (page.records.empty()) {
-      page.records.reserve(std::min<size_t>(request.max_records, static_cast<size_t>(batch_->records_count())));
-    }
-    Record& out = page.records.emplace_back();
-    out.position = record.offset(*batch_);
-    out.timestamp_ns = timestamp_ns_of(record.timestamp(*batch_));
-    out.partition = rules_.partition;
-    out.key = record.key;
-    out.value = record.value;
-    out.headers = Headers(record.headers_section, record.headers_count);
-    position_ = out.position + 1;
+    if (page.records.empty()) page.records.reserve(std::min<size_t>(request.max_records, expected_records()));
+    const int64_t position = record.offset(*batch_);
+    // Every field in its place at once: filling a record that was cleared first would take three times as long.
+    page.records.emplace_back(position, timestamp_ns_of(record.timestamp(*batch_)), rules_.partition, record.key,
+                              record.value, Headers(record.headers_section, record.headers_count));
+    position_ = position + 1;
     if (unpacked_ && (unpacked.empty() || unpacked.back() != unpacked_)) unpacked.push_back(unpacked_);
   }
   page.next = position_;

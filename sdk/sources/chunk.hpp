@@ -14,6 +14,7 @@
 #include "records/batch.hpp"
 #include "records/record.hpp"
 #include "sluice/source.hpp"
+#include "sources/spare_buffers.hpp"
 
 namespace sluice::sources {
 
@@ -21,6 +22,7 @@ struct ChunkRules {
   int32_t partition = 0;
   uint64_t max_batch_bytes = 128ull << 20;
   bool verify_checksums = true;
+  std::shared_ptr<SpareBuffers> spare;  // for what is read; there has to be one
 };
 
 /// Milliseconds of a batch as nanoseconds; -1: none. Saturates.
@@ -48,8 +50,13 @@ class Chunk {
  private:
   /// What a page's records refer to.
   struct Memory {
+    explicit Memory(std::shared_ptr<SpareBuffers> for_spare) : spare(std::move(for_spare)) {}
+    ~Memory() { spare->give_back(std::move(read)); }
+
+    const std::shared_ptr<SpareBuffers> spare;
     host::Lease lease;
-    std::vector<Buffer> owned;
+    Buffer read;  // from files
+    std::vector<Buffer> joined;
   };
 
   void rewind(int64_t position);
@@ -58,6 +65,7 @@ class Chunk {
   void join();
   int64_t behind_damage() const;
   uint64_t claimed_records() const;
+  size_t expected_records() const;
 
   ChunkRules rules_;
   int64_t first_ = 0;

@@ -18,6 +18,7 @@
 #include "host/storage.hpp"
 #include "sluice/storage_host.hpp"
 #include "sources/names.hpp"
+#include "sources/spare_buffers.hpp"
 
 namespace sluice {
 
@@ -58,6 +59,7 @@ struct StorageHost::Core : std::enable_shared_from_this<StorageHost::Core> {
 
   const std::string name;
   const std::shared_ptr<host::Storage> storage;
+  const std::shared_ptr<sources::SpareBuffers> spare = std::make_shared<sources::SpareBuffers>();
   ThreadLoop loop{"sluice-storage"};
 
  private:

@@ -119,7 +119,7 @@ struct LogWriter::Impl : std::enable_shared_from_this<LogWriter::Impl> {
     int64_t base = 0;
   };
 
-  Impl(std::shared_ptr<StorageHost::Core> of, LogWriterSettings given, sources::FileLock held)
+  Impl(std::shared_ptr<StorageHost::Core> of, LogWriterSettings given, FileLock held)
       : core(std::move(of)), settings(std::move(given)), file_lock(std::move(held)), builder(batch_options()) {}
 
   records::BatchOptions batch_options() const {
@@ -153,7 +153,7 @@ struct LogWriter::Impl : std::enable_shared_from_this<LogWriter::Impl> {
 
   std::mutex mutex;  // guards all below
   std::condition_variable changed;
-  std::optional<sources::FileLock> file_lock;
+  std::optional<FileLock> file_lock;
   bool closed = false;
   Status fatal;        // FENCED: nothing is ever taken again
   Status first_error;  // since the last flush
@@ -193,7 +193,7 @@ Result<std::unique_ptr<LogWriter>> LogWriter::open(const std::shared_ptr<Storage
   std::error_code error;
   std::filesystem::create_directories(settings.state_directory, error);
   if (error) return fail(wrong("state_directory", error.message()));
-  auto lock = sources::FileLock::take(sources::lock_path(settings.state_directory, settings.log));
+  auto lock = sources::take_lock(sources::lock_path(settings.state_directory, settings.log));
   if (!lock) return fail(lock.error());
   auto impl = std::make_shared<Impl>(host->core(), std::move(settings), std::move(*lock));
   if (Status opened = impl->open(); !opened.ok()) return fail(std::move(opened));
@@ -254,7 +254,7 @@ Status LogWriter::Impl::append(std::span<const Record> records, Done done) {
   if (!fatal.ok()) {
     refusal = fatal;
   } else if (closed) {
-    refusal = Status(StatusCode::unavailable, "the writer is closed");
+    refusal = Status(StatusCode::fenced, "the writer is closed");
   } else if (bytes > settings.max_batch_bytes || records.size() > settings.max_batch_records) {
     refusal =
         Status(StatusCode::too_large, fmt::format("{} records with {} bytes; one batch takes {} and {}", records.size(),
@@ -482,11 +482,13 @@ Status LogWriter::Impl::close(int64_t deadline_ms) {
   closed = true;
   Status status = wait_told(lock, deadline_ms);
   if (status.code() == StatusCode::invalid) return status;
-  if (fatal.ok()) fatal = Status(StatusCode::unavailable, "the writer is closed");
+  const Status unwritten =
+      fatal.ok() ? Status(StatusCode::unavailable, "the writer was closed before it was sent") : fatal;
   settle_all(under_way, Status(StatusCode::unknown, "the writer was closed before the storage answered"));
-  settle_all(returned, fatal);
-  settle_all(ready, fatal);
-  if (!gathered.parts.empty()) settle(std::exchange(gathered, Batch{}), fatal, 0);
+  settle_all(returned, unwritten);
+  settle_all(ready, unwritten);
+  if (!gathered.parts.empty()) settle(std::exchange(gathered, Batch{}), unwritten, 0);
+  if (fatal.ok()) fatal = Status(StatusCode::fenced, "the writer is closed");
   tell(lock);
   file_lock.reset();
   return status;

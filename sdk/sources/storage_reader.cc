@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sources/read_request.hpp"
 #include "sources/storage_source.hpp"
 
 namespace sluice::sources {
@@ -22,7 +23,7 @@ StorageReader::StorageReader(std::shared_ptr<StorageHost::Core> core, std::uniqu
     : core_(std::move(core)),
       opener_(std::move(opener)),
       read_bytes_(settings.read_bytes),
-      rules_{partition, settings.max_batch_bytes, settings.verify_checksums} {}
+      rules_{partition, settings.max_batch_bytes, settings.verify_checksums, core_->spare} {}
 
 // ---- Questions to the adapter
 
@@ -108,20 +109,16 @@ void StorageReader::locate(int64_t timestamp_ns, Source::PositionCallback done) 
 // ---- Reading
 
 void StorageReader::read(const PageRequest& request, Source::PageCallback done) {
-  if (request.from < 0 || request.max_records == 0 || request.wait_ms < 0) {
-    return done(fail(StatusCode::invalid,
-                     "a read begins at 0 or later, asks for one record at least, and waits for 0 "
-                     "ms or longer"));
-  }
+  if (Status bad = check(request); !bad.ok()) return done(fail(std::move(bad)));
   {
     Lock lock(mutex_);
     if (pending_ || closed_) {
+      const bool closed = closed_;
       lock.unlock();
-      return done(closed_ ? fail(StatusCode::unavailable, "the source is closed")
-                          : fail(StatusCode::invalid, "a read of this source is under way"));
+      return done(fail(not_now(closed)));
     }
     const int64_t now = core_->loop.now_ms();
-    const int64_t deadline = request.wait_ms > INT64_MAX - now ? INT64_MAX : now + request.wait_ms;
+    const int64_t deadline = wait_until(request, now);
     pending_ = Pending{request, std::move(done), deadline};
     poll_ms_ = 0;
   }
@@ -130,17 +127,20 @@ void StorageReader::read(const PageRequest& request, Source::PageCallback done) 
 
 void StorageReader::start_fetch(Lock& lock, int64_t from, bool ahead) {
   fetching_ = true;
+  starting_ = true;
   fetch_from_ = from;
   grown_seen_ = grown_;
   lock.unlock();
   start(fetch(from, ahead), [self = shared_from_this()](Arrived arrived) { self->fetched(std::move(arrived)); });
   lock.lock();
+  starting_ = false;
 }
 
 void StorageReader::fetched(Arrived arrived) {
   {
     const Lock lock(mutex_);
     fetching_ = false;
+    came_at_once_ = starting_;
     if (arrived.chunk) end_ = std::max(end_, arrived.chunk->end());
     arrived_ = std::move(arrived);
   }
@@ -177,6 +177,7 @@ void StorageReader::advance() {
     }
     arrived_.reset();
     if (fetching_) return;  // fetched() goes on, from elsewhere if need be
+    chunk_.reset();         // its memory may serve the next one
     start_fetch(lock, request.from, false);
   }
 }
@@ -201,7 +202,10 @@ bool StorageReader::take_arrived(Lock& lock) {
   }
   if (arrived.chunk->next() > from) {
     chunk_ = std::move(arrived.chunk);
-    if (chunk_->next() < chunk_->end() && !fetching_) start_fetch(lock, chunk_->next(), true);
+    // What is answered at once is not asked for ahead: it would be done by this thread all the same, only earlier, and
+    // drive what is about to be decoded out of the caches.
+    const bool read_ahead = !came_at_once_ && chunk_->next() < chunk_->end();
+    if (read_ahead && !fetching_) start_fetch(lock, chunk_->next(), true);
     return true;
   }
   return !has_to_wait(lock);
@@ -306,7 +310,7 @@ void StorageReader::wake() {
 void StorageReader::close() {
   Lock lock(mutex_);
   closed_ = true;
-  if (pending_) answer(lock, fail(StatusCode::unavailable, "the source is closed"));
+  if (pending_) answer(lock, fail(StatusCode::fenced, "the source is closed"));
 }
 
 }  // namespace sluice::sources

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A log of a storage as a Source: one read of the adapter at a time, the next one under way while pages are served from
-// the last (Chunk). A page is decoded on the thread that asks for it where its bytes are there already, else on the
-// storage's thread. The mutex is held for arithmetic only.
+// the last (Chunk), unless the adapter answers on the spot. A page is decoded on the thread that asks for it where its
+// bytes are there already, else on the storage's thread. The mutex is held for arithmetic only.
 //
 //   pending_   the read that waits to be answered; whoever takes it out answers it
 //   chunk_     touched only by whoever holds the lock while pending_ is there, or has taken it out
@@ -85,6 +85,8 @@ class StorageReader final : public GrowthListener, public std::enable_shared_fro
   std::unique_ptr<Chunk> chunk_;
   std::optional<Arrived> arrived_;
   bool fetching_ = false;
+  bool starting_ = false;      // a fetch is on its way to the adapter
+  bool came_at_once_ = false;  // the last one was answered there; or just then, which does no harm
   int64_t fetch_from_ = 0;
   int64_t end_ = -1;         // as far as known
   bool waiting_ = false;     // pending_ waits for the log to grow

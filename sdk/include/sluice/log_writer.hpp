@@ -74,7 +74,7 @@ class SLUICE_API LogWriter {
 
   /// Accepts records, which are copied: all of them land together, or none. Their positions and partitions are not
   /// looked at; times are kept in whole milliseconds. Refused, and `done` is never called: BUSY, max_pending_bytes are
-  /// spent; TOO_LARGE for one batch; INVALID, no record; FENCED, another writer took over; UNAVAILABLE, closed.
+  /// spent; TOO_LARGE for one batch; INVALID, no record; FENCED, closed, or another writer took over.
   /// `done` is called once, in order of append, from any thread, possibly inside this call, without locks held; OK: the
   /// records are as durable as asked for. UNKNOWN: they may be there or not. Other errors: they are not.
   Status append(std::span<const Record> records, Done done);

@@ -280,6 +280,25 @@ TEST(Filter, the_first_of_members_with_one_name_counts) {
         sample);
 }
 
+TEST(Filter, names_are_whole_however_long_and_wherever_they_are) {
+  // The first eight bytes alike, one the beginning of another, the last bytes of the document, and none.
+  SampleRecord sample;
+  sample.value(
+      R"({"customer":1,"customer_i":2,"customer_id":3,"customer_id ":4,"customer_name":5,"custome":6,"":7,"c":{"x":8}})");
+  check({{"value.customer = 1 and value.custome = 6", kYes},
+         {"value.customer_id = 3 and value.customer_name = 5", kYes},
+         {"value.customer_i = 2 and value[\"customer_id \"] = 4", kYes},
+         {"value[\"\"] = 7 and value.c.x = 8", kYes},
+         {"value.customer_ exists or value.cust exists or value.customer_id_ exists", kNo},
+         {"value.customer.x exists or value.x exists", kNo}},
+        sample);
+  SampleRecord small;
+  small.value(R"({"a":1})");
+  check({{"value.a = 1", kYes}, {"value.ab exists or value[\"\"] exists", kNo}}, small);
+  small.value(R"({"":[]})");
+  check({{"value[\"\"] exists", kYes}, {"value[\"\"][0] exists", kNo}, {"value.a exists", kNo}}, small);
+}
+
 TEST(Filter, escapes_in_documents_are_read) {
   SampleRecord sample;
   sample.value(R"({"\u0061b": "x\ny", "q\"uote": "\ud83d\ude00 \u00e9\\\/", "plain": "tail\\"})");

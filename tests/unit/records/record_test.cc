@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "records/builder.hpp"
@@ -118,6 +121,75 @@ TEST(RecordIterator, offset_deltas_must_rise_and_stay_within_the_batch) {
   const uint8_t rising[] = {12, 0, 0, 0, 1, 1, 0, 12, 0, 0, 2, 1, 1, 0};
   EXPECT_EQ(read_all(rising, 2, 1), 2);
   EXPECT_EQ(read_all(rising, 2, 0), -1) << "beyond the last";
+}
+
+// As the format says it, field by field.
+std::optional<RecordView> read_slowly(Bytes bytes) {
+  ByteReader reader(bytes);
+  const auto optional = [&]() -> std::pair<bool, OptionalBytes> {
+    const int32_t size = reader.read_varint();
+    if (size < 0) return {size == -1, std::nullopt};
+    return {true, reader.read_bytes(static_cast<size_t>(size))};
+  };
+  RecordView record;
+  reader.read_be<int8_t>();
+  record.timestamp_delta = reader.read_varlong();
+  record.offset_delta = reader.read_varint();
+  const auto [key_right, key] = optional();
+  const auto [value_right, value] = optional();
+  record.headers_count = reader.read_varint();
+  if (!key_right || !value_right || reader.failed() || record.headers_count < 0) return std::nullopt;
+  record.key = key;
+  record.value = value;
+  record.headers_section = reader.rest();
+  for (int32_t i = 0; i < record.headers_count; ++i) {
+    const auto [name_right, name] = optional();
+    const auto [right, header_value] = optional();
+    if (!name_right || !name || !right || reader.failed()) return std::nullopt;
+  }
+  if (reader.left() != 0) return std::nullopt;
+  return record;
+}
+
+TEST(ParseRecord, reads_numbers_of_every_length_and_refuses_the_rest) {
+  std::mt19937 random(5);
+  const auto same = [](const OptionalBytes& left, const OptionalBytes& right) {
+    return left.has_value() == right.has_value() &&
+           (!left || (left->data() == right->data() && left->size() == right->size()));
+  };
+  int right = 0;
+  for (int round = 0; round < 100'000; ++round) {
+    Buffer bytes;
+    ByteWriter writer(bytes);
+    const auto text = [&] {
+      const int32_t size = random() % 8 == 0 ? -1 : static_cast<int32_t>(random() % (random() % 16 == 0 ? 200 : 9));
+      writer.write_varint(size);
+      for (int32_t i = 0; i < size; ++i) writer.write_be(static_cast<uint8_t>(random()));
+    };
+    writer.write_be<int8_t>(0);
+    writer.write_varlong(static_cast<int64_t>(uint64_t{random()} << 32 | random()) >> (random() % 64));
+    writer.write_varint(static_cast<int32_t>(random() >> (random() % 32)));
+    text(), text();
+    const auto headers = static_cast<int32_t>(random() % 4 == 0 ? random() % 3 : 0);
+    writer.write_varint(headers);
+    for (int32_t i = 0; i < 2 * headers; ++i) text();
+    // Half of them are damaged in a byte, or cut off.
+    if (random() % 4 == 0) bytes.data()[random() % bytes.size()] = static_cast<uint8_t>(random());
+    if (random() % 4 == 0) bytes.resize(random() % bytes.size());
+    const Buffer exact = Buffer::copy_of(bytes);  // sanitizers see what is read behind it
+    const auto expected = read_slowly(exact);
+    const auto record = parse_record(exact);
+    ASSERT_EQ(record.has_value(), expected.has_value()) << round;
+    if (!record) continue;
+    ++right;
+    EXPECT_EQ(record->timestamp_delta, expected->timestamp_delta) << round;
+    EXPECT_EQ(record->offset_delta, expected->offset_delta) << round;
+    EXPECT_TRUE(same(record->key, expected->key) && same(record->value, expected->value)) << round;
+    EXPECT_EQ(record->headers_count, expected->headers_count) << round;
+    EXPECT_EQ(record->headers_section.data(), expected->headers_section.data()) << round;
+    EXPECT_EQ(record->headers_section.size(), expected->headers_section.size()) << round;
+  }
+  EXPECT_GT(right, 20'000);
 }
 
 }  // namespace

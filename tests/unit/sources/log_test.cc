@@ -246,6 +246,14 @@ void append_raw(StorageHost& host, const std::string& log_id, int32_t epoch, con
   ASSERT_TRUE(comes_true([&] { return left == 0; }));
 }
 
+Buffer batch_of_one(const records::BatchOptions& options, const std::string& value) {
+  records::BatchBuilder builder(options);
+  records::NewRecord record;
+  record.value = as_bytes(value);
+  EXPECT_TRUE(builder.add(record).ok());
+  return std::move(*builder.build());
+}
+
 // The memory adapter keeps bytes as they are (the host's checks are off, for they would tell); the disk adapter would
 // find the damage itself.
 TEST(LogSourceDamage, B04_undecodable_records_are_passed_and_counted) {
@@ -262,12 +270,7 @@ TEST(LogSourceDamage, B04_undecodable_records_are_passed_and_counted) {
       options.base_offset = i;
       options.leader_epoch = epoch;
       if (compressed) options.codec = records::Codec::zstd;
-      records::BatchBuilder builder(options);
-      const std::string value = fmt::format("value {}", i);
-      records::NewRecord record;
-      record.value = as_bytes(value);
-      ASSERT_TRUE(builder.add(record).ok());
-      Buffer batch = std::move(*builder.build());
+      Buffer batch = batch_of_one(options, fmt::format("value {}", i));
       if (i >= 10 && i < 40) batch.mutable_view()[batch.size() - 1] ^= 0x55;
       batches.push_back(std::move(batch));
     }
@@ -298,11 +301,7 @@ TEST(LogSourceDamage, a_damaged_header_hides_nothing_that_follows) {
   for (int64_t i = 0; i < 3; ++i) {
     records::BatchOptions options;
     options.base_offset = i;
-    records::BatchBuilder builder(options);
-    records::NewRecord record;
-    record.value = as_bytes("v");
-    ASSERT_TRUE(builder.add(record).ok());
-    batches.push_back(std::move(*builder.build()));
+    batches.push_back(batch_of_one(options, "v"));
   }
   // It is kept as one record at offset 1, and then claims a thousand.
   auto bytes = batches[1].mutable_view();
@@ -445,7 +444,7 @@ TEST_P(LogSource, S03_everything_accepted_is_settled_and_counted) {
   EXPECT_EQ(counts.pending, 0u);
   EXPECT_EQ(counts.pending_bytes, 0u);
   Record record;
-  EXPECT_EQ(writer->append({&record, 1}, [](const Result<Written>&) {}).code(), StatusCode::unavailable);
+  EXPECT_EQ(writer->append({&record, 1}, [](const Result<Written>&) {}).code(), StatusCode::fenced);
   const auto source = open_source(host_, folder_);
   EXPECT_EQ(drain(*source).records.size(), accepted);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What tests of sources share: a folder of their own, a storage on an adapter, and calls of a Source as if they waited.
+// What tests of sources share: a storage on an adapter, and calls of a Source as if they waited.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,31 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include "../support/folder.hpp"
 #include "sluice/log_writer.hpp"
 #include "sluice/storage_host.hpp"
 #include "sluice/storage_source.hpp"
 
 namespace sluice::test {
-
-inline constexpr auto kPatience = std::chrono::seconds(60);
-
-class Folder {
- public:
-  Folder() {
-    std::string made = (std::filesystem::temp_directory_path() / "sluice-sources-XXXXXX").string();
-    path_ = ::mkdtemp(made.data());
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 inline std::shared_ptr<StorageHost> open_storage(const std::string& library, const std::string& directory,
                                                  StorageOptionMap options = {}, bool checked = true) {
@@ -52,15 +33,6 @@ inline std::shared_ptr<StorageHost> open_storage(const std::string& library, con
   auto opened = StorageHost::open(std::move(settings));
   EXPECT_TRUE(opened) << opened.error().describe();
   return opened ? *opened : nullptr;
-}
-
-inline bool comes_true(const std::function<bool()>& holds) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
 }
 
 template <class T>
