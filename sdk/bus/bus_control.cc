@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "bus/bus_impl.hpp"
+#include "bus/metrics.hpp"
 #include "bus/validate.hpp"
 
 namespace sluice {
@@ -49,7 +50,10 @@ Bus::Impl::Impl(BusOptions options, uint64_t first_sequence)
 
 Result<std::unique_ptr<Bus::Impl>> Bus::Impl::create(BusOptions options, uint64_t first_sequence) {
   if (Status status = bus::validate(options); !status) return fail(std::move(status));
+  std::shared_ptr<Sink> sink = std::move(options.sink);
+  auto sink_for_shard = std::move(options.sink_for_shard);
   std::unique_ptr<Impl> impl(new Impl(std::move(options), first_sequence));
+  impl->sink_for_shard_ = std::move(sink_for_shard);
   const BusOptions& o = impl->options_;
   uint64_t nonce = 0;
   if (!o.state_file.empty()) {
@@ -69,13 +73,17 @@ Result<std::unique_ptr<Bus::Impl>> Bus::Impl::create(BusOptions options, uint64_
     impl->pumps_.push_back(std::make_unique<bus::Pump>(
         impl->context_, [self](const std::shared_ptr<Shard>& shard) { self->shard_finished(shard); }));
   }
-  if (o.sink) impl->gate_ = impl->make_gate(o.sink);
+  if (sink) impl->gate_ = impl->make_gate(std::move(sink));
   impl->control_thread_ = std::thread([self] { self->control(); });
   for (uint32_t i = 0; i < o.shards; ++i) {
     if (auto added = impl->add_shard(); !added) {
       static_cast<void>(impl->shutdown(0));
       return fail(added.error().in("bus.shards"));
     }
+  }
+  if (o.telemetry) {
+    impl->observing_ = o.telemetry->observe(
+        [self](Observations& to) { bus::report(self->options_.name, self->stats(), self->health().level, to); });
   }
   return impl;
 }
@@ -92,6 +100,11 @@ Bus::Impl::~Impl() {
   for (const auto& shard : all_shards()) lost += shard->abandon();
   if (lost != 0) context_->warn(fmt::format("destroyed with {} events undelivered: they are lost", lost));
   lost_events_.fetch_add(lost, std::memory_order_relaxed);
+  // Answers that are still to come keep shards and gates, and must not be what destroys a sink: that is done here.
+  for (const auto& shard : all_shards()) {
+    if (shard->gate()) shard->gate()->let_go();
+  }
+  if (gate_) gate_->let_go();
 }
 
 void Bus::Impl::end_unasked() {
@@ -126,15 +139,14 @@ Result<std::shared_ptr<bus::Shard>> Bus::Impl::make_shard() {
     pump = next_pump_++ % pumps_.size();
   }
   std::shared_ptr<SinkGate> gate = gate_;
-  if (options_.sink_for_shard) {
-    auto sink = options_.sink_for_shard(id);
+  if (sink_for_shard_) {
+    auto sink = sink_for_shard_(id);
     if (!sink) return fail(sink.error());
     if (!*sink) return fail(StatusCode::invalid, "bus.sink_for_shard: gave no sink");
     gate = make_gate(std::move(*sink));
   }
   return std::make_shared<Shard>(id, source_prefix_ + std::to_string(id), context_, std::move(gate),
-                                 static_cast<bool>(options_.sink_for_shard), pump, pumps_[pump]->signal(),
-                                 first_sequence_);
+                                 static_cast<bool>(sink_for_shard_), pump, pumps_[pump]->signal(), first_sequence_);
 }
 
 Result<uint64_t> Bus::Impl::add_shard() {
@@ -212,11 +224,13 @@ void Bus::Impl::shard_finished(const std::shared_ptr<Shard>& shard) {
 }
 
 /// Keeps of finished shards what subscribers may still read, and those that a producer holds, which may still count a
-/// refusal there. mutex_ is held, so that nobody new can get hold of one.
+/// refusal there, and those whose own sink has not answered yet. mutex_ is held, so that nobody new can get hold of
+/// one.
 void Bus::Impl::forget_finished() {
   size_t wanted = 0;
   for (auto at = finished_.end(); at != finished_.begin();) {
     const std::shared_ptr<Shard>& shard = *--at;
+    if (shard->waits_for_its_sink()) continue;
     const auto& retention = shard->retention();
     if (shard.use_count() > 1) continue;
     if (retention && retention->retained() != 0 && !retention->was_read_to_end() && ++wanted <= kMaxFinishedShards)
@@ -285,7 +299,7 @@ Status Bus::Impl::flush(int64_t timeout_ms) {
   if (Status status = drain_until(until_ns); !status) return status;
   std::vector<std::shared_ptr<SinkGate>> gates;
   if (gate_) gates.push_back(gate_);
-  if (options_.sink_for_shard) {
+  if (sink_for_shard_) {
     for (const auto& shard : all_shards()) gates.push_back(shard->gate());
   }
   Status first;

@@ -18,6 +18,7 @@
 #include "bus/scaler.hpp"
 #include "bus/shard.hpp"
 #include "sluice/bus.hpp"
+#include "sluice/telemetry.hpp"
 
 namespace sluice {
 
@@ -69,7 +70,8 @@ class Bus::Impl {
   Shard* choose(const bus::Table& table, const Event& event, bus::ThreadToken& me, uint64_t hash,
                 uint32_t custom) const;
   bool ask_route(const Event& event, uint32_t& count, uint32_t& choice) const;
-  Outcome ingest_sized(const Event& event, const Sized& sized, bus::ThreadToken& me);
+  /// `until_ns`: until when it may wait for room, -1 if it has not begun to wait.
+  Outcome ingest_sized(const Event& event, const Sized& sized, bus::ThreadToken& me, int64_t& until_ns);
   Outcome make_room(std::shared_ptr<Shard> shard, uint64_t spilled_bytes, int64_t& until_ns);
   bool sample_out(Shard& shard, bus::ThreadToken& me) const;
   /// What one shard gets of a group. Without initialisers, since there is an array of them on the stack of which few
@@ -81,7 +83,8 @@ class Bus::Impl {
     uint32_t left;    // claimed and not written yet
     bool written;
   };
-  void ingest_one_of(std::span<const Event> events, size_t i, bus::ThreadToken& me, BatchOutcome& result);
+  void ingest_one_of(std::span<const Event> events, size_t i, bus::ThreadToken& me, int64_t& until_ns,
+                     BatchOutcome& result);
   bool ingest_group(std::span<const Event> events, bus::ThreadToken& me, BatchOutcome& result,
                     std::span<uint8_t> left_over);
   bool route_group(std::span<const Event> events, const bus::Table& table, bus::ThreadToken& me,
@@ -121,7 +124,9 @@ class Bus::Impl {
   size_t next_pump_ = 0;
   std::string source_prefix_;
   std::vector<std::unique_ptr<bus::Pump>> pumps_;
+  // What leads to sinks is here and in gates alone, so that they die with the bus, on the thread that destroys it.
   std::shared_ptr<bus::SinkGate> gate_;  // of all shards; null: each has its own, or there is none
+  std::function<Result<std::shared_ptr<Sink>>(uint64_t shard)> sink_for_shard_;
 
   mutable std::mutex mutex_;
   std::unique_ptr<const bus::Table> current_;  // guarded by mutex_, as what follows
@@ -147,6 +152,8 @@ class Bus::Impl {
   static std::atomic<uint64_t> lost_events_;
   uint64_t sampled_accepted_ = 0;
   int64_t sampled_ms_ = -1;
+
+  Observing observing_;  // last, so that it ends first
 };
 
 }  // namespace sluice

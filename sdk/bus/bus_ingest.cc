@@ -85,8 +85,9 @@ Outcome Bus::Impl::ingest(const Event& event) {
   if (sized.outcome != Outcome::queued) [[unlikely]]
     return sized.outcome;
   ThreadToken& me = ThreadToken::current();
+  int64_t until_ns = -1;
   if (!plain_ || sized.payload > plain_bytes_ || sized.header_bytes != 0) [[unlikely]]
-    return ingest_sized(event, sized, me);
+    return ingest_sized(event, sized, me, until_ns);
   const bool hashed = options_.routing == Route::by_key && event.key;
   const uint64_t hash = hashed ? bus::hash_key(*event.key) : 0;
   me.enter();
@@ -108,13 +109,12 @@ Outcome Bus::Impl::ingest(const Event& event) {
     }
   }
   me.leave();
-  return ingest_sized(event, sized, me);
+  return ingest_sized(event, sized, me, until_ns);
 }
 
-Outcome Bus::Impl::ingest_sized(const Event& event, const Sized& sized, ThreadToken& me) {
+Outcome Bus::Impl::ingest_sized(const Event& event, const Sized& sized, ThreadToken& me, int64_t& until_ns) {
   const uint64_t hash = options_.routing == Route::by_key && event.key ? bus::hash_key(*event.key) : 0;
   Spill spill;
-  int64_t until_ns = -1;
   uint32_t custom = 0;
   uint32_t custom_count = kUnchosen;
   for (;;) {
@@ -231,11 +231,12 @@ BatchOutcome Bus::Impl::ingest(std::span<const Event> events) {
   result.index = events.size();
   ThreadToken& me = ThreadToken::current();
   std::array<uint8_t, kGroupEvents> left_over;
+  int64_t until_ns = -1;
   // A batch of one group is checked while it is routed, before anything is claimed; others, and what is not simple,
   // beforehand.
   if (events.size() <= kGroupEvents && ingest_group(events, me, result, left_over)) {
     for (size_t i = 0; result.queued != events.size() && i < events.size(); ++i) {
-      if (left_over[i] != 0) ingest_one_of(events, i, me, result);
+      if (left_over[i] != 0) ingest_one_of(events, i, me, until_ns, result);
     }
     return result;
   }
@@ -249,14 +250,17 @@ BatchOutcome Bus::Impl::ingest(std::span<const Event> events) {
     const size_t count = std::min<size_t>(events.size() - at, kGroupEvents);
     if (!ingest_group(events.subspan(at, count), me, result, left_over)) left_over.fill(1);
     for (size_t i = 0; i < count; ++i) {
-      if (left_over[i] != 0) ingest_one_of(events, at + i, me, result);
+      if (left_over[i] != 0) ingest_one_of(events, at + i, me, until_ns, result);
     }
   }
   return result;
 }
 
-void Bus::Impl::ingest_one_of(std::span<const Event> events, size_t i, ThreadToken& me, BatchOutcome& result) {
-  const Outcome outcome = ingest_sized(events[i], size_of(events[i]), me);
+void Bus::Impl::ingest_one_of(std::span<const Event> events, size_t i, ThreadToken& me, int64_t& until_ns,
+                              BatchOutcome& result) {
+  const Outcome outcome = ingest_sized(events[i], size_of(events[i]), me, until_ns);
+  // Who waited in vain once waits no more in this call, or a sink that hangs would hold it for each event anew.
+  if (outcome == Outcome::queued && result.outcome != Outcome::timed_out) until_ns = -1;
   result.queued += outcome == Outcome::queued;
   result.dropped += outcome == Outcome::dropped;
   if (outcome == Outcome::queued || outcome == Outcome::dropped || result.outcome != Outcome::queued) return;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "bus/metrics.hpp"
+
 namespace sluice::bus {
 namespace {
 
@@ -65,6 +67,9 @@ Shard::Shard(uint64_t id, const std::string& source_id, std::shared_ptr<Context>
                      ? nullptr
                      : std::make_shared<Retention>(source_id, context_->options.retain_events,
                                                    context_->options.max_spilled_bytes, first_sequence, signal_)),
+      meter_(context_->options.telemetry
+                 ? std::optional(delivery_meter(*context_->options.telemetry, context_->options.name, id))
+                 : std::nullopt),
       max_batch_events_(context_->options.batch.max_events),
       max_batch_bytes_(context_->options.batch.max_bytes),
       hurry_until_(first_sequence),
@@ -172,6 +177,11 @@ bool Shard::collect(int64_t now_ns) {
   return free_front() || progress;
 }
 
+void Shard::meter(const Flight& at, const Status& status) const {
+  if (!meter_) return;
+  status ? meter_->succeed(at.given_ns) : meter_->fail(at.given_ns, status);
+}
+
 /// Where something failed, what, and how long it took.
 Status Shard::place(const Flight& at, const Status& why, int64_t now_ns) const {
   return why.in(fmt::format("shard {}, up to sequence {}, attempt {}, {} us", id_, at.end - 1, at.retries + 1,
@@ -191,6 +201,7 @@ void Shard::settle(Flight& at, int64_t now_ns) {
     if (answer.refusal) answer.refusal = Status(StatusCode::invalid, "the sink refused events and says no more");
     context_->record_failure(refusals, place(at, answer.refusal, now_ns));
   }
+  meter(at, answer.status && refusals != 0 ? answer.refusal : answer.status);
   at.phase = Flight::Phase::settled;
   if (answer.status) return;
   at.batch = at.batch.after(settled);
@@ -247,6 +258,7 @@ bool Shard::send(int64_t now_ns, int64_t& due_ns) {
     const SinkGate::State state = gate_->advance(now_ns, due_ns);
     if (state == SinkGate::State::cold || state == SinkGate::State::opening || state == SinkGate::State::waiting) break;
     at.phase = Flight::Phase::flying;
+    if (meter_) at.given_ns = meter_->start();
     sent = true;
     Completion completion(shared_from_this(), at);
     if (state != SinkGate::State::open) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "bus/signal.hpp"
 #include "bus/sink_gate.hpp"
 #include "sluice/bus.hpp"
+#include "sluice/telemetry.hpp"
 
 namespace sluice::bus {
 
@@ -69,6 +71,8 @@ class Shard : public std::enable_shared_from_this<Shard> {
   ShardCounts counts() const;
   const std::shared_ptr<Retention>& retention() const { return retention_; }
   const std::shared_ptr<SinkGate>& gate() const { return gate_; }
+  /// Its own sink was asked to close and did not answer: nobody but the bus may let that sink go.
+  bool waits_for_its_sink() const { return gate_ && own_sink_ && gate_->state() == SinkGate::State::closing; }
   /// Which of the bus's pumps serves it.
   size_t pump() const { return pump_; }
   /// What keeps it from delivering: OK if nothing does.
@@ -120,6 +124,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
     Phase phase = Phase::waiting;  // the pump's own
     uint32_t retries = 0;
     int64_t begun_ns = 0;
+    int64_t given_ns = 0;  // to the sink, by the meter's clock
     int64_t not_before_ns = 0;
     Delivery answer;  // written by who completes, read after `answered`
     std::atomic<bool> answered{false};
@@ -151,6 +156,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
   void measure(int64_t now_ns);
   void update_settled();
   bool advance_end(int64_t now_ns, int64_t& due_ns);
+  void meter(const Flight& at, const Status& status) const;
   Status place(const Flight& at, const Status& why, int64_t now_ns) const;
   uint64_t events_to_wait_for() const;
   uint64_t next_to_take() const { return lends_ ? taken_ : ring.released(); }
@@ -168,6 +174,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
   const std::shared_ptr<Signal> signal_;
   const std::shared_ptr<BlockPool> pool_;       // unless lends_
   const std::shared_ptr<Retention> retention_;  // null: no subscribers
+  const std::optional<OperationMeter> meter_;
   uint32_t max_batch_events_;
   uint64_t max_batch_bytes_;
 

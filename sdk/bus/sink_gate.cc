@@ -85,7 +85,7 @@ void SinkGate::opened(Status status) {
     failure_ = status;
     if (status) {
       set(State::open);
-    } else if (may_retry(status, Effect::once)) {
+    } else if (may_retry(status, Effect::once) || status.code() == StatusCode::unknown) {
       // What is not there yet is waited for, however long: events are held back meanwhile.
       RetryPolicy patient = retry_;
       patient.max_retries = RetryPolicy::kMaxRetries;

@@ -44,13 +44,16 @@ class SinkGate : public std::enable_shared_from_this<SinkGate> {
   void begin_close(int64_t timeout_ms);
   Status close_result() const;
 
+  /// Drops the sink, at the bus's end: nothing but answers that come late follows.
+  void let_go() { sink_.reset(); }
+
  private:
   void open();
   void opened(Status status);
   void closed(Status status);
   void set(State state);
 
-  const std::shared_ptr<Sink> sink_;
+  std::shared_ptr<Sink> sink_;
   const SinkTraits traits_;
   const RetryPolicy retry_;
   const std::function<void()> changed_;

@@ -44,6 +44,7 @@ Status validate(const ConsumerConfig& config) {
     return bad;
   if (auto bad = check("consumer.page_records", config.page_records, 1u, kMaxPageRecords); !bad) return bad;
   if (auto bad = sluice::validate(config.retry, "consumer.retry"); !bad) return bad;
+  if (auto bad = check("consumer.name", config.name.size(), size_t{1}, kMaxConsumerNameBytes); !bad) return bad;
   const auto kind = static_cast<int>(config.start.kind);
   if (auto bad = check("consumer.start.kind", kind, 0, static_cast<int>(Place::Kind::position)); !bad) return bad;
   if (config.start.kind != Place::Kind::position) return {};
@@ -61,6 +62,7 @@ Status validate(const PollRequest& request) {
 
 struct MergingConsumer::Impl {
   std::shared_ptr<consumer::Core> core;
+  Observing observing;  // of the core
 };
 
 std::string_view condition_name(ShardCondition condition) {
@@ -95,6 +97,9 @@ Result<std::unique_ptr<MergingConsumer>> MergingConsumer::create(const ConsumerC
   impl->core = std::make_shared<consumer::Core>(config, from, std::move(filter), system_clock(), seed);
   for (auto& source : sources) {
     if (auto added = impl->core->add_shard(std::move(source), config.start); !added) return fail(added.error());
+  }
+  if (config.telemetry) {
+    impl->observing = config.telemetry->observe([core = impl->core.get()](Observations& to) { core->report(to); });
   }
   return std::unique_ptr<MergingConsumer>(new MergingConsumer(std::move(impl)));
 }

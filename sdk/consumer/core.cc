@@ -8,15 +8,19 @@
 #include <exception>
 #include <tuple>
 
+#include "telemetry/attributes.hpp"
+
 namespace sluice::consumer {
 namespace {
 
 constexpr int64_t kMillisecondNs = 1'000'000;
 constexpr int64_t kWakeAgainMs = 20;  // while close() waits
 constexpr size_t kMaxNamesTold = 3;
+constexpr std::string_view kTelemetrySystem = "sluice.consumer";
+constexpr std::string_view kReadOperation = "receive";
 
 Status closed_status() {
-  return Status(StatusCode::invalid, "consumer: closed");
+  return Status(StatusCode::fenced, "consumer: closed");
 }
 
 MergeLimits merge_limits(const ConsumerConfig& config) {
@@ -69,6 +73,7 @@ Result<uint32_t> Core::add_shard(std::shared_ptr<Source> source, Place place) {
   Slot& slot = *slots_.back();
   slot.id = id;
   slot.source = std::move(source);
+  if (config_.telemetry) slot.meter = config_.telemetry->meter(kReadOperation, kTelemetrySystem, id);
   ids_.emplace(id, number);
   if (const auto known = cursor_.next(id)) place = Place::position(*known);
   plan_.add(number, place);
@@ -329,11 +334,13 @@ void Core::order_due(std::vector<ReadOrder>& orders) {
 // thread is out again: however many answers come at once, the stack does not grow.
 void Core::issue(ReadOrder order) {
   std::shared_ptr<Source> source;
+  const OperationMeter* meter = nullptr;
   {
     std::lock_guard lock(mutex_);
     Slot& slot = *slots_[order.shard];
     source = slot.source;
     if (source == nullptr) return;
+    if (slot.meter) meter = &*slot.meter;
     if (order.kind != ReadOrder::Kind::wake) {
       if (slot.issuing) {
         slot.pending = order;
@@ -344,7 +351,7 @@ void Core::issue(ReadOrder order) {
   }
   if (order.kind == ReadOrder::Kind::wake) return source->wake();
   for (;;) {
-    call(*source, order);
+    call(*source, order, meter);
     std::lock_guard lock(mutex_);
     Slot& slot = *slots_[order.shard];
     if (!slot.pending) {
@@ -356,22 +363,31 @@ void Core::issue(ReadOrder order) {
   }
 }
 
-void Core::call(Source& source, const ReadOrder& order) {
+// `meter` lives as long as the core.
+void Core::call(Source& source, const ReadOrder& order, const OperationMeter* meter) {
   auto self = shared_from_this();
+  const int64_t started = meter == nullptr ? 0 : meter->start();
+  const auto tell = [meter, started](const auto& result) {
+    if (meter != nullptr) result ? meter->succeed(started) : meter->fail(started, result.error());
+  };
   switch (order.kind) {
     case ReadOrder::Kind::read:
-      source.read(order.request,
-                  [self = std::move(self), order](Result<Page> page) { self->on_page(order, std::move(page)); });
+      source.read(order.request, [self = std::move(self), order, tell](Result<Page> page) {
+        tell(page);
+        self->on_page(order, std::move(page));
+      });
       return;
     case ReadOrder::Kind::bounds: {
-      source.bounds([self = std::move(self), order](Result<SourceBounds> bounds) {
+      source.bounds([self = std::move(self), order, tell](Result<SourceBounds> bounds) {
+        tell(bounds);
         if (!bounds) return self->on_position(order, fail(bounds.error()));
         self->on_position(order, order.at_end ? bounds->end : bounds->start);
       });
       return;
     }
     case ReadOrder::Kind::locate:
-      source.locate(order.timestamp_ns, [self = std::move(self), order](Result<int64_t> position) {
+      source.locate(order.timestamp_ns, [self = std::move(self), order, tell](Result<int64_t> position) {
+        tell(position);
         self->on_position(order, std::move(position));
       });
       return;
@@ -576,6 +592,11 @@ void Core::finish_locked(Response& response, bool moved, int64_t start_ns) {
     note.id = slots_[note.shard]->id;
     note.position = merge_.has(note.shard) ? merge_.position(note.shard) : response.cursor.next(note.id).value_or(-1);
   }
+  totals_.delivered += response.records.size();
+  totals_.rejected += response.rejected;
+  totals_.corrupt += response.corrupt;
+  totals_.late += response.late;
+  totals_.lost += response.lost;
   response.done = !merge_.has_records() && events_.empty() && done_locked();
   const bool more = merge_.has_records() || !events_.empty() ||
                     std::any_of(ids_.begin(), ids_.end(), [&](const Ids::value_type& each) {
@@ -583,6 +604,35 @@ void Core::finish_locked(Response& response, bool moved, int64_t start_ns) {
                     });
   response.has_more = (moved || !response.records.empty()) && more;
   response.elapsed_ns = std::max<int64_t>(now_ns - start_ns, 1);
+}
+
+void Core::report(Observations& to) const {
+  Totals totals;
+  uint64_t buffered = 0;
+  size_t shards = 0;
+  std::vector<ShardNote> notes;
+  {
+    const std::lock_guard lock(mutex_);
+    totals = totals_;
+    buffered = plan_.buffered_bytes();
+    shards = ids_.size();
+    plan_.note(clock_.monotonic_ns(), notes);
+  }
+  const Attributes named = telemetry::named(kTelemetrySystem, semconv::kConsumerGroup, config_.name);
+  to.counter(semconv::kConsumedMessages, totals.delivered,
+             telemetry::with(named, semconv::kOperationName, kReadOperation));
+  to.counter("sluice.consumer.rejected", totals.rejected, named);
+  to.counter("sluice.consumer.corrupt", totals.corrupt, named);
+  to.counter("sluice.consumer.late", totals.late, named);
+  to.counter("sluice.consumer.lost", totals.lost, named);
+  to.gauge("sluice.consumer.buffered", static_cast<int64_t>(buffered), named, "By");
+  to.gauge("sluice.consumer.shards", static_cast<int64_t>(shards), named, "{shard}");
+  for (const ShardCondition condition : {ShardCondition::failed, ShardCondition::retrying, ShardCondition::stalled}) {
+    const auto in_it =
+        std::count_if(notes.begin(), notes.end(), [&](const ShardNote& note) { return note.condition == condition; });
+    to.gauge("sluice.consumer.troubled", in_it, telemetry::with(named, "sluice.condition", condition_name(condition)),
+             "{shard}");
+  }
 }
 
 Result<Response> Core::poll(const PollRequest& request) {

@@ -20,6 +20,7 @@
 #include "consumer/merge_state.hpp"
 #include "consumer/read_plan.hpp"
 #include "sluice/consumer.hpp"
+#include "sluice/telemetry.hpp"
 
 namespace sluice::consumer {
 
@@ -50,6 +51,8 @@ class Core : public std::enable_shared_from_this<Core> {
   uint64_t buffered_bytes() const;
   Status close(int64_t deadline_ms);
   bool closed() const;
+  /// What was delivered and passed so far, and how shards are.
+  void report(Observations& to) const;
 
  private:
   struct Slot {
@@ -62,6 +65,15 @@ class Core : public std::enable_shared_from_this<Core> {
     bool removed = false;   // reported finished, then forgotten
     bool finished = false;  // reported already
     bool gone = false;
+    std::optional<OperationMeter> meter;  // of calls; set once
+  };
+  /// Of all responses.
+  struct Totals {
+    uint64_t delivered = 0;
+    uint64_t rejected = 0;
+    uint64_t corrupt = 0;
+    uint64_t late = 0;
+    uint64_t lost = 0;
   };
   /// What the merge has to learn, in order.
   struct Event {
@@ -91,7 +103,7 @@ class Core : public std::enable_shared_from_this<Core> {
 
   void order_due(std::vector<ReadOrder>& orders);
   void issue(ReadOrder order);
-  void call(Source& source, const ReadOrder& order);
+  void call(Source& source, const ReadOrder& order, const OperationMeter* meter);
   void on_page(const ReadOrder& order, Result<Page> page);
   void on_position(const ReadOrder& order, Result<int64_t> position);
   void end_call(std::unique_lock<std::mutex>& lock, uint32_t shard, bool news);
@@ -121,6 +133,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Ids ids_;                                   // shards that are not gone
   Cursor names_;                              // every id that the cursor will have to hold
   Cursor cursor_;                             // after the last response
+  Totals totals_;
   std::vector<Event> events_;
   std::vector<uint32_t> finished_;  // to be said in the next response
   uint32_t calls_ = 0;              // under way in all

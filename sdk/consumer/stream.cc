@@ -112,7 +112,7 @@ struct AsyncPoller::Impl {
       const std::coroutine_handle<> handle = waiter;
       const bool closing = stopping;
       lock.unlock();
-      auto response = closing ? fail(StatusCode::invalid, "poller: closed") : consumer.poll(asked.request_);
+      auto response = closing ? fail(StatusCode::fenced, "poller: closed") : consumer.poll(asked.request_);
       asked.result_.emplace(std::move(response));
       lock.lock();
       awaiter = nullptr;
@@ -153,7 +153,7 @@ bool AsyncPoller::Awaiter::await_suspend(std::coroutine_handle<> waiter) {
   Impl& impl = *poller_.impl_;
   const std::lock_guard lock(impl.mutex);
   if (impl.stopping || impl.awaiter != nullptr) {
-    result_.emplace(impl.stopping ? fail(StatusCode::invalid, "poller: closed")
+    result_.emplace(impl.stopping ? fail(StatusCode::fenced, "poller: closed")
                                   : fail(StatusCode::busy, "poller: another coroutine waits"));
     return false;
   }

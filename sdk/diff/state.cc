@@ -46,7 +46,8 @@ Result<Json> parse(std::string_view text, size_t max_bytes, uint32_t max_depth, 
   } catch (const Refused& refused) {
     return fail(refused.why);
   } catch (const Json::parse_error& error) {
-    return fail(StatusCode::invalid, fmt::format("{}: byte {}: {}", what, error.byte, error.what()));
+    return fail(StatusCode::invalid, fmt::format("{}: byte {}: {}", what, error.byte, error.what()),
+                static_cast<int64_t>(error.byte));
   } catch (const Json::exception& error) {
     return fail(StatusCode::invalid, fmt::format("{}: {}", what, error.what()));
   }

@@ -8,9 +8,13 @@
 #include <new>
 #include <utility>
 
+#include "telemetry/attributes.hpp"
+
 namespace sluice::dlq {
 namespace {
 
+constexpr std::string_view kTelemetrySystem = "sluice.dlq";
+constexpr std::string_view kOperation = "send";
 constexpr size_t kMaxStepsPerRun = 1'000;  // so that run() returns also where a sink answers at once for ever
 
 int64_t wall_now_ns() {
@@ -44,7 +48,12 @@ class Pump::Answer {
 };
 
 Pump::Pump(DeadLetterSettings settings, std::shared_ptr<Sink> sink)
-    : settings_(std::move(settings)), sink_(std::move(sink)), traits_(sink_->traits()) {}
+    : settings_(std::move(settings)),
+      sink_(std::move(sink)),
+      traits_(sink_->traits()),
+      meter_(settings_.telemetry
+                 ? std::optional(settings_.telemetry->meter(kOperation, kTelemetrySystem, settings_.name))
+                 : std::nullopt) {}
 
 Status Pump::offer(const Record& record, const DeadLetterCause& cause) {
   const uint64_t bytes = Letter::bytes_of(record, cause);
@@ -52,9 +61,10 @@ Status Pump::offer(const Record& record, const DeadLetterCause& cause) {
   counters_.offered += 1;
   const auto drop = [&](StatusCode code, std::string why) {
     counters_.dropped += 1;
+    dropped_[code] += 1;
     return Status(code, std::move(why));
   };
-  if (refusing_) return drop(StatusCode::unavailable, "the dead letter queue is closing");
+  if (refusing_) return drop(StatusCode::fenced, "the dead letter queue is closed");
   if (bytes > settings_.max_bytes || bytes > kMaxEventBytes) {
     return drop(StatusCode::too_large,
                 fmt::format("{} bytes, the dead letter queue holds {}", bytes, settings_.max_bytes));
@@ -165,6 +175,7 @@ bool Pump::step(int64_t& wait_ms) {
     }
   }
   flight_->with_sink = true;
+  if (meter_) flight_->given_ns = meter_->start();
   const std::shared_ptr<Flight> flight = flight_;
   const EventBatch batch = flight->builder.batch(flight->attempt).after(flight->settled);
   lock.unlock();
@@ -189,6 +200,11 @@ void Pump::opened(Status status) {
 }
 
 void Pump::answered(const std::shared_ptr<Flight>& flight, Delivery delivery) {
+  if (meter_) {
+    const Status& why = delivery.status.ok() && delivery.refused > 0 ? delivery.refusal : delivery.status;
+    delivery.status.ok() && delivery.refused == 0 ? meter_->succeed(flight->given_ns)
+                                                  : meter_->fail(flight->given_ns, why);
+  }
   const std::lock_guard lock(mutex_);
   if (flight != flight_ || !flight->with_sink) return;
   flight->with_sink = false;
@@ -221,6 +237,27 @@ void Pump::answered(const std::shared_ptr<Flight>& flight, Delivery delivery) {
 DeadLetterCounters Pump::counters() const {
   const std::lock_guard lock(mutex_);
   return counters_;
+}
+
+void Pump::report(Observations& to) const {
+  DeadLetterCounters counters;
+  std::map<StatusCode, uint64_t> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    counters = counters_;
+    dropped = dropped_;
+  }
+  const Attributes named = telemetry::named(kTelemetrySystem, semconv::kDestinationName, settings_.name);
+  to.counter(semconv::kSentMessages, counters.sent, telemetry::with(named, semconv::kOperationName, kOperation));
+  to.counter("sluice.dlq.offered", counters.offered, named);
+  for (const auto& [code, count] : dropped) {
+    to.counter("sluice.dlq.dropped", count, telemetry::with(named, semconv::kErrorType, status_name(code)));
+  }
+  to.counter("sluice.dlq.failed", counters.failed, named);
+  to.counter("sluice.dlq.retries", counters.retries, named, "{retry}");
+  to.gauge("sluice.dlq.waiting", static_cast<int64_t>(counters.waiting), named, "{message}");
+  to.gauge("sluice.dlq.in_flight", static_cast<int64_t>(counters.in_flight), named, "{message}");
+  to.gauge("sluice.dlq.held", static_cast<int64_t>(counters.held_bytes), named, "By");
 }
 
 void Pump::refuse() {

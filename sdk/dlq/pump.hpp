@@ -7,12 +7,15 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "bus/batch_builder.hpp"
 #include "dlq/letter.hpp"
 #include "sluice/dlq.hpp"
+#include "sluice/telemetry.hpp"
 
 namespace sluice::dlq {
 
@@ -24,6 +27,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   Status offer(const Record& record, const DeadLetterCause& cause);
   int64_t run();
   DeadLetterCounters counters() const;
+  void report(Observations& to) const;
 
   /// From now on offers are refused.
   void refuse();
@@ -47,6 +51,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
     uint64_t held_bytes = 0;
     uint32_t attempt = 0;
     bool with_sink = false;
+    int64_t given_ns = 0;  // to the sink, by the meter's clock
   };
   class Answer;
 
@@ -62,6 +67,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   const DeadLetterSettings settings_;
   const std::shared_ptr<Sink> sink_;
   const SinkTraits traits_;
+  const std::optional<OperationMeter> meter_;
 
   mutable std::mutex mutex_;
   std::condition_variable turned_;
@@ -77,6 +83,7 @@ class Pump : public std::enable_shared_from_this<Pump> {
   uint32_t retries_ = 0;  // since the last progress
   Status close_status_;
   DeadLetterCounters counters_;
+  std::map<StatusCode, uint64_t> dropped_;  // of counters_.dropped
 };
 
 }  // namespace sluice::dlq

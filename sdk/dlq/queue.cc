@@ -32,6 +32,9 @@ Status check(const DeadLetterSettings& settings, const std::shared_ptr<Sink>& si
     return out_of_range("max_in_flight", settings.max_in_flight, dlq::kMaxInFlight);
   }
   if (Status status = validate(settings.retry, "dlq.retry"); !status) return status;
+  if (settings.name.empty() || settings.name.size() > dlq::kMaxNameBytes) {
+    return out_of_range("name", settings.name.size(), dlq::kMaxNameBytes);
+  }
   if (sink == nullptr) return Status(StatusCode::invalid, "dlq.sink: none");
   return {};
 }
@@ -43,6 +46,7 @@ struct DeadLetterQueue::Impl {
   std::function<void(std::string_view)> log;
   std::atomic<bool> ending{false};
   std::thread thread;
+  Observing observing;  // of the pump
 
   void work() {
     while (!ending.load()) {
@@ -63,8 +67,12 @@ Result<std::unique_ptr<DeadLetterQueue>> DeadLetterQueue::open(DeadLetterSetting
     settings.random = [engine = std::mt19937_64(std::random_device()())]() mutable { return engine(); };
   auto impl = std::make_unique<Impl>();
   impl->log = settings.log;
+  const std::shared_ptr<Telemetry> telemetry = settings.telemetry;
   const bool own_thread = settings.own_thread;
   impl->pump = std::make_shared<dlq::Pump>(std::move(settings), std::move(sink));
+  if (telemetry) {
+    impl->observing = telemetry->observe([pump = impl->pump.get()](Observations& to) { pump->report(to); });
+  }
   if (own_thread) impl->thread = std::thread([raw = impl.get()] { raw->work(); });
   return std::unique_ptr<DeadLetterQueue>(new DeadLetterQueue(std::move(impl)));
 }

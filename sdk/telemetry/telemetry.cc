@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instruments lie in a map by name and attributes under a mutex, which only making and snapshots take.
+// Instruments lie in a map by name and attributes under a mutex, which only making and snapshots take. Observers have a
+// mutex of their own, taken before the other one: a snapshot holds it all the time, so that no count is missing or
+// there twice while an observer ends.
 #include "sluice/telemetry.hpp"
 
 #include <fmt/format.h>
@@ -108,7 +110,54 @@ struct Telemetry::Impl {
   size_t instrument_count = 0;
   std::deque<FailureEvent> failures;
   uint64_t failures_forgotten = 0;
+  mutable std::mutex observing_mutex;
+  std::map<uint64_t, Observer> observers;  // guarded by observing_mutex, as is what follows
+  uint64_t next_observer = 0;
 };
+
+// Series by name and attributes.
+struct Observations::Impl {
+  Metric* find(Metric::Kind kind, std::string_view name, Attributes attributes, std::string_view unit) {
+    std::sort(attributes.begin(), attributes.end());
+    auto family = series.find(name);
+    if (family == series.end()) family = series.emplace(std::string(name), std::map<Attributes, Metric>()).first;
+    auto& members = family->second;
+    if (!members.empty() && members.begin()->second.kind != kind) {
+      conflicts += 1;
+      return nullptr;
+    }
+    auto found = members.find(attributes);
+    if (found == members.end() && count >= most) {
+      attributes = {{std::string(semconv::kOverflow), "true"}};
+      found = members.find(attributes);
+    }
+    if (found == members.end()) {
+      Metric metric;
+      metric.kind = kind;
+      metric.name = name;
+      metric.unit = members.empty() ? std::string(unit) : members.begin()->second.unit;
+      metric.attributes = attributes;
+      found = members.emplace(std::move(attributes), std::move(metric)).first;
+      count += 1;
+    }
+    return &found->second;
+  }
+
+  size_t most = 0;
+  std::map<std::string, std::map<Attributes, Metric>, std::less<>> series;
+  size_t count = 0;
+  uint64_t conflicts = 0;
+};
+
+void Observations::counter(std::string_view name, uint64_t count, Attributes attributes, std::string_view unit) {
+  Metric* metric = impl_.find(Metric::Kind::counter, name, std::move(attributes), unit);
+  if (metric != nullptr) metric->count += count;
+}
+
+void Observations::gauge(std::string_view name, int64_t level, Attributes attributes, std::string_view unit) {
+  Metric* metric = impl_.find(Metric::Kind::gauge, name, std::move(attributes), unit);
+  if (metric != nullptr) metric->level += level;
+}
 
 Telemetry::Telemetry(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Telemetry::~Telemetry() = default;
@@ -172,28 +221,77 @@ void Telemetry::failure(FailureEvent event) {
   impl_->failures.push_back(std::move(event));
 }
 
+Observing Telemetry::observe(Observer observer) {
+  const std::lock_guard lock(impl_->observing_mutex);
+  Observing observing;
+  observing.telemetry_ = this;
+  observing.number_ = impl_->next_observer++;
+  impl_->observers.emplace(observing.number_, std::move(observer));
+  return observing;
+}
+
+Observing::~Observing() {
+  if (telemetry_ == nullptr) return;
+  Telemetry::Impl& impl = *telemetry_->impl_;
+  const std::lock_guard lock(impl.observing_mutex);
+  const auto observer = impl.observers.find(number_);
+  Observations::Impl last;
+  last.most = impl.settings.max_instruments;
+  Observations observations(last);
+  observer->second(observations);
+  impl.observers.erase(observer);
+  for (const auto& [name, members] : last.series) {
+    for (const auto& [attributes, metric] : members) {
+      if (metric.kind == Metric::Kind::counter && metric.count > 0) {
+        telemetry_->counter(name, attributes, metric.unit).add(metric.count);
+      }
+    }
+  }
+}
+
+Observing& Observing::operator=(Observing&& other) noexcept {
+  if (this != &other) {
+    const Observing ended(std::move(*this));
+    telemetry_ = std::exchange(other.telemetry_, nullptr);
+    number_ = other.number_;
+  }
+  return *this;
+}
+
 TelemetrySnapshot Telemetry::snapshot() const {
   TelemetrySnapshot snapshot;
   snapshot.started_ns = impl_->started_ns;
   snapshot.at_ns = impl_->settings.wall_ns();
-  const std::lock_guard lock(impl_->mutex);
-  for (const auto& [name, family] : impl_->families) {
-    for (const auto& [attributes, instrument] : family.instruments) {
-      Metric metric;
-      metric.kind = family.kind;
-      metric.name = name;
-      metric.unit = family.unit;
-      metric.attributes = attributes;
-      if (const auto* counter = std::get_if<std::unique_ptr<Counter>>(&instrument)) metric.count = (*counter)->value();
-      if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&instrument)) metric.level = (*gauge)->value();
-      if (const auto* durations = std::get_if<std::unique_ptr<Durations>>(&instrument)) {
-        metric.durations = (*durations)->counts();
+  Observations::Impl all;
+  all.most = impl_->settings.max_instruments;
+  const std::lock_guard observing(impl_->observing_mutex);
+  {
+    const std::lock_guard lock(impl_->mutex);
+    for (const auto& [name, family] : impl_->families) {
+      for (const auto& [attributes, instrument] : family.instruments) {
+        Metric& metric = all.series[name][attributes];
+        metric.kind = family.kind;
+        metric.name = name;
+        metric.unit = family.unit;
+        metric.attributes = attributes;
+        if (const auto* counter = std::get_if<std::unique_ptr<Counter>>(&instrument))
+          metric.count = (*counter)->value();
+        if (const auto* gauge = std::get_if<std::unique_ptr<Gauge>>(&instrument)) metric.level = (*gauge)->value();
+        if (const auto* durations = std::get_if<std::unique_ptr<Durations>>(&instrument)) {
+          metric.durations = (*durations)->counts();
+        }
+        all.count += 1;
       }
-      snapshot.metrics.push_back(std::move(metric));
     }
+    snapshot.failures.assign(impl_->failures.begin(), impl_->failures.end());
+    snapshot.failures_forgotten = impl_->failures_forgotten;
   }
-  snapshot.failures.assign(impl_->failures.begin(), impl_->failures.end());
-  snapshot.failures_forgotten = impl_->failures_forgotten;
+  Observations observations(all);
+  for (const auto& [number, observer] : impl_->observers) observer(observations);
+  if (all.conflicts > 0) impl_->locked<Counter>(kConflicts, {}, "1").add(all.conflicts);  // told by the next one
+  for (auto& [name, members] : all.series) {
+    for (auto& [attributes, metric] : members) snapshot.metrics.push_back(std::move(metric));
+  }
   return snapshot;
 }
 

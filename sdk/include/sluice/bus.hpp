@@ -28,7 +28,7 @@ enum class Outcome : uint8_t {
   full,           // not accepted, as all that follow: its shard has no room
   timed_out,      // no room came in time
   no_route,       // there is no shard, or the routing function names none
-  shutting_down,  // shutdown() was called
+  shutting_down,  // FENCED: shutdown() was called
   invalid,        // too many or too large headers, or a size that no event can have
   too_large,      // larger than BusOptions::max_event_bytes
   no_memory,      // for an event that does not fit into its slot
@@ -101,12 +101,12 @@ class SLUICE_API Bus {
   /// Copies the event into its shard. Lock-free but for WhenFull::block and drop_oldest on a full shard.
   Outcome ingest(const Event& event);
   /// Every element is checked before any is taken: `invalid` and `too_large` mean that none was. Otherwise those that
-  /// find room are taken, in order for each shard.
+  /// find room are taken, in order for each key; one without a key that finds its shard full may get into another.
   BatchOutcome ingest(std::span<const Event> events);
   /// Bytes as a value with a null key.
   Outcome ingest_raw(Bytes value) { return ingest(Event{std::nullopt, value, {}}); }
 
-  /// Another shard; returns its id. BUSY: there are kMaxBusShards. Keys move.
+  /// Another shard; returns its id. BUSY: there are kMaxBusShards; FENCED: shut down. Keys move.
   Result<uint64_t> add_shard();
   /// Takes the shard out of routing and returns; it delivers what it has, and is then finished.
   Status remove_shard(uint64_t shard);

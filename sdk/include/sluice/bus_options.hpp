@@ -14,6 +14,8 @@
 
 namespace sluice {
 
+class Telemetry;
+
 enum class Route : uint8_t {
   by_key,       // by a hash of the key alone; events with a null key take turns. Another number of shards moves keys
   round_robin,  // in turns, each thread by itself
@@ -22,7 +24,7 @@ enum class Route : uint8_t {
 
 /// What happens to an event whose shard is full.
 enum class WhenFull : uint8_t {
-  block,        // its thread waits for room, `block_ms` at most: then Outcome::timed_out
+  block,        // waits for room, `block_ms` at most: then Outcome::timed_out, at once for the rest of a batch
   drop_newest,  // it is dropped
   drop_oldest,  // the oldest event that is not yet on its way to the sink is dropped
   sample,  // above half of the capacity one of `sample_one_in` events is kept, the others are dropped; full: dropped
@@ -91,7 +93,8 @@ struct BusOptions {
   ScaleOptions scale;
   uint32_t max_in_flight = 4;  // batches of a shard given to a sink that keeps their order; 1 to 64
 
-  /// Where all shards deliver; or one for each shard, made here when the shard is added (any thread, no lock held).
+  /// Where all shards deliver; or one for each shard, made here when the shard is added (any thread, no lock held). The
+  /// bus lets a sink go when it is destroyed itself, and not in an answer of the sink's.
   /// Neither: subscribers are all there is, and an event is delivered when they can read it.
   std::shared_ptr<Sink> sink;
   std::function<Result<std::shared_ptr<Sink>>(uint64_t shard)> sink_for_shard;
@@ -106,6 +109,10 @@ struct BusOptions {
   std::function<void(std::string_view)> log;
   /// After a shard was added, began to drain, or delivered its last event. Any thread, no lock held; may call the bus.
   std::function<void(const ShardChange&)> on_change;
+  /// Hears of every delivery how long it took and why it failed, and asks for the counts of BusStats when a snapshot is
+  /// taken (sluice.bus.*, and semconv::kSentMessages for what was delivered): ingesting costs the same without. Null:
+  /// none.
+  std::shared_ptr<Telemetry> telemetry;
 };
 
 }  // namespace sluice

@@ -21,6 +21,8 @@
 
 namespace sluice {
 
+class Telemetry;
+
 enum class MergeOrder {
   unordered,    // each shard in its order, shards in turns
   by_time,      // by timestamp; each shard must be in order up to `lateness_ms` itself
@@ -56,6 +58,11 @@ struct ConsumerConfig {
   RetryPolicy retry;       // of reads; a shard whose retries are used up has `failed`
   Place start;             // for shards that the cursor does not name
   bool pass_lost = false;  // retention was faster: go on at the shard's start, counting `lost`, instead of failing
+  std::string name = "consumer";  // in telemetry: 1 to kMaxConsumerNameBytes
+  /// Hears of every call of a source how long it took, its wait at the end of a shard included, and why it failed; asks
+  /// for what the responses counted when a snapshot is taken (sluice.consumer.*, semconv::kConsumedMessages). Null:
+  /// none.
+  std::shared_ptr<Telemetry> telemetry{};
 };
 
 /// Judges one record: true to have it. Called on the thread that polls, without any lock, once for each record that is
@@ -125,6 +132,7 @@ inline constexpr uint64_t kMinReadAheadBytes = 64 << 10;
 inline constexpr uint64_t kMaxReadAheadBytes = 1ull << 40;
 inline constexpr uint64_t kMinPageBytes = 1 << 10;
 inline constexpr uint32_t kMaxPageRecords = 1 << 20;
+inline constexpr size_t kMaxConsumerNameBytes = 200;
 
 /// Every function from any thread, also from within the filter; what changes shards or places is seen by the next poll.
 class SLUICE_API MergingConsumer {
@@ -139,7 +147,7 @@ class SLUICE_API MergingConsumer {
 
   /// Waits until there are min_records, or until the deadline, or until there is nothing to wait for (`done`). Progress
   /// without records is progress: store the cursor. Errors: `busy`, another poll is under way; `not_found`, there are
-  /// no shards; `invalid`, a request out of range, or the consumer is closed.
+  /// no shards; `invalid`, a request out of range; `fenced`, the consumer is closed.
   Result<Response> poll(const PollRequest& request = {});
   /// Ends a poll that waits, with what it has; if there is none, the next one.
   void wake();
@@ -174,8 +182,8 @@ class SLUICE_API MergingConsumer {
   /// Bytes of pages that are read and not delivered; never above read_ahead_bytes + two records of each shard.
   uint64_t buffered_bytes() const;
 
-  /// Ends polls that wait (`invalid`: closed) and waits for reads under way. `unavailable`: some are not over after
-  /// `deadline_ms`, and the text names their shards; call again. Harmless when closed already.
+  /// Ends polls that wait and waits for reads under way; calls are `fenced` from then on. `unavailable`: some are not
+  /// over after `deadline_ms`, and the text names their shards; call again. Harmless when closed already.
   Status close(int64_t deadline_ms = 5'000);
   bool closed() const;
 

@@ -49,7 +49,7 @@ class SLUICE_API AsyncPoller {
   using Resume = UniqueFunction<void(std::coroutine_handle<>)>;
 
   explicit AsyncPoller(MergingConsumer& consumer, Resume resume = {});
-  /// A coroutine that waits gets `invalid` (closed). Not from a coroutine that runs on the poller's thread.
+  /// A coroutine that waits gets `fenced` (closed). Not from a coroutine that runs on the poller's thread.
   ~AsyncPoller();
 
   class SLUICE_API Awaiter {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "sluice/export.hpp"
@@ -18,6 +19,8 @@
 #include "sluice/status.hpp"
 
 namespace sluice {
+
+class Telemetry;
 
 /// Headers that tell the cause, behind the record's own, each a text; numbers in decimal digits.
 namespace dlq {
@@ -32,6 +35,7 @@ inline constexpr std::string_view kAttemptsHeader = "sluice.dlq.attempts";
 inline constexpr size_t kMaxTextBytes = 1'024;
 inline constexpr size_t kMaxRecords = 10'000'000;
 inline constexpr uint32_t kMaxInFlight = 100'000;
+inline constexpr size_t kMaxNameBytes = 200;
 }  // namespace dlq
 
 struct DeadLetterCause {
@@ -50,6 +54,10 @@ struct DeadLetterSettings {
   std::function<int64_t()> now_ms{};   // never goes back, any thread; empty: the machine's clock
   std::function<uint64_t()> random{};  // for jitter; not called by two threads at once; empty: seeded by the system
   std::function<void(std::string_view)> log{};  // a line when records are given up at destruction
+  std::string name = "dlq";                     // in telemetry: 1 to dlq::kMaxNameBytes
+  /// Hears of every delivery how long it took and why it failed; asks for the counters when a snapshot is taken
+  /// (sluice.dlq.*, `dropped` by cause, semconv::kSentMessages). Null: none.
+  std::shared_ptr<Telemetry> telemetry{};
 };
 
 struct DeadLetterCounters {
@@ -75,7 +83,7 @@ class DeadLetterQueue {
   DeadLetterQueue(const DeadLetterQueue&) = delete;
   DeadLetterQueue& operator=(const DeadLetterQueue&) = delete;
 
-  /// Copies the record. BUSY: no room; TOO_LARGE: never will be; UNAVAILABLE: closing. It is dropped then, and counted.
+  /// Copies the record. BUSY: no room; TOO_LARGE: never will be; FENCED: closed. It is dropped then, and counted.
   SLUICE_API Status offer(const Record& record, const DeadLetterCause& cause);
 
   /// With own_thread = false: does what is due and returns the milliseconds until more is, at most kIdleMs; sooner when

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens, how often, how long it takes and why it fails, under the names of OpenTelemetry's conventions for
 // messaging. Instruments are made once and then used from any thread without locks: a counter's add() is one atomic
-// addition in a cell that few threads share. snapshot() may be taken at any time, and printed for Prometheus or OTLP.
+// addition in a cell that few threads share. Who counts himself already (the bus, the consumer, the dead letter queue)
+// is an observer, asked when a snapshot is taken, and costs nothing in between. snapshot() may be taken at any time,
+// and printed for Prometheus or OTLP.
 #pragma once
 
 #include <array>
@@ -158,6 +160,43 @@ class OperationMeter {
   std::shared_ptr<const FailureEvent> template_;
 };
 
+/// What observers say in, each series once per call; series of several observers, or of an instrument, are added up.
+/// One thread at a time.
+class Observations {
+ public:
+  /// Since the observer was there; only rises.
+  SLUICE_API void counter(std::string_view name, uint64_t count, Attributes attributes = {},
+                          std::string_view unit = "{message}");
+  SLUICE_API void gauge(std::string_view name, int64_t level, Attributes attributes = {}, std::string_view unit = "1");
+
+ private:
+  friend class Telemetry;
+  friend class Observing;
+  struct Impl;
+  explicit Observations(Impl& impl) : impl_(impl) {}
+  Impl& impl_;
+};
+
+/// Tells what is counted elsewhere. Called by snapshots, by one thread at a time, without the lock of instruments; must
+/// not throw, take a snapshot, or make or end an observation.
+using Observer = std::function<void(Observations&)>;
+
+/// Keeps an observer at its Telemetry, which must live longer. At its end the observer is called once more: its
+/// counters stay as instruments, its levels go, and it is not called again.
+class Observing {
+ public:
+  Observing() = default;
+  SLUICE_API ~Observing();
+  Observing(Observing&& other) noexcept
+      : telemetry_(std::exchange(other.telemetry_, nullptr)), number_(other.number_) {}
+  SLUICE_API Observing& operator=(Observing&& other) noexcept;
+
+ private:
+  friend class Telemetry;
+  class Telemetry* telemetry_ = nullptr;
+  uint64_t number_ = 0;
+};
+
 /// Any thread. Instruments live as long as it.
 class Telemetry {
  public:
@@ -177,10 +216,14 @@ class Telemetry {
   /// elapsed_ns below 1 becomes 1, at_ns of 0 becomes now.
   SLUICE_API void failure(FailureEvent event);
 
+  /// Asks `observer` in every snapshot from now on.
+  [[nodiscard]] SLUICE_API Observing observe(Observer observer);
+
   SLUICE_API TelemetrySnapshot snapshot() const;
 
  private:
   friend class OperationMeter;
+  friend class Observing;
   struct Impl;
   explicit Telemetry(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;

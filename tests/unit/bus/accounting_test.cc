@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <random>
 #include <string>
 #include <thread>
@@ -140,6 +141,14 @@ TEST(Bus, a_full_shard_blocks_fails_or_samples_as_told) {
   bus = make_bus(options);
   for (int i = 0; i < 8; ++i) EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::queued);
   EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::timed_out);
+  const std::vector<Event> batch(300, event("k", "v"));
+  const auto began = std::chrono::steady_clock::now();
+  const BatchOutcome refused = bus->ingest(batch);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(300 * options.block_ms / 3));
+  EXPECT_EQ(refused.outcome, Outcome::timed_out);
+  EXPECT_EQ(refused.queued, 0U);
+  EXPECT_EQ(refused.index, 0U);
+  EXPECT_EQ(bus->stats().refused, 301U);
   sink->release();
   EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::queued);
   ASSERT_TRUE(bus->shutdown(kPatienceMs));
@@ -281,10 +290,15 @@ TEST(Bus, S03_deliveries_in_the_background_are_tracked_and_awaited) {
   for (int i = 0; i < 1'000; ++i) ASSERT_EQ(bus->ingest(event("k", "v")), Outcome::queued);
   ASSERT_TRUE(eventually([&] { return sink->waiting() == 3; }));
   std::atomic<bool> stop{false};
-  std::thread answers([&] {
-    while (!stop) sink->release(), std::this_thread::yield();
+  std::thread answers([&] {  // the sink answers none of them by itself
+    while (!stop) {
+      EXPECT_LE(sink->waiting(), 3U);
+      sink->answer_waiting();
+      std::this_thread::yield();
+    }
   });
   EXPECT_FALSE(bus->shutdown(kPatienceMs)) << "failures are told";
+  EXPECT_EQ(sink->waiting(), 0U);
   stop = true;
   answers.join();
   const BusStats stats = bus->stats();

@@ -208,6 +208,8 @@ TEST(Bus, B16_shutdown_has_a_deadline_does_not_spin_and_may_be_called_again) {
   EXPECT_LT(ms_since(from), 2'500);
   EXPECT_LT(cpu_ms() - cpu_before, 100) << "5% of the time";
   EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::shutting_down);
+  EXPECT_EQ(describe(Outcome::shutting_down).code(), StatusCode::fenced);
+  EXPECT_EQ(bus->add_shard().error().code(), StatusCode::fenced);
   sink->release();
   EXPECT_TRUE(bus->shutdown(kPatienceMs));
   EXPECT_EQ(sink->events, 100U);
@@ -305,6 +307,80 @@ TEST(Bus, S16_callbacks_may_call_everything) {
   ASSERT_TRUE(eventually([&] { return calls > 20 && changed >= 20; }));
   static_cast<void>(bus->shutdown(kPatienceMs));
   EXPECT_EQ(bus->stats().pending, 0U);
+}
+
+/// A sink that answers nothing by itself, and what is left to answer when it is gone.
+struct LateAnswers {
+  std::vector<Sink::Delivered> deliveries;
+  std::vector<Sink::Done> flushes, closes;
+  std::thread::id destroyed_on;
+  std::atomic<bool> answers_deliveries{false}, answers_flushes{false};
+};
+class LateSink final : public Sink {
+ public:
+  explicit LateSink(std::shared_ptr<LateAnswers> answers) : answers_(std::move(answers)) {}
+  ~LateSink() override { answers_->destroyed_on = std::this_thread::get_id(); }
+  void deliver(EventBatch, Delivered done) override {
+    answers_->answers_deliveries ? done(Delivery()) : answers_->deliveries.push_back(std::move(done));
+  }
+  void flush(int64_t, Done done) override {
+    answers_->answers_flushes ? done(Status()) : answers_->flushes.push_back(std::move(done));
+  }
+  void close(int64_t, Done done) override { answers_->closes.push_back(std::move(done)); }
+
+ private:
+  const std::shared_ptr<LateAnswers> answers_;
+};
+
+/// A bus that is destroyed while its sink owes an answer to `waits_in`, which comes afterwards.
+void destroy_before_the_answer(const std::string& waits_in, bool for_shard, bool shut_down) {
+  SCOPED_TRACE(waits_in + (for_shard ? ", a sink for each shard" : "") + (shut_down ? ", after a shutdown" : ""));
+  const auto answers = std::make_shared<LateAnswers>();
+  answers->answers_deliveries = waits_in != "deliver";
+  answers->answers_flushes = waits_in == "close";
+  auto sink = std::make_shared<LateSink>(answers);
+  BusOptions options = options_for(for_shard ? nullptr : sink);
+  options.shards = 1;
+  options.log = [](std::string_view) {};
+  if (for_shard) options.sink_for_shard = [sink](uint64_t) { return sink; };
+  sink.reset();
+  auto bus = make_bus(std::move(options));
+  EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::queued);
+  static_cast<void>(bus->flush(100));
+  if (shut_down) {
+    EXPECT_EQ(bus->shutdown(100).code(), StatusCode::busy);
+    static_cast<void>(bus->stats());  // which forgets shards that have ended
+  }
+  EXPECT_EQ(answers->destroyed_on, std::thread::id());
+  bus.reset();
+  EXPECT_EQ(answers->destroyed_on, std::this_thread::get_id());
+  for (auto& done : answers->deliveries) done(Delivery());
+  for (auto& done : answers->flushes) done(Status());
+  for (auto& done : answers->closes) done(Status());
+}
+
+TEST(Bus, a_sink_that_answers_late_dies_with_the_bus_and_not_by_its_own_answer) {
+  std::vector<std::thread> threads;  // each takes as long as an unasked end may take
+  for (const char* waits_in : {"deliver", "flush", "close"}) {
+    for (const bool for_shard : {false, true}) {
+      for (const bool shut_down : {false, true}) {
+        threads.emplace_back(destroy_before_the_answer, waits_in, for_shard, shut_down);
+      }
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(Bus, an_opening_that_may_have_happened_is_tried_again) {
+  const auto sink = std::make_shared<TestSink>();
+  sink->on_open = [opens = 0]() mutable {
+    return ++opens == 1 ? Status(StatusCode::unknown, "the connection broke") : Status();
+  };
+  auto bus = make_bus(options_for(sink));
+  ASSERT_EQ(bus->ingest(event("k", "v")), Outcome::queued);
+  EXPECT_TRUE(bus->shutdown(kPatienceMs));
+  EXPECT_EQ(sink->opens, 2U);
+  EXPECT_EQ(bus->stats().delivered, 1U);
 }
 
 }  // namespace

@@ -89,6 +89,9 @@ class TestSink : public Sink {
 
   void release() {
     held = false;
+    answer_waiting();
+  }
+  void answer_waiting() {
     std::vector<Waiting> waiting;
     {
       const std::lock_guard lock(mutex_);

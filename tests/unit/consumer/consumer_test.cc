@@ -46,6 +46,27 @@ Sources as_sources(const std::vector<std::shared_ptr<ScriptedSource>>& shards) {
   return {shards.begin(), shards.end()};
 }
 
+/// Polls until the consumer says that it is done, and shows each response to `see`. Ends at the first failure.
+template <class See>
+void poll_to_end(MergingConsumer& consumer, See&& see, const PollRequest& request = {}) {
+  for (bool done = false; !done;) {
+    const auto response = consumer.poll(request);
+    ASSERT_TRUE(response) << response.error().describe();
+    done = response->done;
+    see(*response);
+  }
+}
+std::multiset<Where> rest_of(MergingConsumer& consumer) {
+  std::multiset<Where> records;
+  poll_to_end(consumer, [&](const Response& response) {
+    for (const MergedRecord& each : response.records) records.emplace(each.shard, each->position);
+  });
+  return records;
+}
+size_t count_rest(MergingConsumer& consumer) {
+  return rest_of(consumer).size();
+}
+
 // Everything until the end, each response by a consumer of its own that starts from the text of the cursor before, or
 // all by the same one.
 struct Drained {
@@ -265,13 +286,7 @@ TEST(Consumer, B29_a_cursor_keeps_shards_that_are_away) {
   records += response->records.size();
   EXPECT_EQ(response->cursor.next("shard-2"), before.next("shard-2"));
   for (const size_t back : {1, 2}) ASSERT_TRUE(consumer->add_shard(all[back]));
-  for (bool done = false; !done;) {
-    response = consumer->poll();
-    ASSERT_TRUE(response);
-    records += response->records.size();
-    done = response->done;
-  }
-  EXPECT_EQ(records, 150u);
+  EXPECT_EQ(records + count_rest(*consumer), 150u);
 }
 
 TEST(Consumer, B30_the_cursor_is_keyed_by_the_shard_that_was_asked) {
@@ -290,30 +305,22 @@ TEST(Consumer, B32_a_failed_shard_is_named_and_keeps_its_place) {
   ASSERT_TRUE(from.set("shard-1", 0));
   auto consumer = consume({}, as_sources(all), from);
   std::multiset<Where> records;
-  for (bool done = false; !done;) {
-    const auto response = consumer->poll();
-    ASSERT_TRUE(response);
-    for (const MergedRecord& each : response->records) records.emplace(each.shard, each->position);
-    done = response->done;
-    const auto failed = std::find_if(response->notes.begin(), response->notes.end(),
+  poll_to_end(*consumer, [&](const Response& response) {
+    for (const MergedRecord& each : response.records) records.emplace(each.shard, each->position);
+    const auto failed = std::find_if(response.notes.begin(), response.notes.end(),
                                      [](const ShardNote& note) { return note.condition == ShardCondition::failed; });
-    ASSERT_NE(failed, response->notes.end());
+    ASSERT_NE(failed, response.notes.end());
     EXPECT_EQ(failed->id, "shard-1");
     EXPECT_EQ(failed->position, 0);
-    EXPECT_EQ(response->cursor.next("shard-1"), 0);
-    if (done) {
-      EXPECT_FALSE(response->has_more);
+    EXPECT_EQ(response.cursor.next("shard-1"), 0);
+    if (response.done) {
+      EXPECT_FALSE(response.has_more);
     }
-  }
+  });
   EXPECT_EQ(records, all_of(1, 30));
 
   ASSERT_TRUE(consumer->resume("shard-1"));
-  for (bool done = false; !done;) {
-    const auto response = consumer->poll();
-    ASSERT_TRUE(response);
-    for (const MergedRecord& each : response->records) records.emplace(each.shard, each->position);
-    done = response->done;
-  }
+  records.merge(rest_of(*consumer));
   EXPECT_EQ(records, all_of(2, 30));
 }
 
@@ -434,17 +441,15 @@ TEST(Consumer, B36_order_by_time_holds_across_pages) {
   size_t records = 0;
   PollRequest request;
   request.max_records = 7;
-  for (bool done = false; !done;) {
-    const auto response = consumer->poll(request);
-    ASSERT_TRUE(response);
-    for (const MergedRecord& each : response->records) {
+  const auto in_time = [&](const Response& response) {
+    for (const MergedRecord& each : response.records) {
       EXPECT_GE(each->timestamp_ns, newest - 5 * kMillisecond);
       newest = std::max(newest, each->timestamp_ns);
     }
-    EXPECT_EQ(response->late, 0u);
-    records += response->records.size();
-    done = response->done;
-  }
+    EXPECT_EQ(response.late, 0u);
+    records += response.records.size();
+  };
+  poll_to_end(*consumer, in_time, request);
   EXPECT_EQ(records, 1000u);
 }
 
@@ -551,14 +556,7 @@ TEST(Consumer, S16_a_filter_may_call_everything) {
     return true;
   });
   inside = consumer.get();
-  std::multiset<Where> records;
-  for (bool done = false; !done;) {
-    const auto response = consumer->poll();
-    ASSERT_TRUE(response);
-    for (const MergedRecord& each : response->records) records.emplace(each.shard, each->position);
-    done = response->done;
-  }
-  EXPECT_EQ(records, all_of(2, 20));
+  EXPECT_EQ(rest_of(*consumer), all_of(2, 20));
 }
 
 TEST(Consumer, B03_a_configuration_is_validated_whole_and_errors_name_the_field) {
@@ -644,13 +642,10 @@ TEST(Consumer, what_retention_took_fails_or_is_counted) {
   consumer = consume(config, {shard}, from);
   uint64_t lost = 0;
   size_t records = 0;
-  for (bool done = false; !done;) {
-    response = consumer->poll();
-    ASSERT_TRUE(response);
-    lost += response->lost;
-    records += response->records.size();
-    done = response->done;
-  }
+  poll_to_end(*consumer, [&](const Response& each) {
+    lost += each.lost;
+    records += each.records.size();
+  });
   EXPECT_EQ(lost, 3u);
   EXPECT_EQ(records, 6u);
   consumer = nullptr;
@@ -678,14 +673,7 @@ TEST(Consumer, a_filter_that_throws_passes_nothing) {
   EXPECT_EQ(response->notes[0].cause.text(), "the filter threw: five");
   angry = false;
   consumer->resume();
-  size_t records = 0;
-  for (bool done = false; !done;) {
-    response = consumer->poll();
-    ASSERT_TRUE(response);
-    records += response->records.size();
-    done = response->done;
-  }
-  EXPECT_EQ(records, 20u);
+  EXPECT_EQ(count_rest(*consumer), 20u);
 }
 
 TEST(Consumer, takes_a_filter) {
@@ -714,13 +702,10 @@ TEST(Consumer, memory_stays_under_its_budget) {
   config.order = MergeOrder::by_time;
   auto consumer = consume(config, as_sources(all));
   size_t records = 0;
-  for (bool done = false; !done;) {
-    const auto response = consumer->poll();
-    ASSERT_TRUE(response);
-    records += response->records.size();
+  poll_to_end(*consumer, [&](const Response& response) {
+    records += response.records.size();
     EXPECT_LE(consumer->buffered_bytes(), config.read_ahead_bytes + 64 * 2 * (1000 + sizeof(Record)));
-    done = response->done;
-  }
+  });
   EXPECT_EQ(records, 6400u);
 }
 

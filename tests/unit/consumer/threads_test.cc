@@ -2,6 +2,7 @@
 // Consumers among threads: sources that answer from elsewhere, closing under those who wait, streams.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -61,23 +62,29 @@ class SlowSource final : public Source {
 };
 
 TEST(ConsumerThreads, S08_shards_are_read_at_the_same_time) {
-  std::vector<std::shared_ptr<Source>> sources;
-  for (int i = 0; i < 16; ++i) {
-    sources.push_back(std::make_shared<SlowSource>("slow-" + std::to_string(i), milliseconds(100)));
+  constexpr int64_t kLimitMs = 250;  // one after the other would be 1,600
+  constexpr int kMostTries = 20;     // a busy machine may delay some of them
+  int64_t best = INT64_MAX;
+  for (int i = 0; i < kMostTries && best >= kLimitMs; ++i) {
+    std::vector<std::shared_ptr<Source>> sources;
+    for (int shard = 0; shard < 16; ++shard) {
+      sources.push_back(std::make_shared<SlowSource>("slow-" + std::to_string(shard), milliseconds(100)));
+    }
+    ConsumerConfig config;
+    config.order = MergeOrder::by_time;  // nothing may come before all have answered
+    PollRequest request;
+    request.wait_ms = 30'000;
+    request.min_records = 16;
+    const auto start = steady_clock::now();
+    auto consumer = consume(config, sources);
+    const auto response = consumer->poll(request);
+    const int64_t took = ms_since(start);
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->records.size(), 16u);
+    EXPECT_GE(took, 100);
+    best = std::min(best, took);
   }
-  ConsumerConfig config;
-  config.order = MergeOrder::by_time;  // nothing may come before all have answered
-  auto consumer = consume(config, sources);
-  PollRequest request;
-  request.wait_ms = 30'000;
-  request.min_records = 16;
-  const auto start = steady_clock::now();
-  const auto response = consumer->poll(request);
-  const int64_t took = ms_since(start);
-  ASSERT_TRUE(response);
-  EXPECT_EQ(response->records.size(), 16u);
-  EXPECT_GE(took, 100);
-  EXPECT_LT(took, 1'200);  // 250 on a machine of its own; one after the other would be 1,600
+  EXPECT_LT(best, kLimitMs);
 }
 
 TEST(ConsumerThreads, B05_polls_at_the_same_time_are_told_so) {
@@ -163,10 +170,12 @@ TEST(ConsumerThreads, B24_closing_works_while_others_use_it) {
   EXPECT_LT(ms_since(start), 5'000);
   auto why = ended.get_future();
   ASSERT_EQ(why.wait_for(std::chrono::seconds(30)), std::future_status::ready);
-  EXPECT_EQ(why.get().code(), StatusCode::invalid);
+  EXPECT_EQ(why.get().code(), StatusCode::fenced);
   EXPECT_TRUE(consumer->close(10'000));
   EXPECT_TRUE(consumer->closed());
-  EXPECT_EQ(consumer->poll().error().code(), StatusCode::invalid);
+  EXPECT_EQ(consumer->poll().error().code(), StatusCode::fenced);
+  EXPECT_EQ(consumer->seek(Place::start()).code(), StatusCode::fenced);
+  EXPECT_EQ(consumer->add_shard(shard).error().code(), StatusCode::fenced);
   over = true;
   writer.join();
   monitor.join();

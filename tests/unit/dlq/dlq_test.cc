@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "../support/metrics.hpp"
 #include "support.hpp"
 
 namespace sluice {
@@ -137,6 +138,45 @@ TEST_F(Dlq, RecordsComeAsTheyWereWithTheirCauseBehind) {
   EXPECT_EQ(sink_->taken[1].value, std::nullopt);
   EXPECT_EQ(sink_->taken[1].headers.at(1).second->size(), dlq::kMaxTextBytes);
   EXPECT_LT(taken.timestamp_ns, sink_->taken[1].timestamp_ns);
+}
+
+TEST_F(Dlq, TelemetryHearsWhatTheCountersSay) {
+  const std::shared_ptr<Telemetry> telemetry = std::move(Telemetry::make().value());
+  open([&](DeadLetterSettings& settings) {
+    settings.max_records = 10;
+    settings.telemetry = telemetry;
+    settings.name = "poison";
+  });
+  for (int i = 0; i < 14; ++i) static_cast<void>(offer());
+  sink_->on_deliver = [&](const EventBatch& batch) {
+    if (sink_->deliveries == 1) return failing(StatusCode::unavailable);
+    if (sink_->deliveries == 2) return failing(StatusCode::denied, static_cast<uint32_t>(batch.size()) - 3, 1);
+    return Delivery();
+  };
+  const auto check = [&](const Attributes& mine) {
+    const TelemetrySnapshot snapshot = telemetry->snapshot();
+    const DeadLetterCounters counters = queue_->counters();
+    const auto count = [&](std::string_view name) { return static_cast<uint64_t>(testing::sum(snapshot, name, mine)); };
+    EXPECT_EQ(count("sluice.dlq.offered"), counters.offered);
+    EXPECT_EQ(count("sluice.dlq.dropped"), counters.dropped);
+    EXPECT_EQ(count(semconv::kSentMessages), counters.sent);
+    EXPECT_EQ(count("sluice.dlq.failed"), counters.failed);
+    EXPECT_EQ(count("sluice.dlq.retries"), counters.retries);
+    EXPECT_EQ(count("sluice.dlq.waiting"), counters.waiting);
+    EXPECT_EQ(count("sluice.dlq.held"), counters.held_bytes);
+  };
+  const Attributes mine = {{"messaging.destination.name", "poison"}};
+  check(mine);
+  run_for(10'000);
+  check(mine);
+  const TelemetrySnapshot snapshot = telemetry->snapshot();
+  EXPECT_EQ(queue_->counters().failed, 4U);
+  EXPECT_EQ(testing::sum(snapshot, "sluice.dlq.dropped", {{"error.type", "busy"}}), 4);
+  EXPECT_EQ(testing::sum(snapshot, semconv::kOperationDuration), 2);
+  EXPECT_EQ(testing::sum(snapshot, "sluice.failures", {{"error.type", "unavailable"}}), 1);
+  EXPECT_EQ(testing::sum(snapshot, "sluice.failures", {{"error.type", "denied"}}), 1);
+  queue_.reset();
+  EXPECT_EQ(testing::sum(telemetry->snapshot(), semconv::kSentMessages), 6);
 }
 
 TEST_F(Dlq, WhatCannotBeMendedByWaitingIsNotTriedAgain) {
@@ -297,7 +337,7 @@ TEST_F(Dlq, ClosingTakesNothingMoreAndSendsWhatThereIs) {
   for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(offer().ok());
   sink_->hold = true;
   EXPECT_EQ(queue_->close(20).code(), StatusCode::busy);
-  EXPECT_EQ(offer().code(), StatusCode::unavailable);
+  EXPECT_EQ(offer().code(), StatusCode::fenced);
   sink_->hold = false;
   sink_->release(true);
   EXPECT_TRUE(queue_->close(10'000).ok());
