@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "build" / "release" / "lib" / "libsluice.so"
+PLUGINS = ROOT / "build" / "release" / "plugins"
 DEADLINE_S = 300
 
 
@@ -31,7 +32,7 @@ def main():
             print("FAIL the package does not install\n0 passed, 1 failed, 0 skipped")
             return 1
         print("PASS the package installs")
-        done = subprocess.run([python, "-m", "unittest", "-v", "test_package"], cwd=work / "package" / "tests", env={**os.environ, "SLUICE_LIBRARY": str(LIBRARY)},
+        done = subprocess.run([python, "-m", "unittest", "-v", "test_package"], cwd=work / "package" / "tests", env={**os.environ, "SLUICE_LIBRARY": str(LIBRARY), "SLUICE_PLUGIN_DIRECTORY": str(PLUGINS)},
                               capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         print(done.stderr)
         ran = re.search(r"^Ran (\d+) tests?", done.stderr, re.MULTILINE)

@@ -11,7 +11,7 @@ namespace sluice::c {
 
 struct BusObject final : Object {
   static constexpr Kind kKind = Kind::bus;
-  explicit BusObject(std::unique_ptr<Bus> made) : Object(kKind), bus(std::move(made)) {}
+  explicit BusObject(std::unique_ptr<Bus> made) : Object(kKind, Ends::not_in_callback), bus(std::move(made)) {}
   const std::unique_ptr<Bus> bus;
 };
 

@@ -5,10 +5,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "c/boundary.hpp"
 
 namespace sluice::c {
 
 using nlohmann::json;
+
+struct ConfigReader::Shared {
+  json root;
+  Status verdict;
+};
 
 ConfigReader ConfigReader::parse(std::string_view text) {
   auto shared = std::make_shared<Shared>();
@@ -198,6 +206,21 @@ void ConfigReader::finish() {
 
 Status ConfigReader::verdict() const {
   return shared_->verdict;
+}
+
+RetryPolicy read_retry(ConfigReader& config) {
+  RetryPolicy policy;
+  ConfigReader retry = config.object("retry");
+  policy.max_retries = retry.natural("max_retries", policy.max_retries, 0U, RetryPolicy::kMaxRetries);
+  policy.first_delay_ms = retry.integer("first_delay_ms", policy.first_delay_ms, 1, RetryPolicy::kMaxDelayMs);
+  policy.max_delay_ms = retry.integer("max_delay_ms", policy.max_delay_ms, 1, RetryPolicy::kMaxDelayMs);
+  policy.jitter_percent = retry.natural("jitter_percent", policy.jitter_percent, 0U, 100U);
+  retry.finish();
+  return policy;
+}
+
+Status write_json(const json& report, char* buffer, uint64_t capacity, uint64_t* needed) {
+  return write_text(report.dump(-1, ' ', false, json::error_handler_t::replace), buffer, capacity, needed);
 }
 
 }  // namespace sluice::c

@@ -4,16 +4,19 @@
 // verdict, so that a whole configuration is read in one pass and judged once. One thread at a time.
 #pragma once
 
+#include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/retry.hpp"
 #include "base/status.hpp"
 
 namespace sluice::c {
@@ -31,6 +34,13 @@ class ConfigReader {
   std::string required_text(std::string_view name);
   int64_t integer(std::string_view name, int64_t otherwise, int64_t least = std::numeric_limits<int64_t>::min(),
                   int64_t most = std::numeric_limits<int64_t>::max());
+  /// An unsigned integer that fits the type of `otherwise`.
+  template <std::unsigned_integral T>
+  T natural(std::string_view name, T otherwise, T least = 0, T most = std::numeric_limits<T>::max()) {
+    constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
+    return static_cast<T>(integer(name, static_cast<int64_t>(otherwise), static_cast<int64_t>(least),
+                                  static_cast<int64_t>(std::min<uint64_t>(most, kMost))));
+  }
   double number(std::string_view name, double otherwise, double least, double most);
   bool boolean(std::string_view name, bool otherwise);
   /// The index of the field's text in `choices`.
@@ -55,10 +65,7 @@ class ConfigReader {
   const std::string& path() const { return path_; }
 
  private:
-  struct Shared {
-    nlohmann::json root;
-    Status verdict;
-  };
+  struct Shared;
   ConfigReader(std::shared_ptr<Shared> shared, const nlohmann::json* value, std::string path)
       : shared_(std::move(shared)), value_(value), path_(std::move(path)) {}
   std::string path_of(std::string_view name) const;
@@ -68,5 +75,11 @@ class ConfigReader {
   std::string path_;
   std::set<std::string, std::less<>> read_;
 };
+
+/// Reads `retry`, by RetryPolicy's own names.
+RetryPolicy read_retry(ConfigReader& config);
+
+/// A report as JSON, as write_text does. Bytes that are no UTF-8 are replaced.
+Status write_json(const nlohmann::json& report, char* buffer, uint64_t capacity, uint64_t* needed);
 
 }  // namespace sluice::c

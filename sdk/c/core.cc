@@ -34,6 +34,16 @@ sluice_status tell(sluice_failure* failure, const Verdict& outcome) {
   return code;
 }
 
+Result<Status> status_of(const sluice_failure* why, std::string_view name) {
+  constexpr size_t kFirstVersionBytes = sizeof(sluice_failure);
+  if (Status status = check_struct(why, kFirstVersionBytes, name); !status.ok()) return fail(std::move(status));
+  if (why->code == SLUICE_OK) return fail(StatusCode::invalid, fmt::format("{}.code is SLUICE_OK", name));
+  Status said(static_cast<StatusCode>(why->code), std::string(why->text, ::strnlen(why->text, sizeof why->text)),
+              why->native_code);
+  said.set_retry_after_ms(why->retry_after_ms);
+  return said;
+}
+
 Result<std::optional<Bytes>> bytes_of(const sluice_span& span, std::string_view name) {
   if (span.data == nullptr) {
     if (span.size == 0) return std::optional<Bytes>();
@@ -51,6 +61,12 @@ Result<std::string_view> text_of(const char* data, uint64_t size, std::string_vi
   if (size > static_cast<uint64_t>(INT64_MAX))
     return fail(StatusCode::invalid, fmt::format("{} of {} bytes cannot be", name, size));
   return std::string_view(data, static_cast<size_t>(size));
+}
+
+Result<std::string_view> text_of(const sluice_span& span, std::string_view name) {
+  const auto bytes = bytes_of(span, name);
+  if (!bytes) return fail(bytes.error());
+  return as_text(bytes->value_or(Bytes()));
 }
 
 sluice_span span_of(const std::optional<Bytes>& bytes) {

@@ -20,26 +20,22 @@ constexpr size_t kCandidateBytes = sizeof(sluice_candidate);  // of the first ve
 
 template <class Parse>
 sluice_status parse(const char* data, uint64_t size, sluice_handle* filter, sluice_failure* failure, Parse parse_text) {
-  return guarded(failure, [&]() -> Verdict {
-    if (Status status = check_out(filter, "filter"); !status.ok()) return status;
-    const auto text = text_of(data, size, "text");
-    if (!text) return text.error();
+  const auto compile = [&](std::string_view text) -> Result<std::unique_ptr<CompiledFilter>> {
     FilterFault fault;
-    auto parsed = parse_text(*text, &fault);
+    auto parsed = parse_text(text, &fault);
     if (!parsed) {
-      return Status(parsed.error().code(), parsed.error().text(), static_cast<int64_t>(fault.offset));
+      return fail(parsed.error().code(), parsed.error().text(), static_cast<int64_t>(fault.offset));
     }
-    return give(std::make_unique<CompiledFilter>(std::move(*parsed)), filter);
-  });
+    return std::make_unique<CompiledFilter>(std::move(*parsed));
+  };
+  return open_by({data, size, "text"}, filter, "filter", failure, compile);
 }
 
 template <class Print>
 sluice_status print(sluice_handle filter, char* buffer, uint64_t capacity, uint64_t* needed, sluice_failure* failure,
                     Print text_of_filter) {
-  return guarded(failure, [&]() -> Verdict {
-    const auto held = acquire<CompiledFilter>(filter);
-    if (!held) return held.error();
-    return write_text(text_of_filter((*held)->filter()), buffer, capacity, needed);
+  return on<CompiledFilter>(filter, failure, [&](CompiledFilter& object) -> Verdict {
+    return write_text(text_of_filter(object.filter()), buffer, capacity, needed);
   });
 }
 
@@ -78,11 +74,9 @@ sluice_status sluice_filter_from_json(const char* json, uint64_t size, sluice_ha
 
 sluice_status sluice_filter_judge(sluice_handle filter, const sluice_candidate* record, int32_t* truth,
                                   sluice_failure* failure) {
-  return guarded(failure, [&]() -> Verdict {
+  return on<CompiledFilter>(filter, failure, [&](CompiledFilter& object) -> Verdict {
     if (Status status = check_out(truth, "truth"); !status.ok()) return status;
     if (Status status = check_struct(record, kCandidateBytes, "record"); !status.ok()) return status;
-    const auto held = acquire<CompiledFilter>(filter);
-    if (!held) return held.error();
     std::vector<Header> headers;
     if (Verdict verdict = headers_of(record->headers, record->header_count, headers); !verdict.status.ok())
       return verdict;
@@ -97,7 +91,15 @@ sluice_status sluice_filter_judge(sluice_handle filter, const sluice_candidate* 
     judged.key = *key;
     judged.value = *value;
     judged.headers = Headers(std::span<const Header>(headers));
-    *truth = static_cast<int32_t>((*held)->judge(judged));
+    *truth = static_cast<int32_t>(object.judge(judged));
+    return {};
+  });
+}
+
+sluice_status sluice_filter_reads_payload(sluice_handle filter, uint32_t* reads, sluice_failure* failure) {
+  return on<CompiledFilter>(filter, failure, [&](CompiledFilter& object) -> Verdict {
+    if (Status status = check_out(reads, "reads"); !status.ok()) return status;
+    *reads = object.filter().reads_payload() ? 1 : 0;
     return {};
   });
 }

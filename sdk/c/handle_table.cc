@@ -3,32 +3,57 @@
 
 #include <fmt/format.h>
 
+#include <system_error>
+#include <thread>
+
+#include "c/callback.hpp"
+
 namespace sluice::c {
 
-const char* kind_name(Kind kind) {
+std::string_view kind_name(Kind kind) {
   switch (kind) {
-    case Kind::none:
-      return "nothing";
     case Kind::bus:
-      return "bus";
+      return "a bus";
     case Kind::consumer:
-      return "consumer";
+      return "a consumer";
     case Kind::page:
-      return "page";
+      return "a page";
     case Kind::filter:
-      return "filter";
-    case Kind::storage:
-      return "storage";
-    case Kind::log_writer:
-      return "log writer";
+      return "a filter";
     case Kind::checkpoints:
-      return "checkpoint store";
+      return "a checkpoint store";
     case Kind::limiter:
-      return "limiter";
-    case Kind::dead_letters:
-      return "dead letter queue";
+      return "a limiter";
     case Kind::telemetry:
-      return "telemetry";
+      return "a telemetry";
+    case Kind::instrument:
+      return "an instrument";
+    case Kind::meter:
+      return "a meter";
+    case Kind::trace:
+      return "a trace";
+    case Kind::storage:
+      return "a storage";
+    case Kind::cluster:
+      return "a cluster";
+    case Kind::log:
+      return "a log";
+    case Kind::memory:
+      return "a shard in memory";
+    case Kind::sink:
+      return "a sink";
+    case Kind::answer:
+      return "an answer";
+    case Kind::dead_letters:
+      return "a dead letter queue";
+    case Kind::cursor:
+      return "a cursor";
+    case Kind::subscription:
+      return "a subscription";
+    case Kind::envelope_writer:
+      return "an envelope writer";
+    case Kind::envelope_reader:
+      return "an envelope reader";
   }
   return "nothing";
 }
@@ -88,7 +113,7 @@ Result<HandleTable::Use> HandleTable::acquire(uint64_t handle, Kind kind) {
   }
   if (slot->object->kind() != kind) {
     return fail(StatusCode::invalid,
-                fmt::format("handle {} is a {}, not a {}", handle, kind_name(slot->object->kind()), kind_name(kind)));
+                fmt::format("handle {} is {}, not {}", handle, kind_name(slot->object->kind()), kind_name(kind)));
   }
   return use;
 }
@@ -120,12 +145,29 @@ void HandleTable::leave(Slot& slot) {
 }
 
 void HandleTable::end(Slot& slot) {
-  slot.object.reset();
-  size_.fetch_sub(1, std::memory_order_relaxed);
+  const Ends where = slot.object->ends();
+  if (where == Ends::elsewhere || (where == Ends::not_in_callback && InCallback::now())) {
+    end_elsewhere(slot.object.release());
+  } else {
+    slot.object.reset();
+    size_.fetch_sub(1, std::memory_order_relaxed);
+  }
   // The last generation of a slot is its end: a number must not come twice.
   if (slot.state.load(std::memory_order_relaxed) >> kGenerationShift == UINT32_MAX) return;
   const std::scoped_lock lock(mutex_);
   free_.push_back(slot.index);
+}
+
+/// The object's end may wait for the callback that this thread is in. Tables are not destroyed while objects are.
+void HandleTable::end_elsewhere(Object* object) {
+  try {
+    std::thread([this, object] {
+      delete object;
+      size_.fetch_sub(1, std::memory_order_relaxed);
+    }).detach();
+  } catch (const std::system_error&) {
+    // There is no thread to be had: the object stays, and is counted.
+  }
 }
 
 HandleTable& handles() {

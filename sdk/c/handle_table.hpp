@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,35 +19,51 @@
 namespace sluice::c {
 
 enum class Kind : uint8_t {
-  none,
   bus,
   consumer,
   page,
   filter,
-  storage,
-  log_writer,
   checkpoints,
   limiter,
-  dead_letters,
   telemetry,
+  instrument,
+  meter,
+  trace,
+  storage,
+  cluster,
+  log,
+  memory,
+  sink,
+  answer,
+  dead_letters,
+  cursor,
+  subscription,
+  envelope_writer,
+  envelope_reader,
 };
 
-/// "bus".
-const char* kind_name(Kind kind);
+/// "a bus".
+std::string_view kind_name(Kind kind);
 
-/// What a handle stands for. Its members are called from any thread; destroyed on the thread of the last call.
+/// Where an object is destroyed: on the thread of the last call; there, but on one of its own if that is inside a
+/// callback of the application's (InCallback), for which its end may wait; or always on one of its own.
+enum class Ends : uint8_t { here, not_in_callback, elsewhere };
+
+/// What a handle stands for. Its members are called from any thread.
 class Object {
  public:
-  explicit Object(Kind kind) : kind_(kind) {}
+  explicit Object(Kind kind, Ends ends = Ends::here) : kind_(kind), ends_(ends) {}
   virtual ~Object() = default;
   Object(const Object&) = delete;
   Object& operator=(const Object&) = delete;
   Kind kind() const { return kind_; }
+  Ends ends() const { return ends_; }
   /// The handle was released: wakes every call that waits on this object. Once, while calls may still be under way.
   virtual void released() {}
 
  private:
   const Kind kind_;
+  const Ends ends_;
 };
 
 /// Thread-safe. acquire and release are lock-free; insert and the end of an object take a mutex for a few instructions.
@@ -87,7 +104,7 @@ class HandleTable {
   Result<Use> acquire(uint64_t handle, Kind kind);
   /// Gives the handle up: no later acquire finds it. NOT_FOUND: it is gone already, which is harmless.
   Status release(uint64_t handle);
-  /// Objects that exist.
+  /// Objects that exist, the destruction of some perhaps under way.
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
@@ -109,6 +126,7 @@ class HandleTable {
   Slot* find(uint64_t handle) const;
   void leave(Slot& slot);
   void end(Slot& slot);
+  void end_elsewhere(Object* object);
 
   std::array<std::atomic<Chunk*>, kMaxChunks> chunks_{};
   std::atomic<uint64_t> size_{0};

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "c/bus.hpp"
+#include "c/memory.hpp"
 
 namespace sluice::c {
 namespace {
@@ -25,6 +26,15 @@ struct Maker {
       if (!source) return source.error();
       made.push_back(std::move(*source));
     }
+    return {};
+  }
+
+  Status operator()(const MemorySourcePlan& plan) const {
+    const auto held = acquire<MemoryObject>(plan.memory);
+    if (!held) return held.error();
+    auto source = (*held)->lend();
+    if (!source) return source.error();
+    made.push_back(std::move(*source));
     return {};
   }
 
@@ -65,62 +75,27 @@ struct Maker {
 StorageReadSettings read_settings(ConfigReader& config) {
   StorageReadSettings settings;
   settings.source_id = config.text("id");
-  settings.read_bytes =
-      static_cast<uint64_t>(config.integer("read_bytes", static_cast<int64_t>(settings.read_bytes), 1));
-  settings.max_batch_bytes =
-      static_cast<uint64_t>(config.integer("max_batch_bytes", static_cast<int64_t>(settings.max_batch_bytes), 1));
+  settings.read_bytes = config.natural("read_bytes", settings.read_bytes, uint64_t{1});
+  settings.max_batch_bytes = config.natural("max_batch_bytes", settings.max_batch_bytes, uint64_t{1});
   settings.verify_checksums = config.boolean("verify_checksums", settings.verify_checksums);
   return settings;
 }
 
 }  // namespace
 
-StorageHostSettings read_storage(ConfigReader& config) {
-  StorageHostSettings settings;
-  settings.name = config.required_text("name");
-  settings.library = config.required_text("library");
-  settings.data_directory = config.text("data_directory");
-  settings.call_timeout_ms = config.integer("call_timeout_ms", settings.call_timeout_ms, 1);
-  settings.lifecycle_timeout_ms = config.integer("lifecycle_timeout_ms", settings.lifecycle_timeout_ms, 1);
-  settings.checked = config.boolean("checked", settings.checked);
-  if (const nlohmann::json* options = config.raw("options"); options != nullptr) {
-    auto parsed = parse_storage_options(options->dump());
-    if (parsed) {
-      settings.options = std::move(*parsed);
-    } else {
-      config.refuse("options", parsed.error().text());
-    }
-  }
-  config.finish();
-  return settings;
-}
-
-KafkaClusterSettings read_cluster(ConfigReader& config) {
-  KafkaClusterSettings settings;
-  settings.name = config.text("name", settings.name);
-  settings.bootstrap = config.required_text("bootstrap");
-  for (auto& [name, value] : config.settings("properties")) settings.properties.emplace(name, value);
-  settings.read_committed = config.boolean("read_committed", settings.read_committed);
-  settings.read_ahead_bytes =
-      static_cast<uint64_t>(config.integer("read_ahead_bytes", static_cast<int64_t>(settings.read_ahead_bytes), 1));
-  settings.request_timeout_ms = config.integer("request_timeout_ms", settings.request_timeout_ms, 1);
-  config.finish();
-  return settings;
-}
-
 std::shared_ptr<SourceMaker> SourceMaker::read(ConfigReader& config) {
   auto maker = std::make_shared<SourceMaker>();
   for (ConfigReader& element : config.objects("storages")) {
-    StorageHostSettings settings = read_storage(element);
-    const std::string name = settings.name;
-    if (!maker->storages_.try_emplace(name, Storage{std::move(settings), nullptr}).second) {
+    StoragePlan plan = read_storage(element);
+    const std::string name = plan.settings.name;
+    if (!maker->storages_.try_emplace(name, Storage{std::move(plan), nullptr}).second) {
       element.refuse("name", fmt::format("\"{}\" is there twice", name));
     }
   }
   for (ConfigReader& element : config.objects("clusters")) {
-    KafkaClusterSettings settings = read_cluster(element);
-    const std::string name = settings.name;
-    if (!maker->clusters_.try_emplace(name, Cluster{std::move(settings), nullptr}).second) {
+    ClusterPlan plan = read_cluster(element);
+    const std::string name = plan.settings.name;
+    if (!maker->clusters_.try_emplace(name, Cluster{std::move(plan), nullptr}).second) {
       element.refuse("name", fmt::format("\"{}\" is there twice", name));
     }
   }
@@ -141,7 +116,7 @@ SourcePlan SourceMaker::read_source(ConfigReader& config) const {
     if (!name.empty() && !has_storage(name)) config.refuse("storage", fmt::format("there is no storage \"{}\"", name));
     return name;
   };
-  switch (config.choice("kind", {"", "bus", "log", "native", "kafka"}, 0)) {
+  switch (config.choice("kind", {"", "bus", "log", "native", "kafka", "memory"}, 0)) {
     case 1: {
       BusSourcePlan bus;
       bus.bus = static_cast<uint64_t>(config.integer("bus", 0, 1));
@@ -178,8 +153,11 @@ SourcePlan SourceMaker::read_source(ConfigReader& config) const {
       plan.what = std::move(kafka);
       break;
     }
+    case 5:
+      plan.what = MemorySourcePlan{static_cast<uint64_t>(config.integer("memory", 0, 1))};
+      break;
     default:
-      config.refuse("kind", R"("bus", "kafka", "log" or "native" is wanted)");
+      config.refuse("kind", R"("bus", "kafka", "log", "memory" or "native" is wanted)");
   }
   config.finish();
   return plan;
@@ -194,7 +172,7 @@ Result<std::shared_ptr<KafkaCluster>> SourceMaker::cluster(const std::string& na
   const auto found = clusters_.find(name);
   if (found == clusters_.end()) return fail(StatusCode::not_found, fmt::format("there is no cluster \"{}\"", name));
   if (!found->second.made) {
-    auto made = KafkaCluster::make(found->second.settings);
+    auto made = found->second.plan.open();
     if (!made) return fail(made.error().in(fmt::format("cluster {}", name)));
     found->second.made = std::move(*made);
   }
@@ -206,7 +184,7 @@ Result<std::shared_ptr<StorageHost>> SourceMaker::storage(const std::string& nam
   const auto found = storages_.find(name);
   if (found == storages_.end()) return fail(StatusCode::not_found, fmt::format("there is no storage \"{}\"", name));
   if (!found->second.host) {
-    auto opened = StorageHost::open(found->second.settings);
+    auto opened = found->second.plan.open();
     if (!opened) return fail(opened.error().in(fmt::format("storage {}", name)));
     found->second.host = std::move(*opened);
   }

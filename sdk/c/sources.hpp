@@ -12,9 +12,8 @@
 #include <vector>
 
 #include "c/config.hpp"
-#include "sluice/kafka_source.hpp"
+#include "c/storage.hpp"
 #include "sluice/source.hpp"
-#include "sluice/storage_host.hpp"
 #include "sluice/storage_source.hpp"
 
 namespace sluice::c {
@@ -23,6 +22,10 @@ namespace sluice::c {
 struct BusSourcePlan {
   uint64_t bus = 0;    // its handle
   int64_t shard = -1;  // -1: all
+};
+
+struct MemorySourcePlan {
+  uint64_t memory = 0;  // its handle
 };
 
 struct StorageLogPlan {
@@ -43,7 +46,7 @@ struct KafkaPlan {
 
 struct SourcePlan {
   std::string path;  // of the element of the configuration
-  std::variant<std::monostate, BusSourcePlan, StorageLogPlan, NativePlan, KafkaPlan> what;
+  std::variant<std::monostate, BusSourcePlan, MemorySourcePlan, StorageLogPlan, NativePlan, KafkaPlan> what;
 };
 
 /// The storages and clusters of a configuration, opened when a source first needs them and shared by all.
@@ -68,21 +71,16 @@ class SourceMaker {
 
  private:
   struct Storage {
-    StorageHostSettings settings;
+    StoragePlan plan;
     std::shared_ptr<StorageHost> host;  // guarded by mutex_
   };
   struct Cluster {
-    KafkaClusterSettings settings;
+    ClusterPlan plan;
     std::shared_ptr<KafkaCluster> made;  // guarded by mutex_
   };
   std::mutex mutex_;
   std::map<std::string, Storage> storages_;
   std::map<std::string, Cluster> clusters_;
 };
-
-/// The cluster that a configuration describes, by KafkaClusterSettings' own names.
-KafkaClusterSettings read_cluster(ConfigReader& config);
-/// The storage that a configuration describes, by StorageHostSettings' own names.
-StorageHostSettings read_storage(ConfigReader& config);
 
 }  // namespace sluice::c

@@ -2,8 +2,10 @@
 // The C face called in any order, with any text, size and handle: the input is a program of calls on a few handles.
 // Nothing may crash, whatever a caller does that C lets him do (pointers to memory that is not there excepted).
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "sluice/sluice.h"
@@ -47,7 +49,13 @@ sluice_span span(const std::string& bytes, bool null) {
 
 /// Texts that get somewhere more often than chance does.
 std::string config(Input& input, sluice_handle bus) {
-  switch (input.byte() % 5) {
+  switch (input.byte() % 8) {
+    case 5:
+      return R"({"sink": {"kind": "calls", "sink": )" + std::to_string(bus) + R"(}, "retry": {"max_retries": 0}})";
+    case 6:
+      return R"({"id": "m", "max_bytes": 4096})";
+    case 7:
+      return R"({"sources": [{"kind": "memory", "memory": )" + std::to_string(bus) + "}]}";
     case 0:
       return R"({"shards": 1, "capacity_events": 16, "retain_events": 16, "when_full": "drop_newest"})";
     case 1:
@@ -59,6 +67,244 @@ std::string config(Input& input, sluice_handle bus) {
       return "{\"" + input.text() + "\": " + input.text() + "}";
     default:
       return input.text();
+  }
+}
+
+/// Opens by a text that makes sense to some of them, and puts the object in place of another.
+template <class Open>
+void open(Open&& function, const std::string& text, sluice_handle& target, sluice_failure& failure) {
+  sluice_handle opened = 0;
+  if (function(text.data(), text.size(), &opened, &failure) != SLUICE_OK) return;
+  sluice_release(target, nullptr);
+  target = opened;
+}
+
+sluice_record record_of(const std::string& bytes, const sluice_field& header, uint8_t flags) {
+  sluice_record record{};
+  record.timestamp_ns = (flags & 1) != 0 ? SLUICE_NO_TIMESTAMP : flags;
+  record.key = span(bytes, (flags & 2) != 0);
+  record.value = span(bytes, (flags & 4) != 0);
+  record.headers = (flags & 8) != 0 ? nullptr : &header;
+  record.header_count = (flags >> 4) & 1;
+  return record;
+}
+
+void deliver(void*, const sluice_event_batch* batch, sluice_handle answer) {
+  uint64_t sum = 0;
+  for (uint64_t i = 0; i < batch->count; ++i) sum += batch->records[i].value.size;
+  sluice_failure refusal{};
+  refusal.size = sizeof refusal;
+  refusal.code = SLUICE_INVALID;
+  sluice_delivered delivered{};
+  delivered.size = sizeof delivered;
+  delivered.refused = static_cast<uint32_t>(sum % 3);
+  delivered.refusal = &refusal;
+  if (sum % 5 != 0) sluice_answer(answer, sum % 4 == 0 ? &refusal : nullptr, &delivered, nullptr);
+  sluice_release(answer, nullptr);
+}
+uint32_t push(void*, sluice_handle page, const sluice_polled*, const sluice_failure*) {
+  sluice_release(page, nullptr);
+  return 1;
+}
+void answered(void*, const sluice_written*, const sluice_failure*) {}
+
+/// Everything that asks and ends, of a handle of whatever kind.
+void ask_all(sluice_handle any, uint32_t size, std::vector<char>& buffer, const std::string& text) {
+  sluice_failure failure{};
+  failure.size = sizeof failure;
+  uint64_t needed = 0;
+  uint32_t flag = 0;
+  int64_t number = 0;
+  char* const out = buffer.data();
+  const uint64_t room = buffer.size();
+  const auto counts = [&](auto struct_of, auto function) {
+    struct_of.size = (size & 1) != 0 ? size : sizeof struct_of;
+    function(any, &struct_of, &failure);
+  };
+  counts(sluice_limiter_counts{}, &sluice_limiter_stats);
+  counts(sluice_log_counts{}, &sluice_log_stats);
+  counts(sluice_dead_letters_counts{}, &sluice_dead_letters_stats);
+  counts(sluice_envelope_counts{}, &sluice_envelope_stats);
+  counts(sluice_trace_ids{}, &sluice_trace_read);
+  sluice_bus_subscribable(any, &needed, 1, &needed, &failure);
+  sluice_bus_ingest_raw(any, span(text, false), &failure);
+  sluice_bus_drain(any, 0, &failure);
+  sluice_bus_flush(any, 0, &failure);
+  sluice_consumer_state(any, &needed, &flag, &failure);
+  sluice_consumer_cursor(any, out, room, &needed, &failure);
+  sluice_consumer_drop(any, text.data(), text.size(), &failure);
+  sluice_cursor_count(any, &needed, &failure);
+  sluice_cursor_text(any, out, room, &needed, &failure);
+  sluice_cursor_get(any, text.data(), text.size(), &number, &failure);
+  sluice_parse_position(text.data(), text.size(), &number, &failure);
+  sluice_filter_json(any, out, room, &needed, &failure);
+  sluice_filter_reads_payload(any, &flag, &failure);
+  sluice_gauge_set(any, size, &failure);
+  sluice_meter_start(any, &number, &failure);
+  sluice_meter_succeed(any, number, &failure);
+  sluice_trace_parent(any, out, room, &needed, &failure);
+  sluice_subscription_running(any, &flag, &failure);
+  sluice_checkpoints_newest(any, text.data(), text.size(), nullptr, out, room, &needed, &failure);
+  sluice_checkpoints_list(any, text.data(), text.size(), out, room, &needed, &failure);
+  sluice_log_id(any, out, room, &needed, &failure);
+  sluice_log_trim(any, size, &failure);
+  sluice_storage_logs(any, out, room, &needed, &failure);
+  sluice_cluster_partitions(any, text.data(), text.size(), nullptr, &failure);
+  sluice_condition_name(size);
+  if ((size & 2) != 0) {
+    sluice_subscription_stop(any, 1'000, &failure);
+    sluice_dead_letters_close(any, 0, &failure);
+    sluice_log_close(any, 0, &failure);
+    sluice_consumer_close(any, 1'000, &failure);
+  }
+}
+
+/// What lies around buses and consumers.
+void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle other, sluice_handle& target) {
+  sluice_failure failure{};
+  failure.size = sizeof failure;
+  std::vector<char> buffer(512);
+  const uint64_t room = input.byte() * 2U;
+  uint64_t needed = 0;
+  const std::string text = input.text();
+  const uint8_t flags = input.byte();
+  const sluice_field header{span(text, (flags & 1) != 0), span(text, (flags & 2) != 0)};
+  const sluice_record record = record_of(text, header, flags);
+  const auto keep = [&](sluice_handle made) {
+    sluice_release(target, nullptr);
+    target = made;
+  };
+  sluice_handle made = 0;
+  switch (which % 16) {
+    case 0:
+      open(&sluice_limiter_open, R"({"tokens": 5, "burst": )" + std::to_string(flags) + "}", target, failure);
+      break;
+    case 1: {
+      const sluice_limiter_request requests[] = {{span(text, (flags & 4) != 0), flags}, {span(text, false), 1}};
+      sluice_limiter_decision decisions[2];
+      sluice_limiter_acquire_batch(any, requests, (flags & 8) != 0 ? input.number() : 2,
+                                   (flags & 16) != 0 ? nullptr : decisions, &failure);
+      break;
+    }
+    case 2:
+      open(&sluice_telemetry_open, (flags & 4) != 0 ? text : "{}", target, failure);
+      break;
+    case 3: {
+      sluice_instrument described{};
+      described.size = sizeof described;
+      described.kind = flags % 4;
+      described.name = span(text, (flags & 4) != 0);
+      described.attributes = &header;
+      described.attribute_count = flags >> 7;
+      if (sluice_telemetry_instrument(any, &described, &made, &failure) == SLUICE_OK) keep(made);
+      break;
+    }
+    case 4: {
+      int64_t value = 0;
+      sluice_counter_add(any, flags, &failure);
+      sluice_gauge_add(any, flags, &failure);
+      sluice_durations_record(any, static_cast<int64_t>(input.number()), &failure);
+      sluice_durations_quantile(any, flags / 200.0, &needed, &failure);
+      sluice_instrument_value(any, &value, &failure);
+      sluice_telemetry_text(any, flags % 4, &header, flags & 1, buffer.data(), room, &needed, &failure);
+      break;
+    }
+    case 5:
+      if (sluice_telemetry_meter(any, span(text, false), header.name, header.value, &made, &failure) == SLUICE_OK) {
+        keep(made);
+      }
+      failure.code = flags;
+      sluice_meter_fail(any, flags, &failure, nullptr);
+      sluice_telemetry_failure(any, header.name, header.value, header.name, flags, &failure, nullptr);
+      break;
+    case 6: {
+      const std::string second = input.text();
+      sluice_diff_make(text.data(), text.size(), second.data(), second.size(), nullptr, buffer.data(), room, &needed,
+                       &failure);
+      sluice_diff_hash(text.data(), text.size(), nullptr, buffer.data(), room, &needed, &failure);
+      sluice_diff_apply(text.data(), text.size(), second.data(), second.size(), nullptr, buffer.data(), room, &needed,
+                        &failure);
+      break;
+    }
+    case 7:
+      if (sluice_trace_parse(text.data(), text.size(), nullptr, 0, &made, &failure) == SLUICE_OK) keep(made);
+      if (sluice_trace_begin(flags & 3, &made, &failure) == SLUICE_OK) keep(made);
+      break;
+    case 8: {
+      sluice_field fields[3];
+      if (sluice_trace_child(any, &made, &failure) == SLUICE_OK) keep(made);
+      if (sluice_trace_with_state(any, text.data(), text.size(), text.data(), text.size(), &made, &failure) ==
+          SLUICE_OK) {
+        keep(made);
+      }
+      if (sluice_trace_extract(&header, flags >> 7, &made, &failure) == SLUICE_OK) keep(made);
+      sluice_trace_headers(any, &header, flags >> 7, fields, flags % 4, &needed, &failure);
+      sluice_trace_state(any, buffer.data(), room, &needed, &failure);
+      break;
+    }
+    case 9:
+      open(&sluice_memory_open, config(input, any), target, failure);
+      sluice_memory_append(any, &record, 1, nullptr, &failure);
+      sluice_memory_trim(any, flags, &failure);
+      if ((flags & 32) != 0) sluice_memory_seal(any, &failure);
+      break;
+    case 10:
+      if (sluice_cursor_open(text.data(), (flags & 4) != 0 ? 0 : text.size(), &made, &failure) == SLUICE_OK) keep(made);
+      sluice_cursor_put(any, text.data(), text.size(), static_cast<int64_t>(input.number()), &failure);
+      sluice_cursor_advance(any, text.data(), text.size(), flags, &failure);
+      sluice_cursor_entry(any, flags % 4, nullptr, buffer.data(), room, &needed, &failure);
+      if (sluice_cursor_greatest(any, other, &made, &failure) == SLUICE_OK) keep(made);
+      sluice_cursor_forget(any, text.data(), text.size(), &failure);
+      break;
+    case 11: {
+      sluice_sink_calls calls{};
+      calls.size = (flags & 1) != 0 ? sizeof calls : flags;
+      calls.deliver = (flags & 2) != 0 ? nullptr : &deliver;
+      calls.max_batch_events = flags >> 4;
+      if (sluice_sink_open(&calls, &made, &failure) == SLUICE_OK) keep(made);
+      break;
+    }
+    case 12: {
+      open(&sluice_dead_letters_open, config(input, any), target, failure);
+      sluice_cause cause{};
+      cause.size = sizeof cause;
+      cause.source = span(text, (flags & 64) != 0);
+      cause.why = (flags & 32) != 0 ? nullptr : &failure;
+      sluice_dead_letters_offer(other, &record, &cause, nullptr);
+      sluice_dead_letters_run(other, nullptr, &failure);
+      break;
+    }
+    case 13: {
+      sluice_poll request{};
+      request.size = (flags & 1) != 0 ? flags : sizeof request;
+      request.max_records = flags;
+      request.max_bytes = flags;
+      request.min_records = 1;
+      if (sluice_subscribe(any, &request, &push, nullptr, nullptr, &made, &failure) == SLUICE_OK) keep(made);
+      sluice_subscription_pause(other, &failure);
+      sluice_subscription_resume(other, &failure);
+      sluice_consumer_seek_to(any, text.data(), text.size(), flags % 5, flags, &failure);
+      sluice_consumer_forget(any, text.data(), text.size(), &failure);
+      break;
+    }
+    case 14: {
+      uint64_t taken = 0;
+      auto* bytes = reinterpret_cast<uint8_t*>(buffer.data());
+      open(&sluice_envelope_writer_open, (flags & 1) != 0 ? text : R"({"codec": "lz4"})", target, failure);
+      sluice_envelope_write(any, span(text, (flags & 2) != 0), bytes, room, &needed, &failure);
+      if ((flags & 4) != 0) open(&sluice_envelope_reader_open, "{}", target, failure);
+      sluice_envelope_read(other, span(text, (flags & 8) != 0), &taken, bytes, room, &needed, &failure);
+      sluice_envelope_finish(other, nullptr, &failure);
+      break;
+    }
+    default:
+      sluice_log_append(any, &record, flags, &answered, nullptr, &failure);
+      sluice_log_write(any, &record, 1, 0, nullptr, &failure);
+      sluice_storage_health(any, buffer.data(), room, &needed, &failure);
+      sluice_bus_report(any, buffer.data(), room, &needed, &failure);
+      sluice_answer(any, (flags & 1) != 0 ? &failure : nullptr, nullptr, nullptr);
+      ask_all(any, flags, buffer, text);
+      break;
   }
 }
 
@@ -75,7 +321,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     sluice_handle& target = made[input.byte() % kHandles];
     const uint8_t which = input.byte();
     const sluice_handle any = (which & 0x80) != 0 ? input.number() : made[which % kHandles];
-    switch (input.byte() % 16) {
+    switch (const uint8_t what = input.byte(); what % 32) {
       case 0: {
         const std::string text = config(input, any);
         sluice_handle opened = 0;
@@ -208,8 +454,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                buffer.size(), &needed, &failure);
         break;
       }
-      default:
+      case 15:
         sluice_release(any, &failure);
+        break;
+      default:
+        call_service(what, input, any, made[(which + 1U) % kHandles], target);
         break;
     }
   }
@@ -217,6 +466,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     sluice_bus_shutdown(handle, 1'000, nullptr);  // nothing is said of a bus that was shut down
     sluice_release(handle, nullptr);
   }
-  if (sluice_handles() != 0) __builtin_trap();
+  // What ends on a thread of its own takes a moment.
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (sluice_handles() != 0) {
+    if (std::chrono::steady_clock::now() > until) __builtin_trap();
+    std::this_thread::yield();
+  }
   return 0;
 }

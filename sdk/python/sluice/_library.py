@@ -3,11 +3,13 @@
 
 import ctypes
 import ctypes.util
+import itertools
+import json
 import os
-from ctypes import POINTER, byref, c_char, c_char_p, c_int32, c_int64, c_uint8, c_uint32, c_uint64
+from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
-from .errors import SluiceError, error_of
+from .errors import SluiceError, code_of, error_of
 
 NO_TIMESTAMP = -(2**63)
 
@@ -63,6 +65,96 @@ class BusCounts(ctypes.Structure):
                 ("health", c_uint32), ("reserved", c_uint32)]
 
 
+def _counts(name, first, *rest):
+    """A struct of a size, a first member, and counters."""
+    return type(name, (ctypes.Structure,), {"_fields_": [("size", c_uint32), first, *((member, c_uint64) for member in rest)]})
+
+
+LimiterCounts = _counts("LimiterCounts", ("reserved", c_uint32), "allowed", "refused", "failed", "invalid")
+LogCounts = _counts("LogCounts", ("epoch", c_int32), "appended", "written", "failed", "pending", "refused", "retries", "pending_bytes")
+DeadLetterCounts = _counts("DeadLetterCounts", ("last_failure", c_int32), "offered", "dropped", "sent", "failed", "retries", "waiting", "in_flight",
+                           "held_bytes")
+EnvelopeCounts = _counts("EnvelopeCounts", ("reserved", c_uint32), "messages", "message_bytes", "stored_bytes", "refused")
+
+
+class LimiterRequest(ctypes.Structure):
+    _fields_ = [("key", Span), ("tokens", c_uint64)]
+
+
+class LimiterDecision(ctypes.Structure):
+    _fields_ = [("allowed", c_uint32), ("status", c_int32), ("retry_after_ms", c_int64)]
+
+
+class Instrument(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("kind", c_uint32), ("name", Span), ("unit", Span), ("attributes", POINTER(Field)), ("attribute_count", c_uint64)]
+
+
+class TraceIds(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("flags", c_uint32), ("trace_id", c_uint8 * 16), ("span_id", c_uint8 * 8)]
+
+
+class WrittenStruct(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("epoch", c_int32), ("first", c_int64), ("last", c_int64)]
+
+
+class CheckpointStruct(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("damaged_newer", c_uint32), ("id", c_uint64), ("created_ns", c_int64)]
+
+
+class Cause(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("attempts", c_uint32), ("why", POINTER(Failure)), ("source", Span)]
+
+
+class BatchStruct(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("attempt", c_uint32), ("bus", Span), ("epoch", c_uint64), ("shard", c_uint64), ("payload_bytes", c_uint64),
+                ("records", POINTER(RecordStruct)), ("count", c_uint64)]
+
+
+# Functions of ours that the library calls. Each is made once and never freed; whom it is for, its context says.
+LogDone = ctypes.CFUNCTYPE(None, c_void_p, POINTER(WrittenStruct), POINTER(Failure))
+Push = ctypes.CFUNCTYPE(c_uint32, c_void_p, c_uint64, POINTER(Polled), POINTER(Failure))
+Predicate = ctypes.CFUNCTYPE(c_uint32, c_void_p, POINTER(RecordStruct))
+Gone = ctypes.CFUNCTYPE(None, c_void_p)
+SinkOpen = ctypes.CFUNCTYPE(None, c_void_p, c_uint64)
+SinkDeliver = ctypes.CFUNCTYPE(None, c_void_p, POINTER(BatchStruct), c_uint64)
+SinkEnd = ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_uint64)
+Route = ctypes.CFUNCTYPE(c_uint32, c_void_p, POINTER(EventStruct), c_uint32)
+SinkForShard = ctypes.CFUNCTYPE(c_uint64, c_void_p, c_uint64)
+OnChange = ctypes.CFUNCTYPE(None, c_void_p, c_uint64, c_uint32)
+Log = ctypes.CFUNCTYPE(None, c_void_p, POINTER(c_char), c_uint64)
+Clock = ctypes.CFUNCTYPE(c_int64, c_void_p)
+
+
+class SinkCalls(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("deduplicates", c_uint32), ("ordered", c_uint32), ("max_batch_events", c_uint32), ("max_batch_bytes", c_uint64),
+                ("context", c_void_p), ("open", SinkOpen), ("deliver", SinkDeliver), ("flush", SinkEnd), ("close", SinkEnd), ("gone", Gone)]
+
+
+class BusCalls(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("reserved", c_uint32), ("context", c_void_p), ("route", Route), ("sink_for_shard", SinkForShard),
+                ("on_change", OnChange), ("log", Log), ("clock", Clock), ("gone", Gone)]
+
+
+_KEPT = {}
+_NUMBERS = itertools.count(1)
+
+
+def keep(value):
+    """A context for the library to call us with; `kept` gives the value until `drop`."""
+    number = next(_NUMBERS)
+    _KEPT[number] = value
+    return number
+
+
+def kept(context):
+    return _KEPT.get(context)
+
+
+@Gone
+def drop(context):
+    _KEPT.pop(context, None)
+
+
 def made(struct, **members):
     """A struct with its size set."""
     return struct(size=ctypes.sizeof(struct), **members)
@@ -92,6 +184,41 @@ def bytes_of(element):
     if not element.data:
         return None
     return ctypes.string_at(element.data, element.size)
+
+
+def pairs(headers):
+    """A pointer's worth of fields as (name, value) pairs."""
+    return tuple((bytes_of(one.name).decode(errors="surrogateescape"), bytes_of(one.value)) for one in headers)
+
+
+def record_struct(record, hold):
+    """A Record as C takes it."""
+    pointer, count = fields(record.headers, hold)
+    return RecordStruct(position=record.position, timestamp_ns=NO_TIMESTAMP if record.timestamp_ns is None else record.timestamp_ns,
+                        key=span(record.key, hold), value=span(record.value, hold), headers=pointer, header_count=count, partition=record.partition)
+
+
+def record_array(records, hold):
+    """(array, count) of Records."""
+    structs = [record_struct(record, hold) for record in records]
+    return (RecordStruct * max(len(structs), 1))(*structs), len(structs)
+
+
+def failure_of(error):
+    """An exception as a failure; what is not ours is INTERNAL."""
+    words = str(error).encode()[:511].decode(errors="ignore").encode()  # cut between characters
+    return made(Failure, code=code_of(error), native_code=getattr(error, "native_code", 0), retry_after_ms=getattr(error, "retry_after_ms", 0), index=-1,
+                text=words)
+
+
+def error_from(failure):
+    """A failure that the library shows, as an exception."""
+    return error_of(failure.code, failure.text.decode(errors="replace"), failure.native_code, failure.index, failure.retry_after_ms)
+
+
+def settings(values):
+    """A configuration as (bytes, length) of its JSON; storages, sinks, buses and shards may be given as objects."""
+    return text(json.dumps(values, default=lambda value: value.as_setting()))
 
 
 _TEXT = (c_char_p, c_uint64)
@@ -127,8 +254,95 @@ _DECLARATIONS = {
     "sluice_bus_shutdown": (_HANDLE, c_int64),
     "sluice_bus_stats": (_HANDLE, POINTER(BusCounts)),
     "sluice_checkpoints_open": (*_TEXT, POINTER(_HANDLE)),
-    "sluice_checkpoints_commit": (_HANDLE, *_TEXT, c_uint64, *_TEXT, POINTER(c_uint64)),
-    "sluice_checkpoints_newest": (_HANDLE, *_TEXT, POINTER(c_uint64), *_OUT),
+    "sluice_checkpoints_commit": (_HANDLE, *_TEXT, c_uint64, *_TEXT, POINTER(Field), c_uint64, POINTER(c_uint64)),
+    "sluice_checkpoints_newest": (_HANDLE, *_TEXT, POINTER(CheckpointStruct), *_OUT),
+    "sluice_checkpoints_list": (_HANDLE, *_TEXT, *_OUT),
+    "sluice_checkpoints_groups": (_HANDLE, *_OUT),
+    "sluice_consumer_open_with": (*_TEXT, *_TEXT, Predicate, c_void_p, POINTER(_HANDLE)),
+    "sluice_consumer_cursor": (_HANDLE, *_OUT),
+    "sluice_consumer_drop": (_HANDLE, *_TEXT),
+    "sluice_consumer_forget": (_HANDLE, *_TEXT),
+    "sluice_consumer_seek_to": (_HANDLE, *_TEXT, c_uint32, c_int64),
+    "sluice_consumer_state": (_HANDLE, POINTER(c_uint64), POINTER(c_uint32)),
+    "sluice_subscribe": (_HANDLE, POINTER(Poll), Push, Gone, c_void_p, POINTER(_HANDLE)),
+    "sluice_subscription_pause": (_HANDLE,),
+    "sluice_subscription_resume": (_HANDLE,),
+    "sluice_subscription_running": (_HANDLE, POINTER(c_uint32)),
+    "sluice_subscription_stop": (_HANDLE, c_int64),
+    "sluice_cursor_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_cursor_text": (_HANDLE, *_OUT),
+    "sluice_cursor_count": (_HANDLE, POINTER(c_uint64)),
+    "sluice_cursor_entry": (_HANDLE, c_uint64, POINTER(c_int64), *_OUT),
+    "sluice_cursor_get": (_HANDLE, *_TEXT, POINTER(c_int64)),
+    "sluice_cursor_put": (_HANDLE, *_TEXT, c_int64),
+    "sluice_cursor_advance": (_HANDLE, *_TEXT, c_int64),
+    "sluice_cursor_forget": (_HANDLE, *_TEXT),
+    "sluice_cursor_least": (_HANDLE, _HANDLE, POINTER(_HANDLE)),
+    "sluice_cursor_greatest": (_HANDLE, _HANDLE, POINTER(_HANDLE)),
+    "sluice_bus_open_with": (*_TEXT, POINTER(BusCalls), POINTER(_HANDLE)),
+    "sluice_bus_report": (_HANDLE, *_OUT),
+    "sluice_bus_subscribable": (_HANDLE, POINTER(c_uint64), c_uint64, POINTER(c_uint64)),
+    "sluice_storage_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_storage_health": (_HANDLE, *_OUT),
+    "sluice_storage_logs": (_HANDLE, *_OUT),
+    "sluice_storage_stop": (_HANDLE, c_int64),
+    "sluice_cluster_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_cluster_partitions": (_HANDLE, *_TEXT, POINTER(c_int32)),
+    "sluice_log_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_log_append": (_HANDLE, POINTER(RecordStruct), c_uint64, LogDone, c_void_p),
+    "sluice_log_write": (_HANDLE, POINTER(RecordStruct), c_uint64, c_int64, POINTER(WrittenStruct)),
+    "sluice_log_flush": (_HANDLE, c_int64),
+    "sluice_log_close": (_HANDLE, c_int64),
+    "sluice_log_trim": (_HANDLE, c_int64),
+    "sluice_log_stats": (_HANDLE, POINTER(LogCounts)),
+    "sluice_log_id": (_HANDLE, *_OUT),
+    "sluice_memory_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_memory_append": (_HANDLE, POINTER(RecordStruct), c_uint64, POINTER(c_int64)),
+    "sluice_memory_seal": (_HANDLE,),
+    "sluice_memory_trim": (_HANDLE, c_int64),
+    "sluice_sink_open": (POINTER(SinkCalls), POINTER(_HANDLE)),
+    "sluice_answer": (_HANDLE, POINTER(Failure), c_void_p),
+    "sluice_dead_letters_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_dead_letters_offer": (_HANDLE, POINTER(RecordStruct), POINTER(Cause)),
+    "sluice_dead_letters_run": (_HANDLE, POINTER(c_int64)),
+    "sluice_dead_letters_close": (_HANDLE, c_int64),
+    "sluice_dead_letters_stats": (_HANDLE, POINTER(DeadLetterCounts)),
+    "sluice_limiter_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_limiter_acquire_batch": (_HANDLE, POINTER(LimiterRequest), c_uint64, POINTER(LimiterDecision)),
+    "sluice_limiter_stats": (_HANDLE, POINTER(LimiterCounts)),
+    "sluice_telemetry_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_telemetry_instrument": (_HANDLE, POINTER(Instrument), POINTER(_HANDLE)),
+    "sluice_counter_add": (_HANDLE, c_uint64),
+    "sluice_gauge_set": (_HANDLE, c_int64),
+    "sluice_gauge_add": (_HANDLE, c_int64),
+    "sluice_durations_record": (_HANDLE, c_int64),
+    "sluice_instrument_value": (_HANDLE, POINTER(c_int64)),
+    "sluice_durations_quantile": (_HANDLE, c_double, POINTER(c_uint64)),
+    "sluice_telemetry_meter": (_HANDLE, Span, Span, Span, POINTER(_HANDLE)),
+    "sluice_meter_start": (_HANDLE, POINTER(c_int64)),
+    "sluice_meter_succeed": (_HANDLE, c_int64),
+    "sluice_meter_fail": (_HANDLE, c_int64, POINTER(Failure)),
+    "sluice_telemetry_failure": (_HANDLE, Span, Span, Span, c_int64, POINTER(Failure)),
+    "sluice_telemetry_text": (_HANDLE, c_uint32, POINTER(Field), c_uint64, *_OUT),
+    "sluice_diff_make": (*_TEXT, *_TEXT, c_void_p, *_OUT),
+    "sluice_diff_apply": (*_TEXT, *_TEXT, c_void_p, *_OUT),
+    "sluice_diff_verify": (*_TEXT, *_TEXT, c_void_p),
+    "sluice_diff_hash": (*_TEXT, c_void_p, *_OUT),
+    "sluice_trace_begin": (c_uint32, POINTER(_HANDLE)),
+    "sluice_trace_child": (_HANDLE, POINTER(_HANDLE)),
+    "sluice_trace_parse": (*_TEXT, *_TEXT, POINTER(_HANDLE)),
+    "sluice_trace_extract": (POINTER(Field), c_uint64, POINTER(_HANDLE)),
+    "sluice_trace_with_state": (_HANDLE, *_TEXT, *_TEXT, POINTER(_HANDLE)),
+    "sluice_trace_read": (_HANDLE, POINTER(TraceIds)),
+    "sluice_trace_parent": (_HANDLE, *_OUT),
+    "sluice_trace_state": (_HANDLE, *_OUT),
+    "sluice_trace_headers": (_HANDLE, POINTER(Field), c_uint64, POINTER(Field), c_uint64, POINTER(c_uint64)),
+    "sluice_envelope_writer_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_envelope_write": (_HANDLE, Span, c_char_p, c_uint64, POINTER(c_uint64)),
+    "sluice_envelope_reader_open": (*_TEXT, POINTER(_HANDLE)),
+    "sluice_envelope_read": (_HANDLE, Span, POINTER(c_uint64), c_char_p, c_uint64, POINTER(c_uint64)),
+    "sluice_envelope_finish": (_HANDLE, POINTER(c_uint64)),
+    "sluice_envelope_stats": (_HANDLE, POINTER(EnvelopeCounts)),
 }
 
 
@@ -156,7 +370,8 @@ def call(function, *arguments):
     failure = made(Failure, index=-1)
     status = getattr(LIBRARY, function)(*arguments, byref(failure))
     if status != 0:
-        raise error_of(status, failure.text.decode(errors="replace"), failure.native_code, failure.index, failure.retry_after_ms)
+        failure.code = status
+        raise error_from(failure)
 
 
 def text(value):
@@ -178,6 +393,13 @@ def text_from(function, *arguments, first_bytes=1024):
                 continue
             raise
         return buffer.raw[: needed.value].decode()
+
+
+def stats_of(function, handle, struct):
+    """What a function fills in, as a dictionary."""
+    counts = made(struct)
+    call(function, handle.value, byref(counts))
+    return {name: getattr(counts, name) for name, _ in struct._fields_ if name not in ("size", "reserved")}
 
 
 class Handle:

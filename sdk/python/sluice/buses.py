@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import ctypes
 import json
-from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import _library as lib
+from .errors import SluiceError
 
 OUTCOMES = ("queued", "dropped", "full", "timed_out", "no_route", "shutting_down", "invalid", "too_large", "no_memory", "exhausted")
 
@@ -26,14 +27,35 @@ class Ingested(NamedTuple):
 
 
 class Bus:
-    """`settings` as in sdk/c/README.md. Any thread. A context manager, which shuts down."""
+    """`settings` as in sdk/c/README.md; `sink` may be a Sink. Functions: `route`, from an event and the number of shards to one of them (with
+    routing="custom"), `on_change`, which hears of shards "added", "draining" and "finished", and `log`, of warnings. Any thread. A context manager,
+    which shuts down."""
 
-    def __init__(self, **settings: Any):
-        self._handle = lib.opened("sluice_bus_open", *lib.text(json.dumps(settings)))
+    def __init__(self, route: Optional[Callable[[Event, int], int]] = None, on_change: Optional[Callable[[int, str], None]] = None,
+                 log: Optional[Callable[[str], None]] = None, **settings: Any):
+        if route is None and on_change is None and log is None:
+            self._handle = lib.opened("sluice_bus_open", *lib.settings(settings))
+            return
+        context = lib.keep((route, on_change, log))
+        calls = lib.made(lib.BusCalls, context=context, gone=lib.drop)
+        if route is not None:
+            calls.route = _ROUTE
+        if on_change is not None:
+            calls.on_change = _ON_CHANGE
+        if log is not None:
+            calls.log = _LOG
+        try:
+            self._handle = lib.opened("sluice_bus_open_with", *lib.settings(settings), ctypes.byref(calls))
+        except SluiceError:
+            lib.drop(context)
+            raise
 
     @property
     def handle(self) -> int:
         """What a consumer's source of the kind "bus" names."""
+        return self._handle.value
+
+    def as_setting(self) -> int:
         return self._handle.value
 
     def ingest(self, value: Optional[bytes], key: Optional[bytes] = None, headers: Iterable[Tuple[str, Optional[bytes]]] = ()) -> None:
@@ -71,12 +93,44 @@ class Bus:
         lib.call("sluice_bus_stats", self._handle.value, ctypes.byref(counts))
         return {name: getattr(counts, name) for name, _ in lib.BusCounts._fields_ if name not in ("size", "reserved")}
 
+    def report(self) -> Dict[str, Any]:
+        """Everything it knows of itself: counts, shards one by one, and "health"."""
+        return json.loads(lib.text_from("sluice_bus_report", self._handle.value, first_bytes=16_384))
+
+    def subscribable(self) -> List[int]:
+        """Ids of the shards that a consumer can read."""
+        count = ctypes.c_uint64()
+        array = (ctypes.c_uint64 * 1024)()  # more than there can be
+        lib.call("sluice_bus_subscribable", self._handle.value, array, 1024, ctypes.byref(count))
+        return list(array[: count.value])
+
     def __enter__(self) -> "Bus":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.shutdown()
         self._handle.release()
+
+
+@lib.Route
+def _ROUTE(context, event, shards):
+    functions, one = lib.kept(context), event[0]
+    if functions is None:
+        return shards
+    headers = lib.pairs(one.headers[i] for i in range(one.header_count))
+    return functions[0](Event(lib.bytes_of(one.value), lib.bytes_of(one.key), headers), shards)
+
+
+@lib.OnChange
+def _ON_CHANGE(context, shard, what):
+    if (functions := lib.kept(context)) is not None:
+        functions[1](shard, ("added", "draining", "finished")[what])
+
+
+@lib.Log
+def _LOG(context, data, size):
+    if (functions := lib.kept(context)) is not None:
+        functions[2](ctypes.string_at(data, size).decode(errors="replace"))
 
 
 def _event(event: Event, keep: list) -> lib.EventStruct:

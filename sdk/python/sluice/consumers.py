@@ -4,24 +4,25 @@
 from __future__ import annotations
 
 import ctypes
-import json
 from dataclasses import dataclass, field
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from . import _library as lib
 from .errors import SluiceError, error_of
 
 CONDITIONS = ("failed", "retrying", "stalled", "passed_over", "holding", "capped", "finished")
+PLACES = ("start", "end", "time", "position")
 
 
 @dataclass(frozen=True)
 class Record:
-    shard: int
-    partition: int
-    position: int
-    timestamp_ns: Optional[int]
-    key: Optional[bytes]
-    value: Optional[bytes]
+    """What a consumer gives, and logs, shards in memory and dead letter queues take."""
+    shard: int = 0
+    partition: int = 0
+    position: int = 0
+    timestamp_ns: Optional[int] = None
+    key: Optional[bytes] = None
+    value: Optional[bytes] = None
     headers: Tuple[Tuple[str, Optional[bytes]], ...] = ()
     late: bool = False
 
@@ -53,21 +54,45 @@ class Page:
 
 
 class Consumer:
-    """`settings` as in sdk/c/README.md: sources, storages, filter, order, ... Any thread; one poll at a time. A context manager."""
+    """`settings` as in sdk/c/README.md: sources, storages, filter, order, ...; `accept`, a function, judges records in place of a filter.
+    Any thread; one poll at a time. A context manager."""
 
-    def __init__(self, cursor: str = "", **settings: Any):
-        self._handle = lib.opened("sluice_consumer_open", *lib.text(json.dumps(settings)), *lib.text(cursor))
+    def __init__(self, cursor: str = "", accept: Optional[Callable[[Record], bool]] = None, **settings: Any):
+        if accept is None:
+            self._handle = lib.opened("sluice_consumer_open", *lib.settings(settings), *lib.text(cursor))
+        else:
+            self._accept = accept
+            self._context = lib.keep(accept)
+            self._handle = lib.opened("sluice_consumer_open_with", *lib.settings(settings), *lib.text(cursor), _ACCEPT, self._context)
 
     def poll(self, max_records: int = 1000, wait_ms: int = 1000, max_bytes: int = 16 << 20, min_records: int = 1) -> Page:
         request = lib.made(lib.Poll, max_records=max_records, max_bytes=max_bytes, wait_ms=wait_ms, min_records=min_records)
         polled, handle = lib.made(lib.Polled), ctypes.c_uint64()
         lib.call("sluice_consumer_poll", self._handle.value, ctypes.byref(request), ctypes.byref(handle), ctypes.byref(polled))
-        page = lib.Handle(handle.value)
+        return _page(handle.value, polled)
+
+    def subscribe(self, push: Callable[[Optional[Page], Optional[SluiceError]], Optional[bool]], max_records: int = 1000, wait_ms: int = 1000,
+                  max_bytes: int = 16 << 20) -> Subscription:
+        """Pages pushed to a function, on a thread of their own, until it returns False or the shards end. An error comes last, as its second argument."""
+        request = lib.made(lib.Poll, max_records=max_records, max_bytes=max_bytes, wait_ms=wait_ms, min_records=1)
+        context = lib.keep(push)
         try:
-            return Page(_records(page), lib.text_from("sluice_page_cursor", page.value), _notes(page), bool(polled.has_more), bool(polled.done),
-                        polled.rejected, polled.corrupt, polled.late, polled.lost)
-        finally:
-            page.release()
+            return Subscription(lib.opened("sluice_subscribe", self._handle.value, ctypes.byref(request), _PUSH, lib.drop, context))
+        except SluiceError:
+            lib.drop(context)
+            raise
+
+    @property
+    def cursor(self) -> str:
+        """The place after the last page, or where it was sought since."""
+        return lib.text_from("sluice_consumer_cursor", self._handle.value)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Of pages that are read and not delivered."""
+        buffered = ctypes.c_uint64()
+        lib.call("sluice_consumer_state", self._handle.value, ctypes.byref(buffered), None)
+        return buffered.value
 
     def pages(self, **request: int) -> Iterator[Page]:
         """Pages until every shard is finished or failed."""
@@ -83,17 +108,28 @@ class Consumer:
             yield from page.records
 
     def add(self, **source: Any) -> int:
-        """Adds a shard, one element of `sources`; gives its number."""
+        """Adds a shard, one element of `sources`, which begins at `start` if the cursor does not name it; gives its number."""
         shard = ctypes.c_uint32()
-        lib.call("sluice_consumer_add", self._handle.value, *lib.text(json.dumps(source)), ctypes.byref(shard))
+        lib.call("sluice_consumer_add", self._handle.value, *lib.settings(source), ctypes.byref(shard))
         return shard.value
 
     def remove(self, shard_id: str) -> None:
         """The shard is read to the end that it has now."""
         lib.call("sluice_consumer_remove", self._handle.value, *lib.text(shard_id))
 
+    def drop(self, shard_id: str) -> None:
+        """Lets the shard go at once. Its place stays in the cursor until it is forgotten."""
+        lib.call("sluice_consumer_drop", self._handle.value, *lib.text(shard_id))
+
+    def forget(self, shard_id: str) -> None:
+        lib.call("sluice_consumer_forget", self._handle.value, *lib.text(shard_id))
+
     def seek(self, cursor: str) -> None:
         lib.call("sluice_consumer_seek", self._handle.value, *lib.text(cursor))
+
+    def seek_to(self, place: str, value: int = 0, shard_id: str = "") -> None:
+        """One shard, or all, to "start", "end", "time" (nanoseconds since the epoch) or "position"."""
+        lib.call("sluice_consumer_seek_to", self._handle.value, *lib.text(shard_id), PLACES.index(place), value)
 
     def pause(self, shard_id: str = "") -> None:
         lib.call("sluice_consumer_pause", self._handle.value, *lib.text(shard_id))
@@ -109,12 +145,44 @@ class Consumer:
         if self._handle.value:
             lib.call("sluice_consumer_close", self._handle.value, deadline_ms)
             self._handle.release()
+            lib.drop(getattr(self, "_context", 0))
 
     def __enter__(self) -> "Consumer":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class Subscription:
+    """Pages on their way to a function; keep it as long as they shall come. A context manager, which stops it."""
+
+    def __init__(self, handle: lib.Handle):
+        self._handle = handle
+
+    def pause(self) -> None:
+        """No page comes after the return, but for the one that the function may have at that moment."""
+        lib.call("sluice_subscription_pause", self._handle.value)
+
+    def resume(self) -> None:
+        lib.call("sluice_subscription_resume", self._handle.value)
+
+    @property
+    def running(self) -> bool:
+        running = ctypes.c_uint32()
+        lib.call("sluice_subscription_running", self._handle.value, ctypes.byref(running))
+        return bool(running.value)
+
+    def stop(self, deadline_ms: int = 5000) -> None:
+        """Ends it; a page that was polled by then still comes. Raises Unavailable where the function has not returned in time."""
+        lib.call("sluice_subscription_stop", self._handle.value, deadline_ms)
+
+    def __enter__(self) -> "Subscription":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        self._handle.release()
 
 
 def compare_cursors(left: str, right: str) -> Optional[int]:
@@ -124,17 +192,41 @@ def compare_cursors(left: str, right: str) -> Optional[int]:
     return None if order.value == 2 else order.value
 
 
+def record_of(one: lib.RecordStruct) -> Record:
+    return Record(one.shard, one.partition, one.position, None if one.timestamp_ns == lib.NO_TIMESTAMP else one.timestamp_ns, lib.bytes_of(one.key),
+                  lib.bytes_of(one.value), lib.pairs(one.headers[j] for j in range(one.header_count)), bool(one.late))
+
+
+@lib.Predicate
+def _ACCEPT(context, record):
+    accept = lib.kept(context)
+    return 1 if accept is not None and accept(record_of(record[0])) else 0
+
+
+@lib.Push
+def _PUSH(context, page, polled, failure):
+    push = lib.kept(context)
+    if push is None:
+        return 0
+    if failure:
+        push(None, lib.error_from(failure[0]))
+        return 0
+    return 0 if push(_page(page, polled[0]), None) is False else 1
+
+
+def _page(handle: int, polled: lib.Polled) -> Page:
+    page = lib.Handle(handle)
+    try:
+        return Page(_records(page), lib.text_from("sluice_page_cursor", page.value), _notes(page), bool(polled.has_more), bool(polled.done),
+                    polled.rejected, polled.corrupt, polled.late, polled.lost)
+    finally:
+        page.release()
+
+
 def _records(page: lib.Handle) -> List[Record]:
     array, count = ctypes.POINTER(lib.RecordStruct)(), ctypes.c_uint64()
     lib.call("sluice_page_records", page.value, ctypes.byref(array), ctypes.byref(count))
-    records = []
-    for i in range(count.value):
-        one = array[i]
-        headers = tuple((lib.bytes_of(one.headers[j].name).decode(errors="surrogateescape"), lib.bytes_of(one.headers[j].value))
-                        for j in range(one.header_count))
-        records.append(Record(one.shard, one.partition, one.position, None if one.timestamp_ns == lib.NO_TIMESTAMP else one.timestamp_ns,
-                              lib.bytes_of(one.key), lib.bytes_of(one.value), headers, bool(one.late)))
-    return records
+    return [record_of(array[i]) for i in range(count.value)]
 
 
 def _notes(page: lib.Handle) -> List[Note]:

@@ -49,7 +49,7 @@ class Conflict(LookAgain):
 
 
 class Fenced(LookAgain):
-    pass
+    """This object takes nothing more: it was closed, or another one took its place."""
 
 
 class Unavailable(SluiceError):
@@ -83,6 +83,13 @@ class Corrupt(OperatorError):
 _BY_CODE = {100: Invalid, 101: NotFound, 102: Exists, 103: OutOfRange, 104: Unsupported, 105: TooLarge, 200: Conflict, 201: Fenced, 300: Unavailable,
             301: Busy, 400: Unknown, 500: OperatorError, 501: Denied, 502: NoSpace, 503: Corrupt}
 _BY_CLASS = {1: CallerError, 2: LookAgain, 3: Unavailable, 4: Unknown}
+
+
+def code_of(error: BaseException) -> int:
+    """The number of an exception: its own, that of its class, or INTERNAL where it is none of ours."""
+    if isinstance(error, SluiceError) and error.code != 500:
+        return error.code
+    return next((code for code, kind in _BY_CODE.items() if type(error) is kind), 500)
 
 
 def error_of(code: int, text: str, native_code: int = 0, index: int = -1, retry_after_ms: int = 0) -> SluiceError:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package as its users see it: python -m unittest, with SLUICE_LIBRARY naming libsluice.so."""
 
+import os
 import tempfile
 import threading
 import unittest
@@ -87,7 +88,186 @@ class CheckpointTest(unittest.TestCase):
             second = store.commit("g", "two" * 10_000, after=first)
             with self.assertRaises(errors.Conflict):
                 store.commit("g", "three", after=first)
-            self.assertEqual(store.newest("g"), (second, "two" * 10_000))
+            newest = store.newest("g")
+            self.assertEqual((newest.id, newest.cursor, newest.damaged_newer), (second, "two" * 10_000, 0))
+            store.commit("g", "four", after=second, metadata=[("host", "a")])
+            self.assertEqual([one["metadata"] for one in store.list("g")["checkpoints"]], [[["host", "a"]], [], []])
+            self.assertEqual(store.groups(), ["g"])
+
+
+def shard_of(*values):
+    shard = sluice.MemoryShard("m")
+    shard.append(*(sluice.Record(value=value, timestamp_ns=100 * at) for at, value in enumerate(values)))
+    return shard
+
+
+class ConsumerTest(unittest.TestCase):
+    def test_places_are_sought_and_shards_dropped(self):
+        shard = shard_of(b"a", b"b", b"c")
+        with sluice.Consumer(sources=[{"kind": "memory", "memory": shard}]) as consumer:
+            self.assertEqual([record.value for record in consumer.poll(min_records=3, wait_ms=60_000).records], [b"a", b"b", b"c"])
+            consumer.seek_to("position", 1, "m")
+            self.assertEqual(consumer.poll(min_records=2, wait_ms=60_000).records[0].value, b"b")
+            consumer.seek_to("time", 200)
+            self.assertEqual(consumer.poll(wait_ms=60_000).records[0].position, 2)
+            self.assertEqual(dict(sluice.Cursor(consumer.cursor)), {"m": 3})
+            self.assertGreaterEqual(consumer.buffered_bytes, 0)
+            with self.assertRaises(errors.Exists):
+                consumer.forget("m")
+            consumer.drop("m")
+            consumer.forget("m")
+            self.assertEqual(consumer.cursor, str(sluice.Cursor()))
+
+    def test_a_function_judges(self):
+        shard = shard_of(b"1", b"2", b"3", b"4")
+        shard.seal()
+        with sluice.Consumer(accept=lambda record: int(record.value) % 2 == 0, sources=[{"kind": "memory", "memory": shard}]) as consumer:
+            self.assertEqual([record.value for record in consumer], [b"2", b"4"])
+
+    def test_pages_are_pushed(self):
+        shard, seen, over = shard_of(b"a", b"b"), [], threading.Event()
+
+        def push(page, error):
+            self.assertIsNone(error)
+            seen.extend(record.value for record in page.records)
+            if page.done:
+                over.set()
+
+        with sluice.Consumer(sources=[{"kind": "memory", "memory": shard}]) as consumer, consumer.subscribe(push) as subscription:
+            subscription.pause()
+            subscription.resume()
+            shard.append(sluice.Record(value=b"c", headers=(("h", None),)))
+            shard.seal()
+            self.assertTrue(over.wait(60))
+        self.assertEqual(seen, [b"a", b"b", b"c"])
+
+    def test_a_subscription_ends_when_its_function_says_so(self):
+        with sluice.Consumer(sources=[{"kind": "memory", "memory": shard_of(b"a", b"b")}]) as consumer:
+            with consumer.subscribe(lambda page, error: False, max_records=1) as subscription:
+                subscription.stop(60_000)
+                self.assertFalse(subscription.running)
+
+
+class CursorTest(unittest.TestCase):
+    def test_it_is_a_mapping(self):
+        cursor = sluice.Cursor()
+        cursor["b"], cursor["a"] = 2, 1
+        self.assertEqual(list(sluice.Cursor(str(cursor)).items()), [("a", 1), ("b", 2)])
+        other = sluice.Cursor()
+        other["a"] = 5
+        self.assertEqual(dict(cursor.least(other)), {"a": 1})
+        self.assertEqual(dict(cursor.greatest(other)), {"a": 5, "b": 2})
+        with self.assertRaises(errors.Invalid):
+            cursor.advance("a", 0)
+        del cursor["a"]
+        with self.assertRaises(KeyError):
+            cursor["a"]  # pylint: disable=pointless-statement
+
+
+class SinkTest(unittest.TestCase):
+    def test_a_bus_delivers_to_a_function_and_calls_others(self):
+        values, changes, attempts = [], [], []
+
+        def deliver(batch):
+            attempts.append(batch.attempt)
+            if len(attempts) == 1:
+                raise errors.Unavailable("not yet", code=300)
+            values.extend(record.value for record in batch.records)
+
+        with sluice.Bus(shards=2, retain_events=100, routing="custom", sink=sluice.Sink(deliver), retry={"first_ms": 1}, route=lambda event, shards: shards - 1,
+                        on_change=lambda shard, what: changes.append(what)) as bus:
+            bus.ingest_batch(sluice.Event(b"%d" % n, headers=(("n", b"1"),)) for n in range(10))
+            bus.drain()
+            report = bus.report()
+            self.assertEqual([shard["delivered"] for shard in report["shards"]], [0, 10])
+            self.assertEqual(len(bus.subscribable()), 2)
+        self.assertEqual(values, [b"%d" % n for n in range(10)])
+        self.assertEqual(attempts[:2], [0, 1])
+
+    def test_dead_letters_carry_their_cause(self):
+        kept = []
+        with sluice.DeadLetterQueue(sluice.Sink(lambda batch: kept.extend(batch.records)), max_records=10) as queue:
+            queue.offer(sluice.Record(value=b"x", position=7), errors.Corrupt("byte 17", code=503), source="orders-0", attempts=2)
+            queue.close()
+            self.assertEqual(queue.stats()["sent"], 1)
+        headers = dict(kept[0].headers)
+        self.assertEqual((headers["sluice.dlq.cause"], headers["sluice.dlq.source"], headers["sluice.dlq.position"]), (b"corrupt", b"orders-0", b"7"))
+
+
+class ServiceTest(unittest.TestCase):
+    def test_a_limiter_fails_closed(self):
+        limiter = sluice.RateLimiter(tokens=1, period_ms=86_400_000, burst=2)
+        self.assertEqual([decision.allowed for decision in limiter.acquire_all([("a", 1), ("a", 2), ("b", 2)])], [True, False, True])
+        self.assertGreater(limiter.acquire("b").retry_after_ms, 0)
+        self.assertIsInstance(limiter.acquire("a", 3).error, errors.TooLarge)
+        self.assertEqual(limiter.stats()["allowed"], 2)
+        away = sluice.RateLimiter(kind="redis", tokens=1, burst=1, port=1).acquire("a")
+        self.assertFalse(away.allowed)
+        self.assertIsInstance(away.error, errors.Unavailable)
+
+    def test_telemetry_counts_and_times(self):
+        telemetry = sluice.Telemetry()
+        sent, depth, work = telemetry.counter("sent", {"tenant": "north"}), telemetry.gauge("depth"), telemetry.durations("work")
+        sent.add(3)
+        depth.set(5)
+        depth.add(-1)
+        work.record_ns(1_000_000)
+        self.assertEqual((sent.value, depth.value, work.value), (3, 4, 1))
+        self.assertAlmostEqual(work.quantile_ns(0.5), 1e6, delta=0.3e6)
+        meter = telemetry.meter("send", "kafka", "orders-0")
+        with meter.time():
+            pass
+        with self.assertRaises(errors.Corrupt), meter.time():
+            raise errors.Corrupt("byte 17", code=503)
+        self.assertIn('sent_total{tenant="north"} 3', telemetry.prometheus())
+        self.assertIn("byte 17", telemetry.otlp_logs({"service.name": "shop"}))
+        self.assertIn("depth", telemetry.otlp_metrics())
+
+    def test_a_diff_fits_one_state(self):
+        before, after = '{"total": 4, "items": ["tea"]}', '{"total": 6, "items": ["tea", "milk"]}'
+        diff = sluice.make_diff(before, after)
+        self.assertEqual(sluice.hash_state(sluice.apply_diff(before, diff)), sluice.hash_state(after))
+        sluice.verify_diff(before, diff)
+        with self.assertRaises(errors.Conflict):
+            sluice.verify_diff(after, diff)
+
+    def test_a_trace_goes_on(self):
+        received = [("tenant", b"north"), ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+        parent = sluice.TraceContext.extract(received)
+        span = parent.child().with_state("shop", "1")
+        self.assertEqual((span.trace_id, span.state, span.sampled), (parent.trace_id, "shop=1", True))
+        self.assertNotEqual(span.span_id, parent.span_id)
+        self.assertEqual(span.headers(received), [("tenant", b"north"), ("traceparent", span.parent.encode()), ("tracestate", b"shop=1")])
+        self.assertIsNone(sluice.TraceContext.extract([]))
+        self.assertFalse(sluice.TraceContext.begin(sampled=False).sampled)
+
+    def test_envelopes_are_read_in_pieces(self):
+        writer, reader = sluice.EnvelopeWriter(codec="zstd"), sluice.EnvelopeReader()
+        messages = [b"", b"short", b"a" * 100_000]
+        stream = b"".join(map(writer.frame, messages))
+        self.assertEqual([message for at in range(0, len(stream), 11) for message in reader.feed(stream[at : at + 11])], messages)
+        self.assertEqual(reader.finish(), len(stream))
+        self.assertEqual((writer.stats()["messages"], reader.stats()["messages"]), (3, 3))
+
+
+@unittest.skipUnless(os.environ.get("SLUICE_PLUGIN_DIRECTORY"), "no adapters")
+class LogTest(unittest.TestCase):
+    def test_what_is_written_is_read(self):
+        with tempfile.TemporaryDirectory() as directory:
+            storage = sluice.Storage("d", "disk", data_directory=directory)
+            with sluice.Log(storage=storage, log="l", state_directory=directory) as log:
+                self.assertEqual(log.write([sluice.Record(value=b"a"), sluice.Record(value=b"b")]), (0, 1, 1))
+                appended = [log.append([sluice.Record(key=b"k", value=b"%d" % n)]) for n in range(5)]
+                self.assertEqual([future.result(60).first for future in appended], [2, 3, 4, 5, 6])
+                log.flush()
+                self.assertEqual(log.stats()["written"], 7)
+                self.assertEqual(storage.logs()[0]["id"], log.id)
+                with self.assertRaises(errors.Conflict):
+                    sluice.Log(storage=storage, log="l", state_directory=directory)
+            with sluice.Consumer(storages=[storage], sources=[{"kind": "log", "storage": "d", "log": "l", "state_directory": directory}]) as consumer:
+                self.assertEqual(len(consumer.poll(min_records=7, wait_ms=60_000).records), 7)
+            self.assertFalse(storage.health()["native"])
+            storage.stop()
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <latch>
+#include <mutex>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
 
@@ -71,6 +74,124 @@ TEST(BusFace, B15_every_element_is_checked_before_any_is_taken) {
   EXPECT_EQ(sluice_bus_ingest_batch(bus, nullptr, UINT64_MAX, nullptr, &failure), SLUICE_INVALID);
   EXPECT_EQ(sluice_bus_ingest_batch(bus, nullptr, 0, nullptr, &failure), SLUICE_OK);
   EXPECT_EQ(stats(bus).accepted, 0U);
+}
+
+/// An application that routes, tells time and listens.
+struct Application {
+  std::mutex mutex;
+  std::vector<uint64_t> changed;
+  std::vector<std::string> lines;
+  std::atomic<int64_t> now{1'000};
+  std::atomic<int> gone{0};
+  static uint32_t route(void*, const sluice_event* event, uint32_t shards) {
+    EXPECT_EQ(event->header_count, 1U);
+    return view(event->headers[0].value) == "last" ? shards - 1 : shards;
+  }
+  static void on_change(void* context, uint64_t shard, uint32_t what) {
+    auto& self = *static_cast<Application*>(context);
+    const std::scoped_lock lock(self.mutex);
+    if (what == SLUICE_SHARD_ADDED) self.changed.push_back(shard);
+  }
+  static void log(void* context, const char* text, uint64_t size) {
+    auto& self = *static_cast<Application*>(context);
+    const std::scoped_lock lock(self.mutex);
+    self.lines.emplace_back(text, size);
+  }
+  static int64_t clock(void* context) { return ++static_cast<Application*>(context)->now; }
+  static void is_gone(void* context) { ++static_cast<Application*>(context)->gone; }
+  sluice_bus_calls calls() {
+    sluice_bus_calls made{};
+    made.size = sizeof made;
+    made.context = this;
+    made.route = &route;
+    made.on_change = &on_change;
+    made.log = &log;
+    made.clock = &clock;
+    made.gone = &is_gone;
+    return made;
+  }
+};
+
+TEST(BusFace, functions_of_the_application_are_called) {
+  Application application;
+  const auto calls = application.calls();
+  const std::string_view config = R"({"shards": 2, "routing": "custom", "retain_events": 100})";
+  {
+    Owned bus;
+    Failure failure;
+    ASSERT_EQ(sluice_bus_open_with(config.data(), config.size(), &calls, &bus.handle, &failure), SLUICE_OK)
+        << failure.text;
+    sluice_field header{span("to"), span("last")};
+    sluice_event one = event("k", "v");
+    one.headers = &header;
+    one.header_count = 1;
+    EXPECT_EQ(sluice_bus_ingest(bus, &one, nullptr), SLUICE_OK);
+    header.value = span("nobody");
+    EXPECT_EQ(sluice_bus_ingest(bus, &one, nullptr), SLUICE_NOT_FOUND);
+    uint64_t shard = 0;
+    EXPECT_EQ(sluice_bus_add_shard(bus, &shard, nullptr), SLUICE_OK);
+    ASSERT_EQ(sluice_bus_drain(bus, 10'000, nullptr), SLUICE_OK);
+    uint64_t ids[3] = {};
+    uint64_t count = 0;
+    EXPECT_EQ(sluice_bus_subscribable(bus, ids, 2, &count, nullptr), SLUICE_TOO_LARGE);
+    ASSERT_EQ(sluice_bus_subscribable(bus, ids, 3, &count, nullptr), SLUICE_OK);
+    EXPECT_EQ(count, 3U);
+    EXPECT_EQ(ids[2], shard);
+    const auto report = nlohmann::json::parse(text_from([&](char* buffer, uint64_t capacity, uint64_t* needed) {
+      return sluice_bus_report(bus, buffer, capacity, needed, nullptr);
+    }));
+    EXPECT_EQ(report["accepted"], 1);
+    EXPECT_EQ(report["unrouted"], 1);
+    EXPECT_EQ(report["health"]["level"], "ok");
+    ASSERT_EQ(report["shards"].size(), 3U);
+    EXPECT_EQ(report["shards"][1]["delivered"], 1);
+    EXPECT_TRUE(comes_true([&] {
+      const std::scoped_lock lock(application.mutex);
+      return std::ranges::find(application.changed, shard) != application.changed.end();
+    }));
+    EXPECT_GT(application.now, 1'000);
+  }
+  EXPECT_TRUE(comes_true([&] { return application.gone == 1; }));
+  EXPECT_EQ(application.lines.size(), 1U);  // of the shutdown that was not
+  EXPECT_EQ(sluice_bus_lost(), 0U);
+
+  Failure failure;
+  sluice_handle none = 0;
+  EXPECT_EQ(sluice_bus_open(config.data(), config.size(), &none, &failure), SLUICE_INVALID);
+  EXPECT_THAT(std::string(failure.text), HasSubstr("routing"));
+  EXPECT_EQ(sluice_bus_open_with(config.data(), config.size(), nullptr, &none, &failure), SLUICE_INVALID);
+}
+
+TEST(BusFace, each_shard_may_have_a_sink_of_its_own) {
+  struct Shard {
+    static void deliver(void* context, const sluice_event_batch* batch, sluice_handle answer) {
+      *static_cast<std::atomic<uint64_t>*>(context) += batch->count;
+      sluice_answer(answer, nullptr, nullptr, nullptr);
+    }
+    static sluice_handle sink(void* context, uint64_t) {
+      sluice_sink_calls calls{};
+      calls.size = sizeof calls;
+      calls.context = context;
+      calls.deliver = &deliver;
+      sluice_handle made = 0;
+      EXPECT_EQ(sluice_sink_open(&calls, &made, nullptr), SLUICE_OK);
+      return made;
+    }
+  };
+  std::atomic<uint64_t> delivered{0};
+  sluice_bus_calls calls{};
+  calls.size = sizeof calls;
+  calls.context = &delivered;
+  calls.sink_for_shard = &Shard::sink;
+  Owned bus;
+  const std::string_view config = R"({"shards": 3})";
+  Failure failure;
+  ASSERT_EQ(sluice_bus_open_with(config.data(), config.size(), &calls, &bus.handle, &failure), SLUICE_OK)
+      << failure.text;
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(sluice_bus_ingest_raw(bus, span("v"), nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_bus_ingest_raw(bus, {nullptr, 5}, nullptr), SLUICE_INVALID);
+  ASSERT_EQ(sluice_bus_shutdown(bus, 60'000, &failure), SLUICE_OK) << failure.text;
+  EXPECT_EQ(delivered, 50U);
 }
 
 TEST(BusFace, B03_each_wrong_setting_is_named) {

@@ -106,6 +106,17 @@ TEST_F(ConsumerFace, a_cursor_goes_on_exactly_where_it_was_left_filter_included)
   }
 }
 
+TEST_F(ConsumerFace, what_is_closed_is_fenced) {
+  Owned consumer;
+  open_consumer(config(), "", consumer);
+  ASSERT_EQ(sluice_consumer_close(consumer, 10'000, nullptr), SLUICE_OK);
+  const auto wanted = request(10);
+  Owned page;
+  EXPECT_EQ(sluice_consumer_poll(consumer, &wanted, &page.handle, nullptr, nullptr), SLUICE_FENCED);
+  EXPECT_EQ(sluice_consumer_pause(consumer, nullptr, 0, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_consumer_close(consumer, 10'000, nullptr), SLUICE_OK);
+}
+
 TEST_F(ConsumerFace, a_page_outlives_consumer_and_bus) {
   Owned page;
   {
@@ -134,11 +145,98 @@ TEST_F(ConsumerFace, releasing_wakes_a_poll_that_waits) {
     const auto wanted = request(10, 60'000);
     Owned page;
     const sluice_status status = sluice_consumer_poll(consumer, &wanted, &page.handle, nullptr, nullptr);
-    EXPECT_TRUE(status == SLUICE_OK || status == SLUICE_INVALID || status == SLUICE_NOT_FOUND) << status;
+    EXPECT_TRUE(status == SLUICE_OK || status == SLUICE_FENCED || status == SLUICE_NOT_FOUND) << status;
   });
   EXPECT_EQ(sluice_release(consumer, nullptr), SLUICE_OK);
   poller.join();
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(30));
+}
+
+/// One page of what is there.
+uint64_t poll(sluice_handle consumer, uint32_t most) {
+  Owned page;
+  Polled polled;
+  const auto wanted = request(most);
+  Failure failure;
+  EXPECT_EQ(sluice_consumer_poll(consumer, &wanted, &page.handle, &polled, &failure), SLUICE_OK) << failure.text;
+  return polled.records;
+}
+
+TEST(ConsumerPlaces, a_shard_is_sought_dropped_and_forgotten) {
+  Owned memory;
+  open_by(&sluice_memory_open, R"({"id": "m"})", memory);
+  for (int i = 0; i < 20; ++i) {
+    const std::string value = fmt::format("{}", i);
+    sluice_record record{};
+    record.timestamp_ns = i * 100;
+    record.value = span(value);
+    ASSERT_EQ(sluice_memory_append(memory, &record, 1, nullptr, nullptr), SLUICE_OK);
+  }
+  Owned consumer;
+  open_consumer(fmt::format(R"({{"sources": [{{"kind": "memory", "memory": {}}}]}})", memory.handle), "", consumer);
+  EXPECT_EQ(poll(consumer, 20), 20U);
+  const std::string end = text_from([&](char* buffer, uint64_t capacity, uint64_t* needed) {
+    return sluice_consumer_cursor(consumer, buffer, capacity, needed, nullptr);
+  });
+  Failure failure;
+  ASSERT_EQ(sluice_consumer_seek_to(consumer, "m", 1, SLUICE_PLACE_POSITION, 15, &failure), SLUICE_OK) << failure.text;
+  EXPECT_EQ(values_of(consumer, 5, 10'000), (std::vector<std::string>{"15", "16", "17", "18", "19"}));
+  ASSERT_EQ(sluice_consumer_seek_to(consumer, nullptr, 0, SLUICE_PLACE_TIME, 1'650, &failure), SLUICE_OK);
+  EXPECT_EQ(values_of(consumer, 3, 10'000), (std::vector<std::string>{"17", "18", "19"}));
+  EXPECT_EQ(text_from([&](char* buffer, uint64_t capacity, uint64_t* needed) {
+              return sluice_consumer_cursor(consumer, buffer, capacity, needed, nullptr);
+            }),
+            end);
+  EXPECT_EQ(sluice_consumer_seek_to(consumer, nullptr, 0, 4, 0, &failure), SLUICE_INVALID);
+  EXPECT_EQ(sluice_consumer_seek_to(consumer, nullptr, 0, SLUICE_PLACE_POSITION, -1, &failure), SLUICE_INVALID);
+  uint64_t buffered = UINT64_MAX;
+  uint32_t closed = 7;
+  EXPECT_EQ(sluice_consumer_state(consumer, &buffered, &closed, nullptr), SLUICE_OK);
+  EXPECT_LT(buffered, uint64_t{1} << 30);
+  EXPECT_EQ(closed, 0U);
+  EXPECT_EQ(sluice_consumer_forget(consumer, "m", 1, nullptr), SLUICE_EXISTS);
+  EXPECT_EQ(sluice_consumer_drop(consumer, "m", 1, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_consumer_drop(consumer, "m", 1, nullptr), SLUICE_NOT_FOUND);
+
+  // It comes again by its place, or, forgotten, by the one that is asked for.
+  const auto add = [&](const char* start) {
+    const std::string source = fmt::format(R"({{"kind": "memory", "memory": {}, "start": {}}})", memory.handle, start);
+    EXPECT_TRUE(comes_true([&] {
+      return sluice_consumer_add(consumer, source.data(), source.size(), nullptr, &failure) == SLUICE_OK;
+    })) << failure.text;
+  };
+  EXPECT_EQ(sluice_consumer_forget(consumer, "m", 1, nullptr), SLUICE_OK);
+  add(R"({"position": 18})");
+  EXPECT_EQ(values_of(consumer, 2, 10'000), (std::vector<std::string>{"18", "19"}));
+  EXPECT_EQ(sluice_consumer_close(consumer, 10'000, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_consumer_state(consumer, nullptr, &closed, nullptr), SLUICE_OK);
+  EXPECT_EQ(closed, 1U);
+  EXPECT_STREQ(sluice_condition_name(SLUICE_SHARD_PASSED_OVER), "passed_over");
+  EXPECT_STREQ(sluice_condition_name(99), "unknown");
+}
+
+TEST_F(ConsumerFace, a_function_judges_records) {
+  const auto even = [](void* context, const sluice_record* record) -> uint32_t {
+    ++*static_cast<int*>(context);
+    EXPECT_EQ(record->header_count, 2U);
+    EXPECT_EQ(view(record->headers[0].value), "1");
+    return view(record->key).back() % 2 == 0 ? 1 : 0;
+  };
+  int judged = 0;
+  Owned consumer;
+  const std::string text = config();
+  Failure failure;
+  ASSERT_EQ(sluice_consumer_open_with(text.data(), text.size(), nullptr, 0, even, &judged, &consumer.handle, &failure),
+            SLUICE_OK)
+      << failure.text;
+  EXPECT_EQ(values_of(consumer, kEvents / 2, 10'000).size(), static_cast<size_t>(kEvents / 2));
+  EXPECT_GE(judged, kEvents / 2);
+  sluice_handle none = 0;
+  const std::string twice = config(R"(, "filter": "value.n < 100")");
+  EXPECT_EQ(sluice_consumer_open_with(twice.data(), twice.size(), nullptr, 0, even, &judged, &none, &failure),
+            SLUICE_INVALID);
+  EXPECT_EQ(sluice_consumer_open_with(text.data(), text.size(), nullptr, 0, nullptr, nullptr, &none, &failure),
+            SLUICE_INVALID);
 }
 
 TEST_F(ConsumerFace, bad_arguments_are_told) {

@@ -3,10 +3,18 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <latch>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <vector>
 
+#include "../support/folder.hpp"
 #include "sluice/sluice.h"
 
 namespace sluice::c::testing {
@@ -44,6 +52,57 @@ class Owned {
   sluice_handle handle = 0;
 };
 
+using test::comes_true;
+using test::Folder;
+
+/// What a function writes to a buffer, by asking for the length first.
+template <class Call>
+std::string text_from(Call&& call) {
+  uint64_t needed = 0;
+  if (call(nullptr, 0, &needed) == SLUICE_OK) return "";
+  std::string text(needed, ' ');
+  EXPECT_EQ(call(text.data(), text.size(), &needed), SLUICE_OK);
+  text.resize(needed);
+  return text;
+}
+
+/// Opens by a configuration: `open` is a sluice_..._open that takes nothing else.
+template <class Open>
+void open_by(Open&& open, std::string_view config, Owned& owned) {
+  Failure failure;
+  ASSERT_EQ(open(config.data(), config.size(), &owned.handle, &failure), SLUICE_OK) << failure.text;
+}
+
+/// Invariant B01: threads call `call` on a handle until it says that this is over, while another closes and releases
+/// it. `open` gives the handle; nothing but SLUICE_OK, SLUICE_NOT_FOUND and what `expected` says may come back.
+template <class Open, class Call, class Close, class Expected>
+void race_with_release(int rounds, Open&& open, Call&& call, Close&& close, Expected&& expected) {
+  constexpr int kThreads = 4;
+  std::atomic<int> wrong{0};
+  for (int round = 0; round < rounds; ++round) {
+    const sluice_handle handle = open();
+    ASSERT_NE(handle, 0U);
+    std::latch ready(kThreads + 1);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&] {
+        ready.arrive_and_wait();
+        for (;;) {
+          const sluice_status status = call(handle);
+          if (status == SLUICE_NOT_FOUND) return;
+          wrong += status != SLUICE_OK && !expected(status);
+        }
+      });
+    }
+    ready.arrive_and_wait();
+    close(handle);
+    EXPECT_EQ(sluice_release(handle, nullptr), SLUICE_OK);
+    for (auto& thread : threads) thread.join();
+    EXPECT_EQ(sluice_release(handle, nullptr), SLUICE_NOT_FOUND);
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
 inline void open_bus(const std::string& config, Owned& bus) {
   Failure failure;
   ASSERT_EQ(sluice_bus_open(config.data(), config.size(), &bus.handle, &failure), SLUICE_OK) << failure.text;
@@ -55,6 +114,31 @@ inline void open_consumer(const std::string& config, const std::string& cursor, 
       sluice_consumer_open(config.data(), config.size(), cursor.data(), cursor.size(), &consumer.handle, &failure),
       SLUICE_OK)
       << failure.text;
+}
+
+/// Values of what is there now: polls until nothing comes for `wait_ms`, or the shards are done, or there are `most`.
+inline std::vector<std::string> values_of(sluice_handle consumer, size_t most, int64_t wait_ms) {
+  std::vector<std::string> values;
+  sluice_poll poll{};
+  poll.size = sizeof poll;
+  poll.max_records = 1'000;
+  poll.max_bytes = 1 << 20;
+  poll.min_records = 1;
+  poll.wait_ms = wait_ms;
+  sluice_polled polled{};
+  polled.size = sizeof polled;
+  do {
+    Owned page;
+    Failure failure;
+    const sluice_status status = sluice_consumer_poll(consumer, &poll, &page.handle, &polled, &failure);
+    EXPECT_EQ(status, SLUICE_OK) << failure.text;
+    if (status != SLUICE_OK) return values;
+    const sluice_record* records = nullptr;
+    uint64_t count = 0;
+    EXPECT_EQ(sluice_page_records(page, &records, &count, nullptr), SLUICE_OK);
+    for (uint64_t i = 0; i < count; ++i) values.emplace_back(view(records[i].value));
+  } while ((polled.records > 0 || polled.has_more != 0) && polled.done == 0 && values.size() < most);
+  return values;
 }
 
 }  // namespace sluice::c::testing

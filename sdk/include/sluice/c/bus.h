@@ -67,6 +67,8 @@ SLUICE_CALL sluice_status sluice_bus_open(const char *config, uint64_t config_si
 /* [may wait for room, if so configured] One event. SLUICE_OK: it was accepted (queued, or dropped and counted as the
  * configuration says). SLUICE_BUSY: full or timed out; SLUICE_FENCED: shut down; SLUICE_NOT_FOUND: no shard. */
 SLUICE_CALL sluice_status sluice_bus_ingest(sluice_handle bus, const sluice_event *event, sluice_failure *failure);
+/* Bytes as an event's value, with a null key. */
+SLUICE_CALL sluice_status sluice_bus_ingest_raw(sluice_handle bus, sluice_span value, sluice_failure *failure);
 /* A batch. Every element is checked before any is taken: one that is NULL or malformed is SLUICE_INVALID with its index in the
  * failure, and nothing was taken. Otherwise those that find room are, and `ingested` (may be NULL) says what became of them. */
 SLUICE_CALL sluice_status sluice_bus_ingest_batch(sluice_handle bus, const sluice_event *const *events, uint64_t count,
@@ -81,6 +83,14 @@ SLUICE_CALL sluice_status sluice_bus_flush(sluice_handle bus, int64_t timeout_ms
 /* [waits] Takes nothing more, drains, flushes, closes the sinks. SLUICE_BUSY: not within the time; call again. */
 SLUICE_CALL sluice_status sluice_bus_shutdown(sluice_handle bus, int64_t timeout_ms, sluice_failure *failure);
 SLUICE_CALL sluice_status sluice_bus_stats(sluice_handle bus, sluice_bus_counts *counts, sluice_failure *failure);
+/* Everything the bus knows of itself, as JSON: {"health": {"level", "reasons": [...]}, the counts by their names, "shards": [{"shard",
+ * "accepted", ...}]}. */
+SLUICE_CALL sluice_status sluice_bus_report(sluice_handle bus, char *buffer, uint64_t capacity, uint64_t *needed, sluice_failure *failure);
+/* Ids of the shards that can be subscribed to; `shards` has room for `capacity`, and `needed` (may be NULL) gets how many there are. */
+SLUICE_CALL sluice_status sluice_bus_subscribable(sluice_handle bus, uint64_t *shards, uint64_t capacity, uint64_t *needed,
+                                                  sluice_failure *failure);
+/* Events lost by buses of this process that were released without a shutdown. */
+SLUICE_CALL uint64_t sluice_bus_lost(void);
 
 #ifdef __cplusplus
 }

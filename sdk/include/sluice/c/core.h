@@ -15,6 +15,9 @@
  * MEMORY    What a call is given belongs to the caller and is not kept after the return. What a call shows (records of a
  *           page) belongs to the handle it came from and lives until that is released. Text is written to a buffer of the
  *           caller's: `needed` gets its length, and SLUICE_TOO_LARGE comes where `capacity` is less; nothing is written then.
+ * CALLBACKS Functions of the application's come with a `context` that is handed back to them. They are called without locks, may
+ *           call everything but what waits for themselves, and must not throw. An object that is released inside one ends on
+ *           another thread.
  * BYTES     A span with data NULL is null, not empty; its size is then 0. Every other byte string is opaque. Text is UTF-8.
  */
 #ifndef SLUICE_C_CORE_H
@@ -41,7 +44,7 @@ typedef int32_t sluice_status;
 #define SLUICE_TOO_LARGE 105
 /* look again */
 #define SLUICE_CONFLICT 200
-#define SLUICE_FENCED 201
+#define SLUICE_FENCED 201 /* this object takes nothing more: it was closed, or another one took its place */
 /* not done: again later */
 #define SLUICE_UNAVAILABLE 300
 #define SLUICE_BUSY 301
@@ -84,8 +87,8 @@ typedef struct sluice_field {
 SLUICE_CALL const char *sluice_version(void);
 /* "no_space"; for an unknown code the name of its class. Lives for ever. */
 SLUICE_CALL const char *sluice_status_name(sluice_status status);
-/* Gives a handle up, of whatever kind. Wakes calls that wait on it; does not wait itself. A bus or consumer that was not
- * closed before is stopped as its own header says. */
+/* Gives a handle up, of whatever kind, and wakes calls that wait on it. A bus, a log or a consumer that was not closed before is
+ * ended as its own header says, and that may wait. */
 SLUICE_CALL sluice_status sluice_release(sluice_handle handle, sluice_failure *failure);
 /* Objects that exist in this process. */
 SLUICE_CALL uint64_t sluice_handles(void);

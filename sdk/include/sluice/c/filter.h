@@ -32,6 +32,8 @@ SLUICE_CALL sluice_status sluice_filter_parse(const char *text, uint64_t size, s
 SLUICE_CALL sluice_status sluice_filter_from_json(const char *json, uint64_t size, sluice_handle *filter, sluice_failure *failure);
 /* Judges one record: SLUICE_FILTER_... */
 SLUICE_CALL sluice_status sluice_filter_judge(sluice_handle filter, const sluice_candidate *record, int32_t *truth, sluice_failure *failure);
+/* 1 where some test looks into the JSON of values. */
+SLUICE_CALL sluice_status sluice_filter_reads_payload(sluice_handle filter, uint32_t *reads, sluice_failure *failure);
 /* The filter in its normal form. */
 SLUICE_CALL sluice_status sluice_filter_text(sluice_handle filter, char *buffer, uint64_t capacity, uint64_t *needed, sluice_failure *failure);
 SLUICE_CALL sluice_status sluice_filter_json(sluice_handle filter, char *buffer, uint64_t capacity, uint64_t *needed, sluice_failure *failure);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sink made of an application's functions, behind a handle until a bus or a queue takes it. Any thread.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "c/handle_table.hpp"
+#include "sluice/sink.hpp"
+
+namespace sluice::c {
+
+class SinkObject final : public Object {
+ public:
+  static constexpr Kind kKind = Kind::sink;
+  explicit SinkObject(std::shared_ptr<Sink> made) : Object(kKind), sink_(std::move(made)) {}
+  /// The sink, once: EXISTS, somebody has it.
+  Result<std::shared_ptr<Sink>> take();
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<Sink> sink_;  // guarded by mutex_
+};
+
+}  // namespace sluice::c

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "face.hpp"
+
+namespace sluice::c::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr std::string_view kDefaults = "{}";
+
+sluice_instrument described(uint32_t kind, std::string_view name) {
+  sluice_instrument made{};
+  made.size = sizeof made;
+  made.kind = kind;
+  made.name = span(name);
+  return made;
+}
+std::string text_of(sluice_handle telemetry, uint32_t form) {
+  return text_from([&](char* buffer, uint64_t capacity, uint64_t* needed) {
+    return sluice_telemetry_text(telemetry, form, nullptr, 0, buffer, capacity, needed, nullptr);
+  });
+}
+int64_t value_of(sluice_handle instrument) {
+  int64_t value = -1;
+  EXPECT_EQ(sluice_instrument_value(instrument, &value, nullptr), SLUICE_OK);
+  return value;
+}
+
+TEST(TelemetryFace, what_is_counted_is_printed) {
+  Owned telemetry;
+  open_by(&sluice_telemetry_open, kDefaults, telemetry);
+  const sluice_field attributes[] = {{span("tenant"), span("north")}};
+  auto counter_of = described(SLUICE_INSTRUMENT_COUNTER, "messaging.client.sent.messages");
+  counter_of.attributes = attributes;
+  counter_of.attribute_count = 1;
+  Owned counter;
+  Owned same;
+  Owned gauge;
+  Owned durations;
+  ASSERT_EQ(sluice_telemetry_instrument(telemetry, &counter_of, &counter.handle, nullptr), SLUICE_OK);
+  ASSERT_EQ(sluice_telemetry_instrument(telemetry, &counter_of, &same.handle, nullptr), SLUICE_OK);
+  const auto gauge_of = described(SLUICE_INSTRUMENT_GAUGE, "depth");
+  ASSERT_EQ(sluice_telemetry_instrument(telemetry, &gauge_of, &gauge.handle, nullptr), SLUICE_OK);
+  const auto durations_of = described(SLUICE_INSTRUMENT_DURATIONS, "work");
+  ASSERT_EQ(sluice_telemetry_instrument(telemetry, &durations_of, &durations.handle, nullptr), SLUICE_OK);
+
+  EXPECT_EQ(sluice_counter_add(counter, 3, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_counter_add(same, 4, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_gauge_set(gauge, 10, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_gauge_add(gauge, -12, nullptr), SLUICE_OK);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(sluice_durations_record(durations, 1'000'000, nullptr), SLUICE_OK);
+  EXPECT_EQ(value_of(counter), 7);
+  EXPECT_EQ(value_of(gauge), -2);
+  EXPECT_EQ(value_of(durations), 100);
+  uint64_t median = 0;
+  EXPECT_EQ(sluice_durations_quantile(durations, 0.5, &median, nullptr), SLUICE_OK);
+  EXPECT_NEAR(static_cast<double>(median), 1e6, 0.25e6);
+  EXPECT_THAT(text_of(telemetry, SLUICE_TELEMETRY_PROMETHEUS),
+              AllOf(HasSubstr("messaging_client_sent_messages_total{tenant=\"north\"} 7"), HasSubstr("depth")));
+  EXPECT_THAT(text_of(telemetry, SLUICE_TELEMETRY_OTLP_METRICS), HasSubstr("messaging.client.sent.messages"));
+}
+
+TEST(TelemetryFace, S15_a_failure_has_cause_place_and_time) {
+  Owned telemetry;
+  open_by(&sluice_telemetry_open, kDefaults, telemetry);
+  Owned meter;
+  ASSERT_EQ(sluice_telemetry_meter(telemetry, span("send"), span("kafka"), span("orders-0"), &meter.handle, nullptr),
+            SLUICE_OK);
+  int64_t started = 0;
+  ASSERT_EQ(sluice_meter_start(meter, &started, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_meter_succeed(meter, started, nullptr), SLUICE_OK);
+  Failure why;
+  EXPECT_EQ(sluice_meter_fail(meter, started, &why, nullptr), SLUICE_INVALID);
+  why.code = SLUICE_UNAVAILABLE;
+  std::memset(why.text, 'x', sizeof why.text);  // without an end
+  EXPECT_EQ(sluice_meter_fail(meter, started, &why, nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_telemetry_failure(telemetry, span("read"), span("redis"), span("s"), 5, &why, nullptr), SLUICE_OK);
+  const sluice_field resource[] = {{span("service.name"), span("shop")}};
+  const std::string logs = text_from([&](char* buffer, uint64_t capacity, uint64_t* needed) {
+    return sluice_telemetry_text(telemetry, SLUICE_TELEMETRY_OTLP_LOGS, resource, 1, buffer, capacity, needed, nullptr);
+  });
+  EXPECT_THAT(logs, AllOf(HasSubstr("unavailable"), HasSubstr("orders-0"), HasSubstr("redis"), HasSubstr("shop")));
+}
+
+TEST(TelemetryFace, instruments_outlive_the_handle_that_they_came_from) {
+  Owned counter;
+  Owned meter;
+  {
+    Owned telemetry;
+    open_by(&sluice_telemetry_open, kDefaults, telemetry);
+    const auto counter_of = described(SLUICE_INSTRUMENT_COUNTER, "c");
+    ASSERT_EQ(sluice_telemetry_instrument(telemetry, &counter_of, &counter.handle, nullptr), SLUICE_OK);
+    ASSERT_EQ(sluice_telemetry_meter(telemetry, span("o"), span("a"), span("s"), &meter.handle, nullptr), SLUICE_OK);
+  }
+  EXPECT_EQ(sluice_counter_add(counter, 1, nullptr), SLUICE_OK);
+  EXPECT_EQ(value_of(counter), 1);
+  EXPECT_EQ(sluice_meter_succeed(meter, 0, nullptr), SLUICE_OK);
+}
+
+TEST(TelemetryFace, a_bus_and_its_consumer_tell_what_they_do) {
+  Owned telemetry;
+  open_by(&sluice_telemetry_open, kDefaults, telemetry);
+  const std::string named = R"("telemetry": )" + std::to_string(telemetry.handle);
+  Owned bus;
+  open_bus(R"({"name": "shop", "retain_events": 100, )" + named + "}", bus);
+  const sluice_event one = event("k", "v");
+  ASSERT_EQ(sluice_bus_ingest(bus, &one, nullptr), SLUICE_OK);
+  ASSERT_EQ(sluice_bus_drain(bus, 10'000, nullptr), SLUICE_OK);
+  Owned consumer;
+  open_consumer(R"({"name": "readers", )" + named + R"(, "sources": [{"kind": "bus", "bus": )" +
+                    std::to_string(bus.handle) + "}]}",
+                "", consumer);
+  EXPECT_EQ(values_of(consumer, 1, 10'000).size(), 1U);
+  EXPECT_THAT(text_of(telemetry, SLUICE_TELEMETRY_PROMETHEUS), AllOf(HasSubstr("shop"), HasSubstr("readers")));
+  sluice_handle none = 0;
+  const std::string_view wrong = R"({"telemetry": 999999})";
+  Failure failure;
+  EXPECT_EQ(sluice_bus_open(wrong.data(), wrong.size(), &none, &failure), SLUICE_INVALID);
+  EXPECT_THAT(std::string(failure.text), HasSubstr("telemetry"));
+}
+
+TEST(TelemetryFace, wrong_arguments_are_told) {
+  Owned telemetry;
+  open_by(&sluice_telemetry_open, kDefaults, telemetry);
+  Failure failure;
+  Owned made;
+  auto wrong = described(9, "c");
+  EXPECT_EQ(sluice_telemetry_instrument(telemetry, &wrong, &made.handle, &failure), SLUICE_INVALID);
+  wrong = described(SLUICE_INSTRUMENT_COUNTER, "");
+  EXPECT_EQ(sluice_telemetry_instrument(telemetry, &wrong, &made.handle, &failure), SLUICE_INVALID);
+  wrong = described(SLUICE_INSTRUMENT_COUNTER, "c");
+  const sluice_field null_value[] = {{span("a"), span("b")}, {span("c"), {nullptr, 0}}};
+  wrong.attributes = null_value;
+  wrong.attribute_count = 2;
+  EXPECT_EQ(sluice_telemetry_instrument(telemetry, &wrong, &made.handle, &failure), SLUICE_INVALID);
+  EXPECT_EQ(failure.index, 1);
+  const auto gauge_of = described(SLUICE_INSTRUMENT_GAUGE, "g");
+  ASSERT_EQ(sluice_telemetry_instrument(telemetry, &gauge_of, &made.handle, &failure), SLUICE_OK);
+  EXPECT_EQ(sluice_counter_add(made, 1, &failure), SLUICE_INVALID);
+  EXPECT_EQ(sluice_durations_record(made, 1, &failure), SLUICE_INVALID);
+  uint64_t nanos = 0;
+  EXPECT_EQ(sluice_durations_quantile(made, std::nan(""), &nanos, &failure), SLUICE_INVALID);
+  EXPECT_EQ(sluice_telemetry_text(telemetry, 3, nullptr, 0, nullptr, 0, nullptr, &failure), SLUICE_INVALID);
+  const std::string_view none = R"({"max_failures": 0})";
+  EXPECT_EQ(sluice_telemetry_open(none.data(), none.size(), &made.handle, &failure), SLUICE_INVALID);
+  EXPECT_THAT(std::string(failure.text), HasSubstr("max_failures"));
+}
+
+TEST(TelemetryFace, B01_counts_race_with_release) {
+  Owned telemetry;
+  open_by(&sluice_telemetry_open, kDefaults, telemetry);
+  race_with_release(
+      100,
+      [&] {
+        sluice_handle counter = 0;
+        const auto counter_of = described(SLUICE_INSTRUMENT_COUNTER, "c");
+        EXPECT_EQ(sluice_telemetry_instrument(telemetry, &counter_of, &counter, nullptr), SLUICE_OK);
+        return counter;
+      },
+      [](sluice_handle counter) { return sluice_counter_add(counter, 1, nullptr); }, [](sluice_handle) {},
+      [](sluice_status) { return false; });
+}
+
+}  // namespace
+}  // namespace sluice::c::testing
