@@ -4,12 +4,14 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -43,10 +45,6 @@ inline double median(std::vector<double> values) {
   return values.empty() ? 0 : values[values.size() / 2];
 }
 
-inline double rate(size_t bytes, Clock::duration time) {
-  return static_cast<double>(bytes) / 1e6 / std::chrono::duration<double>(time).count();
-}
-
 inline void need(bool holds, const std::string& what) {
   if (holds) return;
   fmt::print(stderr, "{}\n", what);
@@ -62,9 +60,40 @@ struct Case {
   size_t record_bytes() const { return size / records; }
 };
 
+/// Of one direction, a value a round: MB/s, and CPU seconds per GB of this process and of the engine.
+struct Pace {
+  std::vector<double> rate;
+  std::vector<double> own_cpu;
+  std::vector<double> engine_cpu;
+};
+
 struct Speeds {
-  std::vector<double> append;
-  std::vector<double> read;
+  Pace append;
+  Pace read;
+};
+
+/// CPU seconds that the engine used so far. Set once, by main.
+inline std::function<double()> engine_cpu_seconds = [] { return 0.0; };
+
+/// Takes the time, this process's and the engine's, from its construction on.
+class Stopwatch {
+ public:
+  void stop(size_t bytes, Pace& pace) const {
+    const double gigabytes = static_cast<double>(bytes) / 1e9;
+    pace.rate.push_back(1e3 * gigabytes / std::chrono::duration<double>(Clock::now() - begin_).count());
+    pace.own_cpu.push_back((own_cpu_seconds() - own_) / gigabytes);
+    pace.engine_cpu.push_back((engine_cpu_seconds() - engine_) / gigabytes);
+  }
+
+ private:
+  static double own_cpu_seconds() {
+    timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+  }
+  const Clock::time_point begin_ = Clock::now();
+  const double own_ = own_cpu_seconds();
+  const double engine_ = engine_cpu_seconds();
 };
 
 inline constexpr std::string_view kRecordKey = "key";
@@ -94,6 +123,9 @@ inline std::shared_ptr<std::string> make_batch(size_t size) {
 
 /// The adapter in the shared object `plugin`, started, with room for all that a benchmark has under way.
 inline std::shared_ptr<host::Storage> open_storage(const std::string& plugin, host::OptionInputs inputs) {
+  // As the broker has it: what one read lay in is wanted for the next.
+  mallopt(M_TRIM_THRESHOLD, 16 << 20);
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
   auto library = host::Library::load(plugin);
   need(library.has_value(), library ? "" : library.error().describe());
   host::StorageOptions options;
@@ -119,22 +151,22 @@ class Adapter {
     for (size_t i = 0; i < now.logs; ++i)
       logs.push_back(make_log(static_cast<uint8_t>(i), static_cast<uint8_t>(round), now.size));
     std::atomic<size_t> left = now.logs;
-    auto begin = Clock::now();
     std::vector<std::unique_ptr<Appender>> appenders;
     for (auto& log : logs) appenders.push_back(std::make_unique<Appender>(*this, *log, now));
+    const Stopwatch appending;
     on_loop([&] {
       for (auto& appender : appenders) appender->begin(window(now.size, now.logs), [&] { finished(left); });
     });
     wait(left);
-    speeds.append.push_back(rate(now.bytes(), Clock::now() - begin));
+    appending.stop(now.bytes(), speeds.append);
 
     left = now.logs;
-    begin = Clock::now();
+    const Stopwatch reading;
     on_loop([&] {
       for (auto& log : logs) start(read_all(log), [&] { finished(left); });
     });
     wait(left);
-    speeds.read.push_back(rate(now.bytes(), Clock::now() - begin));
+    reading.stop(now.bytes(), speeds.read);
     left = now.logs;
     on_loop([&] {
       for (auto& log : logs) start(storage_->delete_log(log->descriptor(), loop_), [&](Status) { finished(left); });
@@ -162,7 +194,12 @@ class Adapter {
   class Appender {
    public:
     Appender(Adapter& adapter, host::Log& log, const Case& now)
-        : adapter_(adapter), log_(log), case_(now), left_(now.count), open_(now.count) {}
+        : adapter_(adapter), log_(log), case_(now), left_(now.count), open_(now.count) {
+      // Memory that was never touched costs more than all that is measured.
+      for (size_t i = std::min(window(now.size, now.logs), now.count); i > 0; --i) {
+        spare_.push_back(now.records > 1 ? make_records(now) : make_batch(now.size));
+      }
+    }
     void begin(size_t batches, std::function<void()> done) {
       done_ = std::move(done);
       for (size_t i = 0; i < batches && left_ > 0; ++i) next();
@@ -173,13 +210,8 @@ class Adapter {
     void next() {
       --left_;
       const host::WritePosition position = log_.position();
-      std::shared_ptr<std::string> bytes;
-      if (spare_.empty()) {
-        bytes = case_.records > 1 ? make_records(case_) : make_batch(case_.size);
-      } else {
-        bytes = std::move(spare_.back());
-        spare_.pop_back();
-      }
+      std::shared_ptr<std::string> bytes = std::move(spare_.back());
+      spare_.pop_back();
       store_be<int64_t>(reinterpret_cast<uint8_t*>(bytes->data()), position.end);
       host::AppendEntry entry;
       entry.bytes = {reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size()};
@@ -291,20 +323,36 @@ void compare_records(Plain& plain, Adapter& adapter, int rounds, size_t megabyte
         return median(speeds) * 1e3 / static_cast<double>(size);
       };
       fmt::print("{:>4} {:>8}  {:>7.0f} {:>7.0f} {:>5.2f}  {:>7.0f} {:>7.0f} {:>5.2f}\n", logs, size,
-                 records(of_adapter.append), records(of_plain.append),
-                 records(of_adapter.append) / records(of_plain.append), records(of_adapter.read),
-                 records(of_plain.read), records(of_adapter.read) / records(of_plain.read));
+                 records(of_adapter.append.rate), records(of_plain.append.rate),
+                 records(of_adapter.append.rate) / records(of_plain.append.rate), records(of_adapter.read.rate),
+                 records(of_plain.read.rate), records(of_adapter.read.rate) / records(of_plain.read.rate));
       std::fflush(stdout);
     }
   }
 }
 
-/// Runs `plain` and `adapter` in turns over sizes and numbers of logs, and prints medians and ratios.
+/// What is run: all, or what has this number of logs, or batches of this size.
+struct Selection {
+  size_t logs = 0;
+  size_t batch = 0;
+  bool has(size_t a_logs, size_t a_batch) const {
+    return (logs == 0 || logs == a_logs) && (batch == 0 || batch == a_batch);
+  }
+};
+
+/// Runs `plain` and `adapter` in turns over sizes and numbers of logs, and prints medians and ratios. CPU is that of
+/// this process and, behind the plus, that of the engine.
 template <class Plain>
-void compare(Plain& plain, Adapter& adapter, int rounds, size_t megabytes) {
-  fmt::print("{:>4} {:>8}  {:>21}  {:>21}   MB/s: adapter, plain, ratio\n", "logs", "batch", "append", "read");
+void compare(Plain& plain, Adapter& adapter, int rounds, size_t megabytes, const Selection& selection) {
+  fmt::print("{:<13}  {:^21}  {:^21}  {:^23}  {:^23}\n", "", "append, MB/s", "read, MB/s", "append, CPU s per GB",
+             "read, CPU s per GB");
+  fmt::print("{:>4} {:>8}", "logs", "batch");
+  for (int i = 0; i < 2; ++i) fmt::print("  {:>7} {:>7} {:>5}", "adapter", "plain", "ratio");
+  for (int i = 0; i < 2; ++i) fmt::print("  {:>11} {:>11}", "adapter", "plain");
+  fmt::print("\n");
   for (const size_t logs : {size_t{1}, size_t{16}}) {
     for (const size_t size : {size_t{1} << 10, size_t{64} << 10, size_t{1} << 20}) {
+      if (!selection.has(logs, size)) continue;
       // Small ones are slow: fewer bytes of them.
       const size_t bytes = (megabytes << 20) / (size < 4096 ? 4 : 1);
       const Case now{logs, size, std::max<size_t>(1, bytes / size / logs)};
@@ -314,13 +362,22 @@ void compare(Plain& plain, Adapter& adapter, int rounds, size_t megabytes) {
         plain.run(now, round, of_plain);
         adapter.run(now, round, of_adapter);
       }
-      const double append[2] = {median(of_adapter.append), median(of_plain.append)};
-      const double read[2] = {median(of_adapter.read), median(of_plain.read)};
-      fmt::print("{:>4} {:>8}  {:>7.0f} {:>7.0f} {:>5.2f}  {:>7.0f} {:>7.0f} {:>5.2f}\n", logs, size, append[0],
-                 append[1], append[0] / append[1], read[0], read[1], read[0] / read[1]);
+      fmt::print("{:>4} {:>8}", logs, size);
+      for (Pace Speeds::*way : {&Speeds::append, &Speeds::read}) {
+        const double rates[2] = {median((of_adapter.*way).rate), median((of_plain.*way).rate)};
+        fmt::print("  {:>7.0f} {:>7.0f} {:>5.2f}", rates[0], rates[1], rates[0] / rates[1]);
+      }
+      for (Pace Speeds::*way : {&Speeds::append, &Speeds::read}) {
+        for (const Speeds* of : {&of_adapter, &of_plain}) {
+          fmt::print("{}{:>5.2f} +{:>5.2f}", of == &of_adapter ? "  " : " ", median((of->*way).own_cpu),
+                     median((of->*way).engine_cpu));
+        }
+      }
+      fmt::print("\n");
       std::fflush(stdout);
     }
   }
+  if (selection.logs != 0 || selection.batch != 0) return;
   auto engine = plain.round_trips(2'000);
   auto ours = adapter.round_trips(2'000);
   for (auto* times : {&engine, &ours}) std::sort(times->begin(), times->end());

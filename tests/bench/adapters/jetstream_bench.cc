@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// jetstream_bench PLUGIN [--rounds N] [--megabytes N]
+// jetstream_bench PLUGIN [--rounds N] [--megabytes N] [--logs N] [--batch BYTES]
 //
 // The JetStream adapter beside a plain cnats program, on one nats-server that it starts: appends and reads of batches
 // of 1 KiB, 64 KiB and 1 MiB, on 1 and on 16 logs. The plain program publishes asynchronously, a batch to a message,
@@ -48,7 +48,7 @@ class Plain {
       need(js_AddStream(nullptr, js, &config, nullptr, nullptr) == NATS_OK, "no stream");
     }
     const std::string payload(now.size, 'x');
-    auto begin = Clock::now();
+    const Stopwatch appending;
     for (size_t k = 0; k < now.count; ++k) {
       for (const std::string& name : names) {
         need(js_PublishAsync(js, name.c_str(), payload.data(), static_cast<int>(payload.size()), nullptr) == NATS_OK,
@@ -59,13 +59,13 @@ class Plain {
     jsPubOptions_Init(&wait);
     wait.MaxWait = 120'000;
     need(js_PublishAsyncComplete(js, &wait) == NATS_OK, "publishes are not acknowledged");
-    speeds.append.push_back(rate(now.bytes(), Clock::now() - begin));
+    appending.stop(now.bytes(), speeds.append);
 
-    begin = Clock::now();
+    const Stopwatch reading;
     std::vector<std::thread> readers;
     for (const std::string& name : names) readers.emplace_back([&, js] { read(js, name, now); });
     for (std::thread& reader : readers) reader.join();
-    speeds.read.push_back(rate(now.bytes(), Clock::now() - begin));
+    reading.stop(now.bytes(), speeds.read);
     for (const std::string& name : names) js_DeleteStream(js, name.c_str(), nullptr, nullptr);
     jsCtx_Destroy(js);
   }
@@ -100,7 +100,9 @@ class Plain {
     natsSubscription* subscription = nullptr;
     need(js_PullSubscribe(&subscription, js, name.c_str(), nullptr, nullptr, &options, nullptr) == NATS_OK,
          "no consumer");
-    const int batch = static_cast<int>(std::clamp<size_t>(kReadBytes / now.size, 1, 512));
+    // The server hangs up on who has more than 64 MiB to take.
+    const size_t share = std::min<size_t>(kReadBytes, (32 << 20) / now.logs);
+    const int batch = static_cast<int>(std::clamp<size_t>(share / now.size, 1, 512));
     for (size_t got = 0; got < now.count;) {
       natsMsgList list;
       const int wanted = static_cast<int>(std::min<size_t>(static_cast<size_t>(batch), now.count - got));
@@ -119,17 +121,22 @@ class Plain {
 int main(int argc, char** argv) {
   int rounds = 3;
   size_t megabytes = 256;
+  Selection selection;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string_view option = argv[i];
     if (option == "--rounds") rounds = std::atoi(argv[i + 1]);
     if (option == "--megabytes") megabytes = std::strtoull(argv[i + 1], nullptr, 10);
+    if (option == "--logs") selection.logs = std::strtoull(argv[i + 1], nullptr, 10);
+    if (option == "--batch") selection.batch = std::strtoull(argv[i + 1], nullptr, 10);
   }
-  need(argc >= 2 && rounds > 0 && megabytes > 0, "jetstream_bench PLUGIN [--rounds N] [--megabytes N]");
+  need(argc >= 2 && rounds > 0 && megabytes > 0,
+       "jetstream_bench PLUGIN [--rounds N] [--megabytes N] [--logs N] [--batch BYTES]");
   test::NatsServer server({.max_payload = 8 << 20});
   const Status started = server.start();
   need(started.ok(), started.describe());
+  engine_cpu_seconds = [&server] { return server.cpu_seconds(); };
   Plain plain(server.url());
   Adapter adapter(argv[1], {{"servers", server.url()}});
-  compare(plain, adapter, rounds, megabytes);
+  compare(plain, adapter, rounds, megabytes, selection);
   return 0;
 }

@@ -7,7 +7,8 @@
 //
 // The adapter is given batches of 64 KiB, as the broker gets them from clients, with several under way for each
 // partition, and is read as a fetch does. The plain program produces the same records one by one, idempotent and with
-// acks=all as well, and consumes in batches of records. Rounds alternate; medians are printed.
+// acks=all as well, and consumes in batches of records. Both have as many records under way. Rounds alternate; medians
+// are printed.
 #include <librdkafka/rdkafka.h>
 
 #include <string_view>
@@ -22,7 +23,6 @@ using namespace sluice;
 using namespace sluice::bench;
 
 constexpr size_t kBatchBytes = 64 << 10;
-constexpr size_t kBatchesInFlight = 32;  // of one partition
 
 struct Work {
   size_t partitions;
@@ -30,6 +30,8 @@ struct Work {
   size_t batches;   // to a partition
   size_t in_batch;  // records
   size_t records() const { return partitions * batches * in_batch; }
+  size_t batches_in_flight() const { return window(kBatchBytes, partitions); }  // of one partition
+  size_t records_in_flight() const { return partitions * batches_in_flight() * in_batch; }
 };
 
 /// Records per second, and microseconds of this process's CPU for each: a busy machine disturbs these less.
@@ -131,6 +133,7 @@ class Plain {
         rd_kafka_poll(client, 10);
       }
       if (i % 1'000 == 0) rd_kafka_poll(client, 0);
+      while (i + 1 - delivered_ >= work.records_in_flight()) rd_kafka_poll(client, 10);
     }
     while (delivered_ < work.records()) rd_kafka_poll(client, 100);
     watch.stop(work, paces.append);
@@ -213,7 +216,7 @@ class Native {
     bool sending = false;
 
     void begin() {
-      for (size_t i = 0; i < kBatchesInFlight && left > 0; ++i) next();
+      for (size_t i = work.batches_in_flight(); i > 0 && left > 0; --i) next();
       log.send();
     }
     void next() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// redis_bench PLUGIN [--rounds N] [--megabytes N] [--appendfsync WHEN|off]
+// redis_bench PLUGIN [--rounds N] [--megabytes N] [--appendfsync WHEN|off] [--logs N] [--batch BYTES]
 //
 // The Redis adapter beside a plain hiredis program, on one redis-server that it starts: appends and reads of batches of
 // 1 KiB, 64 KiB and 1 MiB, on 1 and on 16 logs. The plain program sends the XADDs that the adapter would, as many under
@@ -44,8 +44,11 @@ class Plain {
     speeds = {};
     for (size_t way = 0; way < kWays; ++way) {
       measure(now, at_once[way], ways_[way]);
-      if (median(ways_[way].append) > median(speeds.append)) speeds.append = ways_[way].append;
-      speeds.read.insert(speeds.read.end(), ways_[way].read.begin(), ways_[way].read.end());
+      if (median(ways_[way].append.rate) > median(speeds.append.rate)) speeds.append = ways_[way].append;
+      for (std::vector<double> Pace::*values : {&Pace::rate, &Pace::own_cpu, &Pace::engine_cpu}) {
+        const std::vector<double>& more = ways_[way].read.*values;
+        (speeds.read.*values).insert((speeds.read.*values).end(), more.begin(), more.end());
+      }
     }
   }
 
@@ -76,7 +79,7 @@ class Plain {
     const std::string payload(now.record_bytes(), 'x');
     const size_t entries = now.count * now.records;
     const size_t total = entries * now.logs;
-    auto begin = Clock::now();
+    const Stopwatch appending;
     std::deque<size_t> replies;  // to what is under way
     for (size_t sent = 0, got = 0; got < total;) {
       while (sent < total && (sent == got || sent - got + at_once <= under_way(now))) {
@@ -97,9 +100,9 @@ class Plain {
       got += replies.front();
       replies.pop_front();
     }
-    speeds.append.push_back(rate(now.bytes(), Clock::now() - begin));
+    appending.stop(now.bytes(), speeds.append);
 
-    begin = Clock::now();
+    const Stopwatch reading;
     const size_t count = std::clamp<size_t>(kReadBytes / now.record_bytes(), 1, kMostRead);
     std::vector<std::string> from(keys.size(), "-");
     for (size_t left = total; left > 0;) {
@@ -112,7 +115,7 @@ class Plain {
         if (reply->elements > 0) from[i] = fmt::format("({}", reply->element[reply->elements - 1]->element[0]->str);
       }
     }
-    speeds.read.push_back(rate(now.bytes(), Clock::now() - begin));
+    reading.stop(now.bytes(), speeds.read);
     for (const std::string& key : keys) command({"UNLINK", key});
   }
 
@@ -155,15 +158,18 @@ class Plain {
 int main(int argc, char** argv) {
   int rounds = 3;
   size_t megabytes = 256;
+  Selection selection;
   test::RedisSettings settings;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string_view option = argv[i];
     if (option == "--rounds") rounds = std::atoi(argv[i + 1]);
     if (option == "--megabytes") megabytes = std::strtoull(argv[i + 1], nullptr, 10);
+    if (option == "--logs") selection.logs = std::strtoull(argv[i + 1], nullptr, 10);
+    if (option == "--batch") selection.batch = std::strtoull(argv[i + 1], nullptr, 10);
     if (option == "--appendfsync") settings.appendfsync = argv[i + 1];
   }
   need(argc >= 2 && rounds > 0 && megabytes > 0,
-       "redis_bench PLUGIN [--rounds N] [--megabytes N] [--appendfsync WHEN|off]");
+       "redis_bench PLUGIN [--rounds N] [--megabytes N] [--appendfsync WHEN|off] [--logs N] [--batch BYTES]");
   if (settings.appendfsync == "off") {
     settings.appendonly = false;
     settings.appendfsync = "everysec";
@@ -173,11 +179,13 @@ int main(int argc, char** argv) {
   test::RedisServer server(settings);
   const Status started = server.start();
   need(started.ok(), started.describe());
+  engine_cpu_seconds = [&server] { return server.cpu_seconds(); };
   Plain plain(server.port());
   {
     Adapter adapter(argv[1], {{"address", server.address()}});
-    compare(plain, adapter, rounds, megabytes);
+    compare(plain, adapter, rounds, megabytes, selection);
   }
+  if (selection.logs != 0 || selection.batch != 0) return 0;
   Adapter native(argv[1], {{"address", server.address()}, {"layout", std::string("record")}});
   compare_records(plain, native, rounds, megabytes);
   return 0;

@@ -130,6 +130,22 @@ TEST_F(MonitorTest, AnIllStorageIsNamedAndItsCallsGoOn) {
   EXPECT_THAT(lines(), HasSubstr("storage \"b\" is well again"));
 }
 
+TEST_F(MonitorTest, OneThatLosesAgainAndAgainIsFailingUntilItStops) {
+  options_.losses_kept_ms = 300;
+  watch("");
+  host::Storage& storage = *storages_->find("b");
+  ASSERT_TRUE(eventually([&] { return monitor_->health("b").well; }));
+  // Each time again, since a busy machine may let the time for it pass.
+  ASSERT_TRUE(eventually([&] {
+    storage.metrics().data_losses.fetch_add(1);
+    return !monitor_->health("b").well;
+  }));
+  EXPECT_THAT(lines(), HasSubstr("losses of acknowledged records"));
+  EXPECT_FALSE(storage.held_off()) << "its other topics go on";
+  EXPECT_TRUE(monitor_->health("a").well);
+  EXPECT_TRUE(eventually([&] { return monitor_->health("b").well; }));
+}
+
 TEST_F(MonitorTest, OneThatAnswersNothingIsHeldOffUntilItDoes) {
   watch(R"("hang": ")" + path("hang-b") + '"');
   create("hang-b");

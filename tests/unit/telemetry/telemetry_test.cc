@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 namespace sluice {
@@ -118,6 +119,69 @@ TEST_F(TelemetryTest, ANameIsOfOneKind) {
   EXPECT_EQ(snapshot.metrics[0].name, "sluice.telemetry.conflicts");
   EXPECT_EQ(snapshot.metrics[0].count, 2U);
   EXPECT_EQ(snapshot.metrics[1].kind, Metric::Kind::counter);
+}
+
+TEST_F(TelemetryTest, ObserversAreAskedAndAddedUp) {
+  const auto telemetry = make();
+  uint64_t count = 3;
+  const auto say = [&](Observations& to) {
+    to.counter("sent", count, {{"b", "2"}, {"a", "1"}}, "By");
+    to.gauge("depth", 4);
+  };
+  telemetry->counter("sent", {{"a", "1"}, {"b", "2"}}).add(10);
+  const Observing one = telemetry->observe(say);
+  {
+    Observing two;
+    two = telemetry->observe(say);
+    const Observing moved = std::move(two);
+    const TelemetrySnapshot snapshot = telemetry->snapshot();
+    ASSERT_EQ(snapshot.metrics.size(), 2U);
+    EXPECT_EQ(snapshot.metrics[0].name, "depth");
+    EXPECT_EQ(snapshot.metrics[0].level, 8);
+    EXPECT_EQ(snapshot.metrics[1].count, 16U);
+    EXPECT_EQ(snapshot.metrics[1].unit, "{message}");  // the first to say it
+    count = 5;
+    EXPECT_EQ(telemetry->snapshot().metrics[1].count, 20U);
+  }
+  // The counter of the one that ended stays, its level goes.
+  count = 6;
+  const TelemetrySnapshot snapshot = telemetry->snapshot();
+  EXPECT_EQ(snapshot.metrics[0].level, 4);
+  EXPECT_EQ(snapshot.metrics[1].count, 21U);
+}
+
+TEST_F(TelemetryTest, ObservedSeriesAreBoundedAndOfOneKind) {
+  const auto telemetry = make(/*max_instruments=*/3);
+  const Observing observing = telemetry->observe([](Observations& to) {
+    for (int i = 0; i < 10; ++i) to.counter("c", 1, {{"user", std::to_string(i)}});
+    to.gauge("c", 1);
+  });
+  const TelemetrySnapshot snapshot = telemetry->snapshot();
+  ASSERT_EQ(snapshot.metrics.size(), 4U);
+  EXPECT_EQ(snapshot.metrics[0].attributes, (Attributes{{"otel.metric.overflow", "true"}}));
+  EXPECT_EQ(snapshot.metrics[0].count, 7U);
+  EXPECT_EQ(telemetry->counter("sluice.telemetry.conflicts", {}, "1").value(), 1U);
+}
+
+TEST_F(TelemetryTest, NoCountIsMissingOrThereTwiceWhileObserversEnd) {
+  const auto telemetry = make();
+  std::atomic<bool> over{false};
+  std::thread reader([&] {
+    uint64_t before = 0;
+    while (!over) {
+      const TelemetrySnapshot snapshot = telemetry->snapshot();
+      const uint64_t now = snapshot.metrics.empty() ? 0 : snapshot.metrics[0].count;
+      EXPECT_GE(now, before);
+      EXPECT_LE(now, 200U);
+      before = now;
+    }
+  });
+  for (int i = 0; i < 200; ++i) {
+    const Observing observing = telemetry->observe([](Observations& to) { to.counter("c", 1); });
+  }
+  over = true;
+  reader.join();
+  EXPECT_EQ(telemetry->counter("c").value(), 200U);
 }
 
 TEST_F(TelemetryTest, ThreadsLoseNothing) {
