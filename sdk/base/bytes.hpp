@@ -168,6 +168,15 @@ class ByteReader {
 
   template <size_t kMaxBytes, int kBits>
   uint64_t read_unsigned() {
+    if (left() >= 2) [[likely]] {  // of one byte or two, as most are: no loop
+      const uint64_t low = at_[0], high = at_[1];
+      if (low < 0x80) return at_ += 1, low;
+      if (high < 0x80) return at_ += 2, (low & 0x7f) | high << 7;
+    }
+    return read_any<kMaxBytes, kBits>();
+  }
+  template <size_t kMaxBytes, int kBits>
+  __attribute__((noinline)) uint64_t read_any() {
     uint64_t value = 0;
     for (size_t i = 0; i < kMaxBytes && at_ != end_; ++i) {
       const uint8_t byte = *at_++;

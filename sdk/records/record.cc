@@ -14,69 +14,18 @@ OptionalBytes read_optional(ByteReader& reader, bool& damaged) {
   return reader.read_bytes(static_cast<size_t>(size));
 }
 
-// Reads a record as ByteReader would, but that numbers of one byte or two, which most are, cost no loop.
-class FieldReader {
- public:
-  explicit FieldReader(Bytes bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
-
-  bool failed() const { return failed_; }
-  Bytes rest() const { return {at_, static_cast<size_t>(end_ - at_)}; }
-
-  Bytes bytes(size_t size) {
-    if (rest().size() < size) {
-      failed_ = true;
-      size = 0;
-    }
-    const Bytes taken(at_, size);
-    at_ += size;
-    return taken;
-  }
-  int32_t varint() {
-    return static_cast<int32_t>(number([](ByteReader& reader) { return reader.read_varint(); }));
-  }
-  int64_t varlong() {
-    return number([](ByteReader& reader) { return reader.read_varlong(); });
-  }
-  OptionalBytes optional() {
-    const int32_t size = varint();
-    if (size >= 0) return bytes(static_cast<size_t>(size));
-    failed_ |= size != -1;
-    return std::nullopt;
-  }
-
- private:
-  int64_t number(auto&& read_any) {
-    if (end_ - at_ >= 2) [[likely]] {
-      const uint64_t low = at_[0], high = at_[1];
-      if (low < 0x80) return at_ += 1, zigzag_decode(low);
-      if (high < 0x80) return at_ += 2, zigzag_decode((low & 0x7f) | high << 7);
-    }
-    return long_number(read_any);
-  }
-  __attribute__((noinline)) int64_t long_number(auto& read_any) {
-    ByteReader reader(rest());
-    const int64_t value = read_any(reader);
-    failed_ |= reader.failed();
-    at_ = reader.rest().data();
-    return value;
-  }
-
-  const uint8_t* at_;
-  const uint8_t* end_;
-  bool failed_ = false;
-};
-
 // Whether `bytes` are a record, and no more; else `record` is in no known state.
 __attribute__((always_inline)) inline bool parse(Bytes bytes, RecordView& record) {
-  FieldReader reader(bytes);
-  reader.bytes(1);  // attributes: unused so far, and ignored as Kafka does
-  record.timestamp_delta = reader.varlong();
-  record.offset_delta = reader.varint();
-  record.key = reader.optional();
-  record.value = reader.optional();
-  record.headers_count = reader.varint();
+  ByteReader reader(bytes);
+  bool damaged = false;
+  reader.read_bytes(1);  // attributes: unused so far, and ignored as Kafka does
+  record.timestamp_delta = reader.read_varlong();
+  record.offset_delta = reader.read_varint();
+  record.key = read_optional(reader, damaged);
+  record.value = read_optional(reader, damaged);
+  record.headers_count = reader.read_varint();
   record.headers_section = reader.rest();
-  if (reader.failed() || record.headers_count < 0) return false;
+  if (damaged || reader.failed() || record.headers_count < 0) return false;
   if (record.headers_count == 0) return record.headers_section.empty();
   HeaderIterator headers = record.headers();
   HeaderView header;
@@ -115,15 +64,13 @@ bool RecordIterator::next(RecordView& record) {
     damaged_ = left_ < 0 || reader_.left() != 0;
     return false;
   }
-  FieldReader reader(reader_.rest());
-  const OptionalBytes bytes = reader.optional();
-  __builtin_prefetch(reader.rest().data());  // the next one
-  if (reader.failed() || !bytes || !parse(*bytes, record) || record.offset_delta <= previous_delta_ ||
+  const OptionalBytes bytes = read_optional(reader_, damaged_);
+  __builtin_prefetch(reader_.rest().data());  // the next one
+  if (damaged_ || reader_.failed() || !bytes || !parse(*bytes, record) || record.offset_delta <= previous_delta_ ||
       record.offset_delta > last_offset_delta_) {
     damaged_ = true;
     return false;
   }
-  reader_ = ByteReader(reader.rest());
   previous_delta_ = record.offset_delta;
   --left_;
   return true;
