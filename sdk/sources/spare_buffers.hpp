@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/sanitizers.hpp"
 
 namespace sluice::sources {
 
@@ -40,17 +41,7 @@ class SpareBuffers {
 
  private:
   // AddressSanitizer is to see who reads a page whose lease is gone: nothing is kept then.
-#if defined(__SANITIZE_ADDRESS__)
-  static constexpr bool kNone = true;
-#elif defined(__has_feature)
-#  if __has_feature(address_sanitizer)
-  static constexpr bool kNone = true;
-#  else
-  static constexpr bool kNone = false;
-#  endif
-#else
-  static constexpr bool kNone = false;
-#endif
+  static constexpr bool kNone = SLUICE_ADDRESS_SANITIZER != 0;
 
   Buffer find(size_t size) {
     const std::lock_guard lock(mutex_);

@@ -6,19 +6,10 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/sanitizers.hpp"
 #include "test_sinks.hpp"
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#  if defined(__has_feature)
-#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#      define SLUICE_COUNTS_NOTHING
-#    endif
-#  endif
-#else
-#  define SLUICE_COUNTS_NOTHING
-#endif
-
-#ifndef SLUICE_COUNTS_NOTHING
+#if !SLUICE_ADDRESS_SANITIZER && !SLUICE_THREAD_SANITIZER
 namespace {
 std::atomic<uint64_t> allocations{0};
 }

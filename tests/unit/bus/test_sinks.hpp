@@ -13,23 +13,14 @@
 #include <thread>
 #include <vector>
 
+#include "base/sanitizers.hpp"
 #include "sluice/bus.hpp"
 
 namespace sluice::bus {
 
 inline constexpr int64_t kPatienceMs = 30'000;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#  if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr bool kSanitized = true;
-#  else
-inline constexpr bool kSanitized = false;
-#  endif
-#else
-inline constexpr bool kSanitized = false;
-#endif
+inline constexpr bool kSanitized = SLUICE_ADDRESS_SANITIZER != 0 || SLUICE_THREAD_SANITIZER != 0;
 
 template <class Predicate>
 bool eventually(Predicate predicate, int64_t patience_ms = kPatienceMs) {
