@@ -20,7 +20,7 @@ namespace sluice::app {
 namespace {
 
 using ::testing::AllOf;
-using testing::Folder;
+using test::Folder;
 using ::testing::HasSubstr;
 using testing::WireClient;
 
@@ -31,7 +31,7 @@ class BrokerTest : public ::testing::Test {
   void TearDown() override { broker_.reset(); }
 
   Options options(std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments{"--data-dir",  folder.data(), "--listen",
+    std::vector<std::string> arguments{"--data-dir",  folder.path() + "/data", "--listen",
                                        "127.0.0.1:0", "--override",  "offsets.topic.num.partitions=2"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     auto parsed = parse_options(arguments, {});
@@ -134,7 +134,7 @@ TEST_F(BrokerTest, ATakenPortIsNamedAndNothingIsLeftBehind) {
   const std::string taken = "127.0.0.1:" + std::to_string(port());
   Folder other;
   for (const bool admin : {false, true}) {
-    std::vector<std::string> arguments{"--data-dir", other.data(), "--listen", admin ? "127.0.0.1:0" : taken};
+    std::vector<std::string> arguments{"--data-dir", other.path() + "/data", "--listen", admin ? "127.0.0.1:0" : taken};
     if (admin) arguments.insert(arguments.end(), {"--admin", taken});
     BrokerApp second(*parse_options(arguments, {}), [](int, const std::string&) {});
     const Status refused = second.start();
@@ -143,7 +143,7 @@ TEST_F(BrokerTest, ATakenPortIsNamedAndNothingIsLeftBehind) {
     EXPECT_TRUE(second.stop());
   }
   // The directory is free again.
-  BrokerApp third(*parse_options({"--data-dir", other.data(), "--listen", "127.0.0.1:0"}, {}),
+  BrokerApp third(*parse_options({"--data-dir", other.path() + "/data", "--listen", "127.0.0.1:0"}, {}),
                   [](int, const std::string&) {});
   EXPECT_TRUE(third.start().ok());
 }
@@ -153,7 +153,7 @@ TEST_F(BrokerTest, ALockedDirectoryIsNamed) {
   BrokerApp second(options(), [](int, const std::string&) {});
   const Status refused = second.start();
   EXPECT_FALSE(refused.ok());
-  EXPECT_THAT(refused.describe(), HasSubstr(folder.data()));
+  EXPECT_THAT(refused.describe(), HasSubstr(folder.path() + "/data"));
   EXPECT_TRUE(second.stop());
   WireClient client(port());
   leader_epoch(client, "orders");

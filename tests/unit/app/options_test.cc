@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
+
+#include "../support/folder.hpp"
 
 namespace sluice::app {
 namespace {
@@ -40,19 +40,12 @@ std::string value_of(const Options& options, std::string_view name) {
 
 class OptionsFile : public testing::Test {
  protected:
-  OptionsFile() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-options-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~OptionsFile() override { std::filesystem::remove_all(folder_); }
   std::string file(const std::string& text) {
-    const std::string path = folder_ + "/" + std::to_string(++count_) + ".properties";
-    std::ofstream(path) << text;
-    return path;
+    return folder_.write(std::to_string(++count_) + ".properties", text);
   }
 
  private:
-  std::string folder_;
+  test::Folder folder_;
   int count_ = 0;
 };
 

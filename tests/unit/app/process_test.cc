@@ -19,7 +19,7 @@ namespace sluice::app {
 namespace {
 
 using ::testing::AllOf;
-using testing::Folder;
+using test::Folder;
 using ::testing::HasSubstr;
 using testing::WireClient;
 
@@ -86,7 +86,7 @@ class Process {
 class ProcessTest : public ::testing::Test {
  protected:
   std::vector<std::string> arguments(std::vector<std::string> more = {}) {
-    std::vector<std::string> all{"--data-dir", folder_.data(), "--listen", "127.0.0.1:0"};
+    std::vector<std::string> all{"--data-dir", folder_.path() + "/data", "--listen", "127.0.0.1:0"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
@@ -120,11 +120,11 @@ TEST_F(ProcessTest, ASecondBrokerIsRefused) {
   {
     Process second(elsewhere, arguments());
     EXPECT_EQ(second.exit_code(), kConfig);
-    EXPECT_THAT(second.output(), AllOf(HasSubstr("cannot start"), HasSubstr(folder_.data())));
+    EXPECT_THAT(second.output(), AllOf(HasSubstr("cannot start"), HasSubstr(folder_.path() + "/data")));
   }
   const std::string taken = "127.0.0.1:" + std::to_string(port);
   {
-    Process second(elsewhere, {"--data-dir", elsewhere.data(), "--listen", taken});
+    Process second(elsewhere, {"--data-dir", elsewhere.path() + "/data", "--listen", taken});
     EXPECT_EQ(second.exit_code(), kConfig);
     EXPECT_THAT(second.output(), AllOf(HasSubstr("cannot start"), HasSubstr(taken), HasSubstr("in use")));
   }

@@ -4,12 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 
+#include "../support/folder.hpp"
 #include "net_fixture.hpp"
 #include "protocol/codec.hpp"
 #include "protocol/gen/fetch.hpp"
@@ -17,28 +15,6 @@
 #include "support/batches.hpp"
 
 namespace sluice::app::testing {
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-app-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { std::filesystem::remove_all(path_); }
-
-  std::string data() const { return path_ + "/data"; }
-  /// Writes a file there and gives its path.
-  std::string write(const std::string& name, const std::string& text) const {
-    const std::string path = path_ + "/" + name;
-    std::ofstream(path) << text;
-    return path;
-  }
-
- private:
-  std::string path_;
-};
 
 class WireClient {
  public:

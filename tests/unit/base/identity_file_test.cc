@@ -16,21 +16,14 @@ namespace {
 
 class IdentityFileTest : public testing::Test {
  protected:
-  IdentityFileTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "identity-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-    path_ = folder_ + "/nonce";
-  }
-  ~IdentityFileTest() override { std::filesystem::remove_all(folder_); }
-
   void overwrite(std::streamoff at, char byte) {
     std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(at);
     file.put(byte);
   }
 
-  std::string folder_;
-  std::string path_;
+  test::Folder folder_;
+  const std::string path_ = folder_.path() + "/nonce";
 };
 
 TEST_F(IdentityFileTest, B26_no_id_is_given_twice_and_the_epoch_rises_across_restarts) {
@@ -83,7 +76,7 @@ TEST_F(IdentityFileTest, a_torn_slot_leaves_the_other_one_two_are_an_error) {
 }
 
 TEST_F(IdentityFileTest, a_missing_folder_and_the_end_of_ids_are_errors) {
-  const auto nowhere = IdentityFile::open(folder_ + "/no/nonce");
+  const auto nowhere = IdentityFile::open(folder_.path() + "/no/nonce");
   ASSERT_FALSE(nowhere);
   EXPECT_EQ(nowhere.error().code(), StatusCode::not_found);
   const auto file = IdentityFile::open(path_);

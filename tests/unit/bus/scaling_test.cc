@@ -2,11 +2,11 @@
 // Shards that come and go, subscribers that read them, and what a state file keeps.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <set>
 #include <string>
 #include <thread>
 
+#include "../support/folder.hpp"
 #include "test_sinks.hpp"
 
 namespace sluice::bus {
@@ -14,15 +14,10 @@ namespace {
 
 class StateFile {
  public:
-  StateFile() {
-    std::string name = (std::filesystem::temp_directory_path() / "bus-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~StateFile() { std::filesystem::remove_all(folder_); }
-  std::string path() const { return folder_ + "/state"; }
+  std::string path() const { return folder_.path() + "/state"; }
 
  private:
-  std::string folder_;
+  test::Folder folder_;
 };
 
 Result<Page> read(Source& source, int64_t from, uint32_t max_records = 1'000, int64_t wait_ms = 0) {

@@ -17,25 +17,14 @@
 #include <string>
 #include <vector>
 
+#include "../support/folder.hpp"
 #include "disk/storage.hpp"
 #include "plugin/adapter.hpp"
 #include "records/builder.hpp"
 
 namespace sluice::disk::test {
 
-/// A directory that goes with it.
-class Directory {
- public:
-  Directory() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-disk-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~Directory() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using Directory = sluice::test::Folder;
 
 /// One ticket: calls a method that takes a plugin::Call, and waits for its answer.
 class Ticket {

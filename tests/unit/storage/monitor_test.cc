@@ -6,12 +6,12 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <mutex>
 #include <string>
 #include <thread>
+
+#include "../support/folder.hpp"
 
 namespace sluice::storage {
 namespace {
@@ -21,8 +21,6 @@ using testing::HasSubstr;
 class MonitorTest : public testing::Test {
  protected:
   MonitorTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-monitor-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     options_.well_pause_ms = options_.ill_pause_ms = options_.start_pause_ms = options_.tick_ms = 5;
     options_.refused_pause_ms = 20;
     options_.patience_ms = 50;
@@ -33,7 +31,6 @@ class MonitorTest : public testing::Test {
     if (monitor_) monitor_->stop(20'000);
     monitor_.reset();
     if (storages_) static_cast<void>(storages_->stop(20'000));
-    std::filesystem::remove_all(folder_);
   }
 
   /// "a" is the storage of the broker's own logs; `options` are those of "b".
@@ -44,7 +41,7 @@ class MonitorTest : public testing::Test {
                                        "plugins.json");
     ASSERT_TRUE(config) << config.error().text();
     StoragesOptions storages;
-    storages.data_directory = folder_;
+    storages.data_directory = folder_.path();
     storages.plugin_directory = SLUICE_TEST_ADAPTERS;
     storages.log = [](int, const std::string&) {};
     auto opened = Storages::open(std::move(*config), std::move(storages));
@@ -60,8 +57,8 @@ class MonitorTest : public testing::Test {
         options_);
     monitor_->start();
   }
-  std::string path(const std::string& file) const { return folder_ + "/" + file; }
-  void create(const std::string& file) const { std::ofstream(path(file)) << "."; }
+  std::string path(const std::string& file) const { return folder_.path() + "/" + file; }
+  void create(const std::string& file) const { folder_.write(file, "."); }
   void remove(const std::string& file) const { std::filesystem::remove(path(file)); }
   static bool eventually(const std::function<bool()>& holds) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -81,7 +78,7 @@ class MonitorTest : public testing::Test {
     return foreign_ ? Status(StatusCode::denied, "it belongs to another cluster") : Status();
   }
 
-  std::string folder_;
+  test::Folder folder_;
   MonitorOptions options_;
   std::unique_ptr<Storages> storages_;
   std::unique_ptr<StorageMonitor> monitor_;

@@ -3,12 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <string>
+
+#include "../support/folder.hpp"
 
 namespace sluice::storage {
 namespace {
@@ -39,24 +38,6 @@ std::string with_top(const std::string& members) {
                           "archive": {"library": "disk", "enabled": false}}, )" +
          members + "}";
 }
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-config-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  std::string write(const std::string& name, const std::string& content) const {
-    const std::string file = path_ + "/" + name;
-    std::ofstream(file, std::ios::binary) << content;
-    return file;
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 TEST(PluginsConfig, IsReadWhole) {
   const auto config = parse_plugins_config(R"({
@@ -230,7 +211,7 @@ TEST(PluginsConfig, RefusesOptionsThatAreNoValues) {
 }
 
 TEST(PluginsConfig, ReadsSecrets) {
-  TemporaryFolder folder;
+  test::Folder folder;
   ::setenv("SLUICE_TEST_SECRET", "from the environment", 1);
   const std::string unix_file = folder.write("unix", "from a file\n");
   const std::string dos_file = folder.write("dos", "from a file\r\n");
@@ -249,7 +230,7 @@ TEST(PluginsConfig, ReadsSecrets) {
 }
 
 TEST(PluginsConfig, SaysWhichSecretIsMissing) {
-  TemporaryFolder folder;
+  test::Folder folder;
   const std::string at = "plugins.json: storages.disk.options.it";
   EXPECT_EQ(error_of(with_option(R"({"env": "SLUICE_TEST_NOT_SET"})")),
             at + ".env: the environment has no \"SLUICE_TEST_NOT_SET\"");
@@ -339,7 +320,7 @@ TEST(PluginsConfig, MessagesShortenAbsurdNames) {
 }
 
 TEST(PluginsConfig, FileErrorsNameTheFile) {
-  TemporaryFolder folder;
+  test::Folder folder;
   EXPECT_EQ(read_plugins_config("/no/such/plugins.json").error().text(),
             "/no/such/plugins.json: No such file or directory");
   EXPECT_EQ(read_plugins_config("/no/such/plugins.json").error().code(), StatusCode::not_found);
@@ -351,7 +332,7 @@ TEST(PluginsConfig, FileErrorsNameTheFile) {
 }
 
 TEST(PluginsConfig, IsFound) {
-  TemporaryFolder folder;
+  test::Folder folder;
   EXPECT_EQ(find_plugins_config("/no/such.json", folder.path()).error().text(), "/no/such.json: no such file");
   // The build folder holds the default of the source tree, beside the folder of its programs.
   const auto installed = find_plugins_config("", folder.path());

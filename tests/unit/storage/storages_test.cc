@@ -5,12 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include "../support/folder.hpp"
 
 namespace sluice::storage {
 namespace {
@@ -21,18 +22,12 @@ using testing::Not;
 
 class StoragesTest : public testing::Test {
  protected:
-  StoragesTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-storages-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~StoragesTest() override { std::filesystem::remove_all(folder_); }
-
   /// `storages`: the members of "storages"; the first one named "a" is the default.
   Result<std::unique_ptr<Storages>> open(const std::string& storages) {
     auto config = parse_plugins_config("{\"storages\": {" + storages + "}, \"default\": \"a\"}", "plugins.json");
     if (!config) return fail(config.error());
     StoragesOptions options;
-    options.data_directory = folder_;
+    options.data_directory = folder_.path();
     options.plugin_directory = SLUICE_TEST_ADAPTERS;
     options.lifecycle_timeout_ms = timeout_ms_;
     options.log = [this](int, const std::string& text) {
@@ -53,7 +48,7 @@ class StoragesTest : public testing::Test {
     return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since).count();
   }
 
-  std::string folder_;
+  test::Folder folder_;
   int64_t timeout_ms_ = 20'000;
 
  private:
@@ -81,7 +76,7 @@ TEST_F(StoragesTest, OpensStartsFindsAndStops) {
 }
 
 TEST_F(StoragesTest, RefusesARequiredLibraryThatCannotBeHad) {
-  const std::string truncated = folder_ + "/libtruncated.so";
+  const std::string truncated = folder_.path() + "/libtruncated.so";
   {
     std::ifstream whole(std::string(SLUICE_TEST_ADAPTERS) + "/libunruly.so", std::ios::binary);
     std::string bytes(3000, '\0');
