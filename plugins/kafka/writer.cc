@@ -79,7 +79,7 @@ std::vector<std::shared_ptr<Client>> Writer::stop(int64_t deadline_ns) {
     retire();
     constexpr int kStepMs = 20;
     for (auto& producer : retired_) {
-      while (!(producer->units.empty() && producer->given_up.empty()) && now_ns() < deadline_ns) {
+      while (producer->has_units() && now_ns() < deadline_ns) {
         if (EventHandle event{rd_kafka_queue_poll(producer->client->events(), kStepMs)}) heard(*producer, *event);
       }
     }
@@ -272,6 +272,8 @@ int64_t Writer::serve() {
   return producer_ && !producer_->units.empty() ? producer_->units.front()->due_ns : Worker::kNever;
 }
 
+/// Appends are due in the order in which they were sent: the front is the next. A producer that has sent nothing since
+/// that one, and has nothing else that may be on its way, can take all of it back; see the head of writer.hpp.
 void Writer::give_up_overdue() {
   if (!producer_ || stopping_) return;
   Units& units = producer_->units;

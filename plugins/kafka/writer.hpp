@@ -65,7 +65,8 @@ class Writer {
     size_t introductions = 0;
     std::shared_ptr<Client> client;  // shared with questions that are under way
     std::map<std::string, TopicHandle> topics;
-    bool is_idle() const { return units.empty() && given_up.empty() && introductions == 0; }
+    bool has_units() const { return !units.empty() || !given_up.empty(); }
+    bool is_idle() const { return !has_units() && introductions == 0; }
   };
   /// One append whose records are with a producer.
   struct Unit {
@@ -83,10 +84,11 @@ class Writer {
     uint64_t applied = 0;
     uint64_t records = 0;
     uint64_t cost = 0;
-    Status failure;  // the first
+    Status failure;                // the first
+    bool open = false;             // something of it may be there without a report that says so
+
     /// Behind what is known to be there; 0: nothing is.
     int64_t end() const;
-    bool open = false;  // something of it may be there without a report that says so
   };
 
   int64_t serve();
