@@ -24,13 +24,17 @@ def free_ports(count):
     them could have the port of a server that is down, or be connected to itself."""
     bound = []
     try:
-        while len(bound) < count:
+        for port in random.sample(SERVER_PORTS, len(SERVER_PORTS)):
+            if len(bound) == count:
+                break
             one = socket.socket()
             try:
-                one.bind((HOST, random.choice(SERVER_PORTS)))
+                one.bind((HOST, port))
                 bound.append(one)
             except OSError:
                 one.close()
+        if len(bound) < count:
+            raise BrokerError(f"no {count} free ports from {SERVER_PORTS.start} to {SERVER_PORTS.stop - 1}")
         return [one.getsockname()[1] for one in bound]
     finally:
         for one in bound:
