@@ -4,8 +4,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,10 @@ SOAK_SECONDS = 25
 LONG_FUZZ_SECONDS = 120
 LONG_CRASH_CYCLES = 1000
 NEWER_NATS = "v2.15.2"
+# A command that hangs is a failure with a name, not a run without an end.
+COMMAND_DEADLINE_S = 30 * 60
+LONG_COMMAND_DEADLINE_S = 24 * 3600  # where long parts are wanted
+FAREWELL_S = 20  # between SIGTERM and SIGKILL: for stopping what was started
 ENGINES = ("redis", "jetstream")  # of kind LOG, with servers of their own
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 
@@ -40,18 +46,73 @@ def say(text):
     print(text, flush=True)
 
 
+class Running:
+    """A command under way, in a process group of its own, so that all of it can be stopped."""
+
+    deadline_s = COMMAND_DEADLINE_S
+    end = float("inf")  # of the whole run, by time.monotonic()
+    present = set()
+
+    def __init__(self, command, env, **more):
+        self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+                                        start_new_session=True, **more)
+        self.expired = False
+        self.seconds = min(self.deadline_s, self.end - time.monotonic())
+        self._timer = threading.Timer(max(self.seconds, 0), self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+        Running.present.add(self)
+
+    def _expire(self):
+        self.expired = True
+        self.stop()
+
+    def _signal(self, number):
+        try:
+            os.killpg(self.process.pid, number)
+            return True
+        except ProcessLookupError:
+            return False
+
+    def stop(self):
+        """SIGTERM, and SIGKILL to what of the group is left after FAREWELL_S."""
+        until = time.monotonic() + FAREWELL_S
+        self._signal(signal.SIGTERM)
+        while self._signal(0) and time.monotonic() < until:
+            time.sleep(0.1)
+        self._signal(signal.SIGKILL)
+
+    def wait(self):
+        code = self.process.wait()
+        self._timer.cancel()
+        Running.present.discard(self)
+        return code
+
+
+def stop_all(number, _frame):
+    """What this run started goes with it, which its own process groups keep a terminal from seeing to."""
+    for running in list(Running.present):
+        running.stop()
+    sys.exit(128 + number)
+
+
 def run(command, log, env=None, show=False):
     """Runs a command with its output in a file, and on the screen too where `show`. Gives the exit code."""
     LOGS.mkdir(parents=True, exist_ok=True)
     with open(LOGS / log, "w", encoding="utf-8") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, errors="replace")
-        for line in process.stdout:
+        running = Running(command, env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        for line in running.process.stdout:
             out.write(line)
             if show:
                 sys.stdout.write(line)
                 sys.stdout.flush()
-        return process.wait()
+        code = running.wait()
+        if running.expired:
+            said = f"tools/test: not done within {running.seconds:.0f} s, stopped: {' '.join(map(str, command))}\n"
+            out.write(said)
+            say(f"  {said.strip()}")
+            return code or 1
+        return code
 
 
 def tail(log, lines=40):
@@ -243,14 +304,10 @@ SANITIZER_ENV = {
 }
 
 
-# Adapters of other engines: under sanitizers with --all.
-SERVER_TESTS = "redis|jetstream|kafka"
-
-
 def part_asan(servers=False):
-    result = build("asan")
+    result = build("asan", [] if servers else ["local_tests"])
     if not result.failed:
-        result.add(ctest("asan", "-L", "unit|conformance", "-R" if servers else "-E", SERVER_TESTS, env=SANITIZER_ENV))
+        result.add(ctest("asan", "-L", "unit|conformance", "-L" if servers else "-LE", "servers", env=SANITIZER_ENV))
     return result
 
 
@@ -325,11 +382,21 @@ def main():
         for name, (_, text) in PARTS.items():
             say(f"{name:12} {text}{'' if name in DEFAULT_PARTS else ' (with --all)'}")
         return 0
+    if wanted[:1] == ["--within"]:
+        if len(wanted) < 2 or not wanted[1].isdecimal():
+            say("tools/test: --within MINUTES")
+            return 2
+        Running.end = time.monotonic() + 60 * int(wanted[1])
+        del wanted[:2]
     everything = wanted == ["--all"]
     wanted = list(PARTS) if everything else wanted or DEFAULT_PARTS
     if unknown := [name for name in wanted if name not in PARTS]:
         say(f"tools/test: no part {unknown[0]}; see tools/test --list")
         return 2
+    if set(wanted) & set(LONG_PARTS):
+        Running.deadline_s = LONG_COMMAND_DEADLINE_S
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop_all)
     shutil.rmtree(LOGS, ignore_errors=True)
     total = Result()
     table = []
