@@ -57,9 +57,10 @@ def p99(values):
     return sorted(values)[int(len(values) * 0.99)] if values else 0.0
 
 
-def keeps_up(took):
-    """Whether the last of (when, milliseconds) were quick."""
-    return all(ms < P99_MS for _, ms in took[-20:])
+def keeps_up(took, since):
+    """Whether the last of (when, milliseconds) came after `since`, and were quick."""
+    last = took[-20:]
+    return len(last) == 20 and all(at >= since and ms < P99_MS for at, ms in last)
 
 
 def read_after(message):
@@ -138,8 +139,8 @@ class Flow:
     def since(self, moment):
         return [ms for at, ms in self.acks if at >= moment], [ms for at, ms in self.reads if at >= moment]
 
-    def keeps_up(self):
-        return keeps_up(self.acks) and keeps_up(self.reads)
+    def keeps_up(self, since):
+        return keeps_up(self.acks, since) and keeps_up(self.reads, since)
 
     def stop(self):
         self._stop.set()
@@ -167,8 +168,8 @@ class Together:
     def since(self, topic, moment):
         return [ms for at, ms in self.reads[topic] if at >= moment]
 
-    def keeps_up(self, topic):
-        return keeps_up(self.reads[topic])
+    def keeps_up(self, topic, since):
+        return keeps_up(self.reads[topic], since)
 
     def stop(self):
         self._stop.set()
@@ -328,7 +329,7 @@ class IsolationTest:
         self._report.result(f"{what}: named, bounded, and back after {max(took, 0):.2f} s", problems)
         for name in before:  # what piled up is through before the next fault
             flow = self._flows[name]
-            wait_for(f"{name} to catch up", lambda name=name, flow=flow: flow.keeps_up() and self._together.keeps_up(name))
+            wait_for(f"{name} to catch up", lambda name=name, flow=flow: flow.keeps_up(back) and self._together.keeps_up(name, back))
 
     def _flood(self, topic):
         """Large records for one topic, more than its storage may have in flight."""
