@@ -44,6 +44,14 @@ std::string_view kind_name(Kind kind) {
       return "a sink";
     case Kind::answer:
       return "an answer";
+    case Kind::source:
+      return "a source";
+    case Kind::source_answer:
+      return "an answer of a source's";
+    case Kind::observing:
+      return "an observer";
+    case Kind::observations:
+      return "what an observer says";
     case Kind::dead_letters:
       return "a dead letter queue";
     case Kind::cursor:

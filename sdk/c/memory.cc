@@ -8,41 +8,6 @@
 
 namespace sluice::c {
 
-struct MemoryObject::Shared {
-  std::unique_ptr<MemorySource> source;
-  std::atomic<bool> lent{false};
-};
-
-/// What a consumer holds; the shard is free again when it lets go.
-class MemoryObject::Lent final : public Source {
- public:
-  explicit Lent(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
-  ~Lent() override { shared_->lent = false; }
-  const std::string& id() const override { return shared_->source->id(); }
-  void read(const PageRequest& request, PageCallback done) override { shared_->source->read(request, std::move(done)); }
-  void bounds(BoundsCallback done) override { shared_->source->bounds(std::move(done)); }
-  void locate(int64_t timestamp_ns, PositionCallback done) override {
-    shared_->source->locate(timestamp_ns, std::move(done));
-  }
-  void wake() override { shared_->source->wake(); }
-
- private:
-  const std::shared_ptr<Shared> shared_;
-};
-
-MemoryObject::MemoryObject(std::unique_ptr<MemorySource> made) : Object(kKind), shared_(std::make_shared<Shared>()) {
-  shared_->source = std::move(made);
-}
-
-MemorySource& MemoryObject::source() {
-  return *shared_->source;
-}
-
-Result<std::shared_ptr<Source>> MemoryObject::lend() {
-  if (shared_->lent.exchange(true)) return fail(StatusCode::busy, "another consumer reads this shard in memory");
-  return std::make_shared<Lent>(shared_);
-}
-
 namespace {
 
 Result<std::unique_ptr<MemoryObject>> open_memory(std::string_view text) {
@@ -75,7 +40,7 @@ sluice_status sluice_memory_append(sluice_handle memory, const sluice_record* re
     RecordList list;
     if (Verdict verdict = records_of(records, count, list); !verdict.status.ok()) return verdict;
     for (uint64_t i = 0; i < count; ++i) {
-      const auto appended = object.source().append(list.records[i]);
+      const auto appended = object.source.append(list.records[i]);
       if (!appended) return {appended.error(), static_cast<int64_t>(i)};
       if (position != nullptr) *position = *appended;
     }
@@ -85,14 +50,14 @@ sluice_status sluice_memory_append(sluice_handle memory, const sluice_record* re
 
 sluice_status sluice_memory_seal(sluice_handle memory, sluice_failure* failure) {
   return on<MemoryObject>(memory, failure, [](MemoryObject& object) -> Verdict {
-    object.source().seal();
+    object.source.seal();
     return {};
   });
 }
 
 sluice_status sluice_memory_trim(sluice_handle memory, int64_t before, sluice_failure* failure) {
   return on<MemoryObject>(memory, failure, [&](MemoryObject& object) -> Verdict {
-    object.source().trim(before);
+    object.source.trim(before);
     return {};
   });
 }

@@ -1,28 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// A shard in memory behind a handle. A source is read by one consumer at a time: it is lent, and given back when the
-// consumer lets it go. Any thread.
+// A shard in memory behind a handle. Any thread.
 #pragma once
 
-#include <atomic>
 #include <memory>
 
 #include "c/handle_table.hpp"
+#include "c/lending.hpp"
 #include "sluice/memory_source.hpp"
 
 namespace sluice::c {
 
-class MemoryObject final : public Object {
- public:
+struct MemoryObject final : Object {
   static constexpr Kind kKind = Kind::memory;
-  explicit MemoryObject(std::unique_ptr<MemorySource> made);
-  MemorySource& source();
-  /// BUSY: another consumer reads it.
-  Result<std::shared_ptr<Source>> lend();
-
- private:
-  struct Shared;
-  class Lent;
-  const std::shared_ptr<Shared> shared_;
+  explicit MemoryObject(std::unique_ptr<MemorySource> made)
+      : Object(kKind), source(*made), lending(std::move(made), "shard in memory") {}
+  MemorySource& source;  // of what is lent
+  const Lending lending;
 };
 
 }  // namespace sluice::c

@@ -5,6 +5,7 @@
 
 #include "c/bus.hpp"
 #include "c/memory.hpp"
+#include "c/source_calls.hpp"
 
 namespace sluice::c {
 namespace {
@@ -29,14 +30,8 @@ struct Maker {
     return {};
   }
 
-  Status operator()(const MemorySourcePlan& plan) const {
-    const auto held = acquire<MemoryObject>(plan.memory);
-    if (!held) return held.error();
-    auto source = (*held)->lend();
-    if (!source) return source.error();
-    made.push_back(std::move(*source));
-    return {};
-  }
+  Status operator()(const MemorySourcePlan& plan) const { return borrow<MemoryObject>(plan.memory); }
+  Status operator()(const CallsSourcePlan& plan) const { return borrow<SourceObject>(plan.source); }
 
   Status operator()(const StorageLogPlan& plan) const {
     return from_storage(plan.storage, [&](const auto& host) { return make_log_source(host, plan.settings); });
@@ -58,6 +53,16 @@ struct Maker {
     auto all = (*cluster)->sources(plan.topic);
     if (!all) return all.error();
     for (auto& source : *all) made.push_back(std::move(source));
+    return {};
+  }
+
+  template <class Lender>
+  Status borrow(uint64_t handle) const {
+    const auto held = acquire<Lender>(handle);
+    if (!held) return held.error();
+    auto source = (*held)->lending.lend();
+    if (!source) return source.error();
+    made.push_back(std::move(*source));
     return {};
   }
 
@@ -116,7 +121,7 @@ SourcePlan SourceMaker::read_source(ConfigReader& config) const {
     if (!name.empty() && !has_storage(name)) config.refuse("storage", fmt::format("there is no storage \"{}\"", name));
     return name;
   };
-  switch (config.choice("kind", {"", "bus", "log", "native", "kafka", "memory"}, 0)) {
+  switch (config.choice("kind", {"", "bus", "log", "native", "kafka", "memory", "calls"}, 0)) {
     case 1: {
       BusSourcePlan bus;
       bus.bus = static_cast<uint64_t>(config.integer("bus", 0, 1));
@@ -156,8 +161,11 @@ SourcePlan SourceMaker::read_source(ConfigReader& config) const {
     case 5:
       plan.what = MemorySourcePlan{static_cast<uint64_t>(config.integer("memory", 0, 1))};
       break;
+    case 6:
+      plan.what = CallsSourcePlan{static_cast<uint64_t>(config.integer("source", 0, 1))};
+      break;
     default:
-      config.refuse("kind", R"("bus", "kafka", "log", "memory" or "native" is wanted)");
+      config.refuse("kind", R"("bus", "calls", "kafka", "log", "memory" or "native" is wanted)");
   }
   config.finish();
   return plan;

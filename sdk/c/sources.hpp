@@ -28,6 +28,11 @@ struct MemorySourcePlan {
   uint64_t memory = 0;  // its handle
 };
 
+/// Functions of the application's.
+struct CallsSourcePlan {
+  uint64_t source = 0;  // their handle
+};
+
 struct StorageLogPlan {
   std::string storage;
   LogSourceSettings settings;
@@ -46,7 +51,8 @@ struct KafkaPlan {
 
 struct SourcePlan {
   std::string path;  // of the element of the configuration
-  std::variant<std::monostate, BusSourcePlan, MemorySourcePlan, StorageLogPlan, NativePlan, KafkaPlan> what;
+  std::variant<std::monostate, BusSourcePlan, MemorySourcePlan, CallsSourcePlan, StorageLogPlan, NativePlan, KafkaPlan>
+      what;
 };
 
 /// The storages and clusters of a configuration, opened when a source first needs them and shared by all.

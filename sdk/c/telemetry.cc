@@ -5,9 +5,11 @@
 
 #include <fmt/format.h>
 
+#include <mutex>
 #include <variant>
 
 #include "c/boundary.hpp"
+#include "c/callback.hpp"
 #include "c/records.hpp"
 #include "sluice/c/telemetry.h"
 
@@ -34,6 +36,85 @@ struct MeterObject final : Object {
   const std::shared_ptr<Telemetry> telemetry;
   const OperationMeter meter;
 };
+
+/// What an observer says, while it is called.
+class ObservationsObject final : public Object {
+ public:
+  static constexpr Kind kKind = Kind::observations;
+  explicit ObservationsObject(Observations& observations) : Object(kKind), observations_(&observations) {}
+  /// Runs `say` on them. NOT_FOUND: the call is over.
+  template <class Say>
+  Status with(Say&& say) {
+    const std::scoped_lock lock(mutex_);
+    if (observations_ == nullptr) return Status(StatusCode::not_found, "the observer's call is over");
+    say(*observations_);
+    return {};
+  }
+  void end() {
+    const std::scoped_lock lock(mutex_);
+    observations_ = nullptr;
+  }
+
+ private:
+  std::mutex mutex_;
+  Observations* observations_;  // guarded by mutex_
+};
+
+/// An observer of the application's.
+class ObservingObject final : public Object {
+ public:
+  static constexpr Kind kKind = Kind::observing;
+  ObservingObject(std::shared_ptr<Telemetry> of, sluice_observer observer, void (*gone)(void*), void* context)
+      : Object(kKind, Ends::not_in_callback), telemetry_(std::move(of)), gone_(gone), context_(context) {
+    observing_ = telemetry_->observe([observer, context](Observations& observations) {
+      const auto handle = handles().insert(std::make_unique<ObservationsObject>(observations));
+      if (!handle) return;  // as many objects exist as can: it says nothing this time
+      const auto held = acquire<ObservationsObject>(*handle);
+      if (!held) return;
+      {
+        const InCallback inside;
+        observer(context, *handle);
+      }
+      (*held)->end();
+      static_cast<void>(handles().release(*handle));
+    });
+  }
+  ~ObservingObject() override {
+    observing_ = Observing();
+    if (gone_ == nullptr) return;
+    const InCallback inside;
+    gone_(context_);
+  }
+
+ private:
+  const std::shared_ptr<Telemetry> telemetry_;
+  void (*const gone_)(void*);
+  void* const context_;
+  Observing observing_;
+};
+
+/// What names an instrument, checked.
+struct Description {
+  uint32_t kind = 0;
+  std::string_view name;
+  std::string_view unit;
+  Attributes attributes;
+};
+Verdict read_description(const sluice_instrument* described, Description& read) {
+  if (Status status = check_struct(described, kInstrumentBytes, "described"); !status.ok()) return status;
+  const auto name = text_of(described->name, "name");
+  if (!name) return name.error();
+  if (name->empty()) return Status(StatusCode::invalid, "name is empty");
+  const auto unit = bytes_of(described->unit, "unit");
+  if (!unit) return unit.error();
+  if (described->kind > SLUICE_INSTRUMENT_DURATIONS) {
+    return Status(StatusCode::invalid, fmt::format("kind is {}, which is none", described->kind));
+  }
+  read.kind = described->kind;
+  read.name = *name;
+  read.unit = *unit ? as_text(**unit) : read.kind == SLUICE_INSTRUMENT_COUNTER ? "{message}" : "1";
+  return pairs_of(described->attributes, described->attribute_count, "attributes", read.attributes);
+}
 
 Result<std::unique_ptr<TelemetryObject>> open_telemetry(std::string_view text) {
   ConfigReader config = ConfigReader::parse(text);
@@ -100,33 +181,49 @@ sluice_status sluice_telemetry_instrument(sluice_handle telemetry, const sluice_
                                           sluice_handle* instrument, sluice_failure* failure) {
   return on<TelemetryObject>(telemetry, failure, [&](TelemetryObject& object) -> Verdict {
     if (Status status = check_out(instrument, "instrument"); !status.ok()) return status;
-    if (Status status = check_struct(described, kInstrumentBytes, "described"); !status.ok()) return status;
-    const auto name = text_of(described->name, "name");
-    if (!name) return name.error();
-    if (name->empty()) return Status(StatusCode::invalid, "name is empty");
-    const auto unit = bytes_of(described->unit, "unit");
-    if (!unit) return unit.error();
-    Attributes attributes;
-    if (Verdict verdict = pairs_of(described->attributes, described->attribute_count, "attributes", attributes);
-        !verdict.status.ok()) {
-      return verdict;
-    }
+    Description read;
+    if (Verdict verdict = read_description(described, read); !verdict.status.ok()) return verdict;
     Telemetry& made = *object.telemetry;
     InstrumentObject::Any any;
-    switch (described->kind) {
+    switch (read.kind) {
       case SLUICE_INSTRUMENT_COUNTER:
-        any = &made.counter(*name, std::move(attributes), *unit ? as_text(**unit) : "{message}");
+        any = &made.counter(read.name, std::move(read.attributes), read.unit);
         break;
       case SLUICE_INSTRUMENT_GAUGE:
-        any = &made.gauge(*name, std::move(attributes), *unit ? as_text(**unit) : "1");
-        break;
-      case SLUICE_INSTRUMENT_DURATIONS:
-        any = &made.durations(*name, std::move(attributes));
+        any = &made.gauge(read.name, std::move(read.attributes), read.unit);
         break;
       default:
-        return Status(StatusCode::invalid, fmt::format("kind is {}, which is none", described->kind));
+        any = &made.durations(read.name, std::move(read.attributes));
     }
     return give(std::make_unique<InstrumentObject>(object.telemetry, any), instrument);
+  });
+}
+
+sluice_status sluice_telemetry_observe(sluice_handle telemetry, sluice_observer observer, void (*gone)(void* context),
+                                       void* context, sluice_handle* observing, sluice_failure* failure) {
+  return on<TelemetryObject>(telemetry, failure, [&](TelemetryObject& object) -> Verdict {
+    if (Status status = check_out(observing, "observing"); !status.ok()) return status;
+    if (observer == nullptr) return Status(StatusCode::invalid, "observer is NULL");
+    return give(std::make_unique<ObservingObject>(object.telemetry, observer, gone, context), observing);
+  });
+}
+
+sluice_status sluice_observe(sluice_handle observations, const sluice_instrument* described, int64_t value,
+                             sluice_failure* failure) {
+  return on<ObservationsObject>(observations, failure, [&](ObservationsObject& object) -> Verdict {
+    Description read;
+    if (Verdict verdict = read_description(described, read); !verdict.status.ok()) return verdict;
+    if (read.kind == SLUICE_INSTRUMENT_GAUGE) {
+      return object.with(
+          [&](Observations& said) { said.gauge(read.name, value, std::move(read.attributes), read.unit); });
+    }
+    if (read.kind != SLUICE_INSTRUMENT_COUNTER) {
+      return Status(StatusCode::invalid, "durations are recorded, and not observed");
+    }
+    if (value < 0) return Status(StatusCode::invalid, fmt::format("a counter is {}, below 0", value));
+    return object.with([&](Observations& said) {
+      said.counter(read.name, static_cast<uint64_t>(value), std::move(read.attributes), read.unit);
+    });
   });
 }
 

@@ -49,7 +49,9 @@ sluice_span span(const std::string& bytes, bool null) {
 
 /// Texts that get somewhere more often than chance does.
 std::string config(Input& input, sluice_handle bus) {
-  switch (input.byte() % 8) {
+  switch (input.byte() % 9) {
+    case 8:
+      return R"({"read_deadline_ms": 5, "sources": [{"kind": "calls", "source": )" + std::to_string(bus) + "}]}";
     case 5:
       return R"({"sink": {"kind": "calls", "sink": )" + std::to_string(bus) + R"(}, "retry": {"max_retries": 0}})";
     case 6:
@@ -101,6 +103,39 @@ void deliver(void*, const sluice_event_batch* batch, sluice_handle answer) {
   delivered.refusal = &refusal;
   if (sum % 5 != 0) sluice_answer(answer, sum % 4 == 0 ? &refusal : nullptr, &delivered, nullptr);
   sluice_release(answer, nullptr);
+}
+void read(void* context, const sluice_page_wanted* wanted, sluice_handle answer) {
+  const auto flags = static_cast<uint8_t>(reinterpret_cast<uintptr_t>(context));
+  sluice_failure outcome{};
+  outcome.size = sizeof outcome;
+  outcome.code = (flags & 1) != 0 ? SLUICE_INTERNAL : SLUICE_OUT_OF_RANGE;
+  sluice_record records[2]{};
+  records[0].position = wanted->from;
+  records[1].position = wanted->from + (flags & 2);
+  sluice_page_shown shown{};
+  shown.size = sizeof shown;
+  shown.finished = flags >> 7;
+  shown.next = wanted->from + (flags & 3);
+  shown.records = (flags & 4) != 0 ? nullptr : records;
+  shown.count = (flags >> 3) & 3;
+  sluice_answer_page(answer, (flags & 32) != 0 ? &outcome : nullptr, &shown, nullptr);
+  sluice_answer_bounds(answer, nullptr, 0, 1, nullptr);
+  sluice_release(answer, nullptr);
+}
+void bounds(void* context, sluice_handle answer) {
+  const auto flags = static_cast<int8_t>(reinterpret_cast<uintptr_t>(context));
+  sluice_answer_position(answer, nullptr, flags, nullptr);
+  sluice_answer_bounds(answer, nullptr, flags, flags + 1, nullptr);
+  sluice_release(answer, nullptr);
+}
+void observe(void* context, sluice_handle observations) {
+  const auto flags = reinterpret_cast<uintptr_t>(context);
+  sluice_instrument described{};
+  described.size = sizeof described;
+  described.kind = static_cast<uint32_t>(flags % 4);
+  described.name = {reinterpret_cast<const uint8_t*>("seen"), 4};
+  sluice_observe(observations, &described, static_cast<int8_t>(flags), nullptr);
+  if (flags % 8 == 0) sluice_release(observations, nullptr);
 }
 uint32_t push(void*, sluice_handle page, const sluice_polled*, const sluice_failure*) {
   sluice_release(page, nullptr);
@@ -175,7 +210,7 @@ void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle 
     target = made;
   };
   sluice_handle made = 0;
-  switch (which % 16) {
+  switch (which % 18) {
     case 0:
       open(&sluice_limiter_open, R"({"tokens": 5, "burst": )" + std::to_string(flags) + "}", target, failure);
       break;
@@ -255,6 +290,21 @@ void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle 
       sluice_cursor_entry(any, flags % 4, nullptr, buffer.data(), room, &needed, &failure);
       if (sluice_cursor_greatest(any, other, &made, &failure) == SLUICE_OK) keep(made);
       sluice_cursor_forget(any, text.data(), text.size(), &failure);
+      break;
+    case 16: {
+      sluice_source_calls calls{};
+      calls.size = (flags & 1) != 0 ? sizeof calls : flags;
+      calls.context = reinterpret_cast<void*>(uintptr_t{flags});
+      calls.read = &read;
+      calls.bounds = (flags & 2) != 0 ? nullptr : &bounds;
+      if (sluice_source_open(text.data(), text.size(), &calls, &made, &failure) == SLUICE_OK) keep(made);
+      break;
+    }
+    case 17:
+      if (sluice_telemetry_observe(any, (flags & 64) != 0 ? nullptr : &observe, nullptr,
+                                   reinterpret_cast<void*>(uintptr_t{flags}), &made, &failure) == SLUICE_OK) {
+        keep(made);
+      }
       break;
     case 11: {
       sluice_sink_calls calls{};

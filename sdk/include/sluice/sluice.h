@@ -21,6 +21,7 @@
 #include "sluice/c/page.h"
 #include "sluice/c/record.h"
 #include "sluice/c/sink.h"
+#include "sluice/c/source.h"
 #include "sluice/c/storage.h"
 #include "sluice/c/subscription.h"
 #include "sluice/c/telemetry.h"

@@ -14,12 +14,13 @@ from .filters import Filter
 from .limiters import Decision, RateLimiter
 from .logs import Cluster, Log, MemoryShard, Storage, Written
 from .sinks import Batch, DeadLetterQueue, Sink
+from .sources import Source, SourcePage
 from .telemetry import Telemetry
 from .traces import TraceContext
 
 __version__ = _LIBRARY.sluice_version().decode()
 __all__ = [
     "Batch", "Bus", "Checkpoint", "CheckpointStore", "Cluster", "Consumer", "Cursor", "DeadLetterQueue", "Decision", "EnvelopeReader", "EnvelopeWriter",
-    "Event", "Filter", "Ingested", "Log", "MemoryShard", "Note", "Page", "RateLimiter", "Record", "Sink", "SluiceError", "Storage", "Subscription",
-    "Telemetry", "TraceContext", "Written", "apply_diff", "compare_cursors", "errors", "hash_state", "make_diff", "verify_diff",
+    "Event", "Filter", "Ingested", "Log", "MemoryShard", "Note", "Page", "RateLimiter", "Record", "Sink", "SluiceError", "Source", "SourcePage", "Storage",
+    "Subscription", "Telemetry", "TraceContext", "Written", "apply_diff", "compare_cursors", "errors", "hash_state", "make_diff", "verify_diff",
 ]

@@ -110,6 +110,15 @@ class BatchStruct(ctypes.Structure):
                 ("records", POINTER(RecordStruct)), ("count", c_uint64)]
 
 
+class PageWanted(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("max_records", c_uint32), ("from_", c_int64), ("max_bytes", c_uint64), ("wait_ms", c_int64)]
+
+
+class PageShown(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("finished", c_uint32), ("next", c_int64), ("end", c_int64), ("corrupt", c_uint64), ("records", POINTER(RecordStruct)),
+                ("count", c_uint64)]
+
+
 # Functions of ours that the library calls. Each is made once and never freed; whom it is for, its context says.
 LogDone = ctypes.CFUNCTYPE(None, c_void_p, POINTER(WrittenStruct), POINTER(Failure))
 Push = ctypes.CFUNCTYPE(c_uint32, c_void_p, c_uint64, POINTER(Polled), POINTER(Failure))
@@ -122,12 +131,22 @@ Route = ctypes.CFUNCTYPE(c_uint32, c_void_p, POINTER(EventStruct), c_uint32)
 SinkForShard = ctypes.CFUNCTYPE(c_uint64, c_void_p, c_uint64)
 OnChange = ctypes.CFUNCTYPE(None, c_void_p, c_uint64, c_uint32)
 Log = ctypes.CFUNCTYPE(None, c_void_p, POINTER(c_char), c_uint64)
+SourceRead = ctypes.CFUNCTYPE(None, c_void_p, POINTER(PageWanted), c_uint64)
+SourceBounds = ctypes.CFUNCTYPE(None, c_void_p, c_uint64)
+SourceLocate = ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_uint64)
+SourceWake = ctypes.CFUNCTYPE(None, c_void_p)
+Observer = ctypes.CFUNCTYPE(None, c_void_p, c_uint64)
 Clock = ctypes.CFUNCTYPE(c_int64, c_void_p)
 
 
 class SinkCalls(ctypes.Structure):
     _fields_ = [("size", c_uint32), ("deduplicates", c_uint32), ("ordered", c_uint32), ("max_batch_events", c_uint32), ("max_batch_bytes", c_uint64),
                 ("context", c_void_p), ("open", SinkOpen), ("deliver", SinkDeliver), ("flush", SinkEnd), ("close", SinkEnd), ("gone", Gone)]
+
+
+class SourceCalls(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("reserved", c_uint32), ("context", c_void_p), ("read", SourceRead), ("bounds", SourceBounds),
+                ("locate", SourceLocate), ("wake", SourceWake), ("gone", Gone)]
 
 
 class BusCalls(ctypes.Structure):
@@ -302,6 +321,10 @@ _DECLARATIONS = {
     "sluice_memory_trim": (_HANDLE, c_int64),
     "sluice_sink_open": (POINTER(SinkCalls), POINTER(_HANDLE)),
     "sluice_answer": (_HANDLE, POINTER(Failure), c_void_p),
+    "sluice_source_open": (*_TEXT, POINTER(SourceCalls), POINTER(_HANDLE)),
+    "sluice_answer_page": (_HANDLE, POINTER(Failure), POINTER(PageShown)),
+    "sluice_answer_bounds": (_HANDLE, POINTER(Failure), c_int64, c_int64),
+    "sluice_answer_position": (_HANDLE, POINTER(Failure), c_int64),
     "sluice_dead_letters_open": (*_TEXT, POINTER(_HANDLE)),
     "sluice_dead_letters_offer": (_HANDLE, POINTER(RecordStruct), POINTER(Cause)),
     "sluice_dead_letters_run": (_HANDLE, POINTER(c_int64)),
@@ -312,6 +335,8 @@ _DECLARATIONS = {
     "sluice_limiter_stats": (_HANDLE, POINTER(LimiterCounts)),
     "sluice_telemetry_open": (*_TEXT, POINTER(_HANDLE)),
     "sluice_telemetry_instrument": (_HANDLE, POINTER(Instrument), POINTER(_HANDLE)),
+    "sluice_telemetry_observe": (_HANDLE, Observer, Gone, c_void_p, POINTER(_HANDLE)),
+    "sluice_observe": (_HANDLE, POINTER(Instrument), c_int64),
     "sluice_counter_add": (_HANDLE, c_uint64),
     "sluice_gauge_set": (_HANDLE, c_int64),
     "sluice_gauge_add": (_HANDLE, c_int64),

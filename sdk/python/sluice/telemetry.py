@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import ctypes
 from contextlib import contextmanager
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from . import _library as lib
+from .errors import SluiceError
 
 
 class _Instrument:
@@ -65,6 +66,34 @@ class Meter:
         lib.call("sluice_meter_succeed", self._handle.value, started)
 
 
+class Observations:
+    """What an observer says, each series once in a call."""
+
+    def __init__(self, handle: int):
+        self._handle = handle
+
+    def counter(self, name: str, count: int, attributes: Optional[Mapping[str, str]] = None, unit: Optional[str] = None) -> None:
+        """Since the observer is there; only rises."""
+        self._say(0, name, count, attributes, unit)
+
+    def gauge(self, name: str, level: int, attributes: Optional[Mapping[str, str]] = None, unit: Optional[str] = None) -> None:
+        self._say(1, name, level, attributes, unit)
+
+    def _say(self, kind: int, name: str, value: int, attributes: Optional[Mapping[str, str]], unit: Optional[str]) -> None:
+        hold: list = []
+        lib.call("sluice_observe", self._handle, ctypes.byref(_described(kind, name, attributes, unit, hold)), value)
+
+
+class Observing:
+    """An observer at its telemetry, until end(); its counters stay."""
+
+    def __init__(self, handle: lib.Handle):
+        self._handle = handle
+
+    def end(self) -> None:
+        self._handle.release()
+
+
 class Telemetry:
     """Instruments are made once and kept. A bus, a consumer and a dead letter queue tell what they do: telemetry=this. Any thread."""
 
@@ -82,6 +111,15 @@ class Telemetry:
 
     def durations(self, name: str, attributes: Optional[Mapping[str, str]] = None) -> Durations:
         return Durations(self._instrument(2, name, attributes, None))
+
+    def observe(self, observer: Callable[[Observations], None]) -> Observing:
+        """Asks `observer` for what it counts itself whenever this is printed. It must not print it. What it raises is dropped."""
+        context = lib.keep(observer)
+        try:
+            return Observing(lib.opened("sluice_telemetry_observe", self._handle.value, _OBSERVE, lib.drop, context))
+        except SluiceError:
+            lib.drop(context)
+            raise
 
     def meter(self, operation: str, adapter: str, shard: str) -> Meter:
         hold: list = []
@@ -110,11 +148,25 @@ class Telemetry:
 
     def _instrument(self, kind: int, name: str, attributes: Optional[Mapping[str, str]], unit: Optional[str]) -> lib.Handle:
         hold: list = []
-        pointer, count = _attributes(attributes, hold)
-        described = lib.made(lib.Instrument, kind=kind, name=lib.span(name.encode(), hold), unit=lib.span(None if unit is None else unit.encode(), hold),
-                             attributes=pointer, attribute_count=count)
-        return lib.opened("sluice_telemetry_instrument", self._handle.value, ctypes.byref(described))
+        return lib.opened("sluice_telemetry_instrument", self._handle.value, ctypes.byref(_described(kind, name, attributes, unit, hold)))
+
+
+def _described(kind: int, name: str, attributes: Optional[Mapping[str, str]], unit: Optional[str], hold: list) -> lib.Instrument:
+    pointer, count = _attributes(attributes, hold)
+    return lib.made(lib.Instrument, kind=kind, name=lib.span(name.encode(), hold), unit=lib.span(None if unit is None else unit.encode(), hold),
+                    attributes=pointer, attribute_count=count)
 
 
 def _attributes(attributes: Optional[Mapping[str, str]], hold: list):
     return lib.fields([(name, value.encode()) for name, value in (attributes or {}).items()], hold)
+
+
+@lib.Observer
+def _OBSERVE(context, observations):
+    observer = lib.kept(context)
+    if observer is None:
+        return
+    try:
+        observer(Observations(observations))
+    except Exception:  # pylint: disable=broad-except
+        pass  # a print is no place for it

@@ -148,6 +148,35 @@ class ConsumerTest(unittest.TestCase):
                 self.assertFalse(subscription.running)
 
 
+class SourceTest(unittest.TestCase):
+    def test_functions_are_read_as_a_shard(self):
+        values = [b"a", b"b", b"c", b"d"]
+
+        def read(position, max_records, max_bytes, wait_ms):
+            page = [sluice.Record(position=at, timestamp_ns=at, value=values[at], headers=(("h", None),)) for at in range(position, len(values))][:max_records]
+            return sluice.SourcePage(page, position + len(page), finished=position + len(page) == len(values))
+
+        source = sluice.Source("mine", read, lambda: (0, len(values)), lambda timestamp_ns: min(timestamp_ns, len(values)))
+        with sluice.Consumer(sources=[source], page_records=3) as consumer:
+            with self.assertRaises(errors.Busy):
+                sluice.Consumer(sources=[source])
+            page = consumer.poll(max_records=2, min_records=2, wait_ms=60_000)
+            self.assertEqual([(record.value, record.headers) for record in page.records], [(b"a", (("h", None),)), (b"b", (("h", None),))])
+            consumer.seek_to("time", 3)
+            self.assertEqual([record.value for record in consumer], [b"d"])
+
+    def test_what_a_function_raises_is_told_of_its_shard(self):
+        def read(*_):
+            raise errors.Corrupt("nobody can read this", code=503)
+
+        with sluice.Consumer(sources=[sluice.Source("mine", read, lambda: (0, 1))]) as consumer:
+            page = consumer.poll(wait_ms=60_000)
+        self.assertTrue(page.done)
+        self.assertIn("nobody can read this", str(page.notes[0].cause))
+        with sluice.Consumer(sources=[sluice.Source("mine", lambda *_: sluice.SourcePage([], -1), lambda: (0, 1))]) as consumer:
+            self.assertIn("shown.next is -1", str(consumer.poll(wait_ms=60_000).notes[0].cause))
+
+
 class CursorTest(unittest.TestCase):
     def test_it_is_a_mapping(self):
         cursor = sluice.Cursor()
@@ -204,6 +233,21 @@ class ServiceTest(unittest.TestCase):
         away = sluice.RateLimiter(kind="redis", tokens=1, burst=1, port=1).acquire("a")
         self.assertFalse(away.allowed)
         self.assertIsInstance(away.error, errors.Unavailable)
+
+    def test_telemetry_asks_observers(self):
+        telemetry, asked = sluice.Telemetry(), []
+
+        def observe(observations):
+            asked.append(1)
+            observations.counter("asked", len(asked))
+            observations.gauge("level", -3, {"side": "left"})
+            raise ValueError("dropped")
+
+        observing = telemetry.observe(observe)
+        self.assertIn('level{side="left"} -3', telemetry.prometheus())
+        observing.end()
+        self.assertIn(f"asked_total {len(asked)}", telemetry.prometheus())
+        self.assertNotIn("level", telemetry.prometheus())
 
     def test_telemetry_counts_and_times(self):
         telemetry = sluice.Telemetry()

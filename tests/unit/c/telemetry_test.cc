@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <string>
+#include <thread>
 
 #include "face.hpp"
 
@@ -11,6 +14,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr std::string_view kDefaults = "{}";
 
@@ -64,6 +68,86 @@ TEST(TelemetryFace, what_is_counted_is_printed) {
   EXPECT_THAT(text_of(telemetry, SLUICE_TELEMETRY_PROMETHEUS),
               AllOf(HasSubstr("messaging_client_sent_messages_total{tenant=\"north\"} 7"), HasSubstr("depth")));
   EXPECT_THAT(text_of(telemetry, SLUICE_TELEMETRY_OTLP_METRICS), HasSubstr("messaging.client.sent.messages"));
+}
+
+/// Counts how often it is asked, and says so.
+struct Observed {
+  std::atomic<int> calls{0};
+  std::atomic<bool> gone{false};
+  std::atomic<sluice_handle> last{0};
+  sluice_handle telemetry = 0;
+
+  static Observed& of(void* context) { return *static_cast<Observed*>(context); }
+  static void observe(void* context, sluice_handle observations) {
+    Observed& self = of(context);
+    self.last = observations;
+    const int64_t calls = ++self.calls;
+    auto counter = described(SLUICE_INSTRUMENT_COUNTER, "asked");
+    EXPECT_EQ(sluice_observe(observations, &counter, calls, nullptr), SLUICE_OK);
+    EXPECT_EQ(sluice_observe(observations, &counter, -1, nullptr), SLUICE_INVALID);
+    auto gauge = described(SLUICE_INSTRUMENT_GAUGE, "level");
+    const sluice_field attributes[] = {{span("side"), span("left")}};
+    gauge.attributes = attributes;
+    gauge.attribute_count = 1;
+    EXPECT_EQ(sluice_observe(observations, &gauge, -4, nullptr), SLUICE_OK);
+    auto durations = described(SLUICE_INSTRUMENT_DURATIONS, "took");
+    EXPECT_EQ(sluice_observe(observations, &durations, 1, nullptr), SLUICE_INVALID);
+    counter.size = 1;
+    EXPECT_EQ(sluice_observe(observations, &counter, 1, nullptr), SLUICE_INVALID);
+    EXPECT_EQ(sluice_observe(self.telemetry, &gauge, 1, nullptr), SLUICE_INVALID);  // another kind of handle
+  }
+  static void is_gone(void* context) { of(context).gone = true; }
+};
+
+TEST(TelemetryFace, an_observer_is_asked_when_it_is_printed_and_its_counts_stay) {
+  Owned telemetry;
+  open_by(&sluice_telemetry_open, kDefaults, telemetry);
+  Observed observed;
+  observed.telemetry = telemetry;
+  Owned observing;
+  EXPECT_EQ(sluice_telemetry_observe(telemetry, nullptr, nullptr, nullptr, &observing.handle, nullptr), SLUICE_INVALID);
+  ASSERT_EQ(sluice_telemetry_observe(telemetry, &Observed::observe, &Observed::is_gone, &observed, &observing.handle,
+                                     nullptr),
+            SLUICE_OK);
+  EXPECT_EQ(observed.calls, 0);
+  EXPECT_THAT(text_of(telemetry, SLUICE_TELEMETRY_OTLP_METRICS), HasSubstr("asked"));
+  const auto gauge = described(SLUICE_INSTRUMENT_GAUGE, "level");
+  EXPECT_EQ(sluice_observe(observed.last, &gauge, 1, nullptr), SLUICE_NOT_FOUND);  // the call is over
+  const int before = observed.calls;
+  EXPECT_EQ(sluice_release(observing, nullptr), SLUICE_OK);
+  EXPECT_TRUE(observed.gone);
+  EXPECT_EQ(observed.calls, before + 1);
+  const std::string text = text_of(telemetry, SLUICE_TELEMETRY_PROMETHEUS);
+  EXPECT_THAT(text, HasSubstr("asked_total " + std::to_string(before + 1)));
+  EXPECT_THAT(text, Not(HasSubstr("level")));
+  EXPECT_EQ(observed.calls, before + 1);
+}
+
+TEST(TelemetryFace, B01_observers_race_with_their_end) {
+  Owned telemetry;
+  open_by(&sluice_telemetry_open, kDefaults, telemetry);
+  std::atomic<bool> over{false};
+  std::thread printer([&] {
+    std::string room(1 << 16, ' ');
+    uint64_t needed = 0;
+    while (!over) {
+      EXPECT_EQ(sluice_telemetry_text(telemetry, SLUICE_TELEMETRY_PROMETHEUS, nullptr, 0, room.data(), room.size(),
+                                      &needed, nullptr),
+                SLUICE_OK);
+    }
+  });
+  for (int round = 0; round < 200; ++round) {
+    Observed observed;
+    observed.telemetry = telemetry;
+    sluice_handle observing = 0;
+    ASSERT_EQ(
+        sluice_telemetry_observe(telemetry, &Observed::observe, &Observed::is_gone, &observed, &observing, nullptr),
+        SLUICE_OK);
+    EXPECT_EQ(sluice_release(observing, nullptr), SLUICE_OK);
+    EXPECT_TRUE(observed.gone);  // nobody calls it any more
+  }
+  over = true;
+  printer.join();
 }
 
 TEST(TelemetryFace, S15_a_failure_has_cause_place_and_time) {

@@ -42,6 +42,18 @@ SLUICE_CALL sluice_status sluice_instrument_value(sluice_handle instrument, int6
 /* An upper bound of the `quantile` (0 to 1), within 25%; 0 when there is nothing. */
 SLUICE_CALL sluice_status sluice_durations_quantile(sluice_handle instrument, double quantile, uint64_t *nanos, sluice_failure *failure);
 
+/* Tells what is counted elsewhere, by sluice_observe(). Called whenever the telemetry is printed, by one thread at a time; it must not
+ * print the telemetry or ask for another observer itself. `observations` ends with the call. */
+typedef void (*sluice_observer)(void *context, sluice_handle observations);
+/* Asks `observer` from now on. With the end of `observing` it is called once more, so that its counts stay, and then never;
+ * `gone`, which may be NULL, is the last call. */
+SLUICE_CALL sluice_status sluice_telemetry_observe(sluice_handle telemetry, sluice_observer observer, void (*gone)(void *context),
+                                                   void *context, sluice_handle *observing, sluice_failure *failure);
+/* A counter since the observer is there, which only rises, or where a gauge stands: each once in a call of the observer's. Series of
+ * several observers, or of an instrument, are added up. SLUICE_NOT_FOUND: that call is over. */
+SLUICE_CALL sluice_status sluice_observe(sluice_handle observations, const sluice_instrument *described, int64_t value,
+                                         sluice_failure *failure);
+
 /* Times one kind of operation on one adapter and shard. */
 SLUICE_CALL sluice_status sluice_telemetry_meter(sluice_handle telemetry, sluice_span operation, sluice_span adapter, sluice_span shard,
                                                  sluice_handle *meter, sluice_failure *failure);
