@@ -130,7 +130,7 @@ class Writer {
 
   struct Told {
     int64_t offset;
-    StatusCode code;
+    Status status;
   };
 
   /// Appends `count` batches at once and waits until all are answered. How many were acknowledged.
@@ -149,7 +149,7 @@ class Writer {
       {
         const std::lock_guard lock(mutex_);
         number = told_.size();
-        told_.push_back({position.end, StatusCode::pending});
+        told_.push_back({position.end, Status(StatusCode::pending)});
       }
       auto bytes = make_batch(position.end, number, size);
       host::AppendEntry entry;
@@ -158,10 +158,10 @@ class Writer {
       entry.base_offset = entry.last_offset = position.end;
       entry.max_timestamp = position.end;
       entry.record_count = 1;
-      entry.done = [this, number](host::AppendOutcome outcome) { answer(number, outcome.status.code()); };
+      entry.done = [this, number](host::AppendOutcome outcome) { answer(number, outcome.status); };
       const Status queued = log_->enqueue(std::move(entry), position.generation, broker_.loop);
       if (!queued) {
-        answer(number, queued.code());
+        answer(number, queued);
         acquired_ = false;
       }
     }
@@ -191,7 +191,7 @@ class Writer {
   size_t count(StatusCode code) {
     const std::lock_guard lock(mutex_);
     return static_cast<size_t>(
-        std::count_if(told_.begin(), told_.end(), [code](const Told& told) { return told.code == code; }));
+        std::count_if(told_.begin(), told_.end(), [code](const Told& told) { return told.status.code() == code; }));
   }
 
   /// Nothing lost, doubled, out of order or invented, and nothing that was refused. Waits for a server that is not back
@@ -226,26 +226,26 @@ class Writer {
       ASSERT_LT(number, told_.size()) << "invented";
       ASSERT_EQ(++seen[number], 1) << "batch " << number << " is there twice";
       ASSERT_EQ(told_[number].offset, offset) << "batch " << number;
-      const StatusCode code = told_[number].code;
+      const StatusCode code = told_[number].status.code();
       ASSERT_TRUE(code == StatusCode::ok || code == StatusCode::unknown)
-          << "batch " << number << " is there and was refused: " << status_name(code);
+          << "batch " << number << " is there and was refused: " << told_[number].status.describe();
       if (i > 0) {
         ASSERT_LT(found[i - 1].first, offset);
       }
     }
     for (size_t number = 0; number < told_.size(); ++number) {
-      if (told_[number].code == StatusCode::ok) {
+      if (told_[number].status.ok()) {
         ASSERT_EQ(seen[number], 1) << "batch " << number << " is lost";
       }
     }
   }
 
  private:
-  void answer(uint64_t number, StatusCode code) {
+  void answer(uint64_t number, const Status& status) {
     const std::lock_guard lock(mutex_);
-    told_[number].code = code;
+    told_[number].status = status;
     ++answered_;
-    if (code == StatusCode::ok) ++acknowledged_;
+    if (status.ok()) ++acknowledged_;
   }
 
   Broker& broker_;
