@@ -59,8 +59,6 @@ struct LogKeys {
 
   LogKeys(std::string_view prefix, const Uuid& id);
   std::string stream(uint64_t token) const { return base + ':' + token_text(token); }
-  /// Where the stream of a log of several writers lies within the one transaction that may append to it.
-  std::string open() const { return base + ":open"; }
   std::string values() const { return base + ":values"; }
   std::string times() const { return base + ":times"; }
 };

@@ -116,10 +116,10 @@ class Log {
     bool taken_ = false;
     std::deque<std::coroutine_handle<>> waiters_;
   };
-  // What became of the XADDs of a unit.
+  // What became of the XADD of a unit.
   struct Landing {
-    size_t applied = 0;
-    size_t absent = 0;  // no such stream
+    bool applied = false;
+    bool absent = false;  // no such stream
     std::optional<Status> refusal;
     bool id_refused = false;
   };
@@ -155,7 +155,7 @@ class Log {
   Task<Status> send_unit(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
   Task<Status> explain(const sluice_append& request, sluice_append_result& result, const Landing& landing,
                        int64_t deadline_ns);
-  static Landing landing_of(const Answer& answer, size_t batches, size_t before, size_t behind);
+  static Landing landing_of(ReplyView reply);
   void landed(const sluice_append& request);
   void note(const sluice_append& request);
 

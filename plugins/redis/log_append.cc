@@ -20,11 +20,6 @@ void tell(sluice_append_result& result, int64_t end, uint64_t token) {
   set(result, &sluice_append_result::token, token);
 }
 
-// What a unit must say when the server forgot how: it may be there or not.
-Status unknown(std::string text) {
-  return Status(StatusCode::unknown, std::move(text));
-}
-
 Task<void> note_later(std::shared_ptr<Engine> engine, uint16_t slot, Command command) {
   const int64_t deadline_ns = now_ns() + engine->common.settings.silence_ms * kNsPerMs;
   const Answer answer = co_await engine->servers.call(slot, Lane::write, command, deadline_ns);
@@ -85,23 +80,16 @@ Task<Status> Log::admit(const sluice_append& request, sluice_append_result& resu
 }
 
 Task<Status> Log::send_unit(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
-  const std::string stream = keys_.stream(request.token);
-  const bool several_batches = request.batch_count > 1;
   Command command;
-  if (several_batches) command.begin(1).add("MULTI");
-  int64_t end = request.at;
-  for (uint32_t i = 0; i < request.batch_count; ++i) {
-    add_batch(command, stream, request.batches[i], end);
-    end = request.batches[i].last_offset + 1;
-  }
-  if (several_batches) command.begin(1).add("EXEC");
+  add_unit(command, keys_.stream(request.token), {request.batches, request.batch_count}, request.at);
+  const int64_t end = request.batches[request.batch_count - 1].last_offset + 1;
 
   const Answer answer = co_await call(Lane::write, command, deadline_ns, Follow::no);
   Status status = answered(answer, true);
   if (status.code() == StatusCode::unknown) doubt_ = true;
   if (!status.ok()) co_return status;
-  const Landing landing = landing_of(answer, request.batch_count, 0, 0);
-  if (landing.applied < request.batch_count) {
+  const Landing landing = landing_of(answer[0]);
+  if (!landing.applied) {
     status = co_await explain(request, result, landing, deadline_ns);
     co_return status;
   }
@@ -116,45 +104,22 @@ Task<Status> Log::send_unit(const sluice_append& request, sluice_append_result& 
   co_return Status();
 }
 
-/// The replies to `before` commands, the XADDs and `behind` commands in MULTI and EXEC; or to one XADD alone.
-Log::Landing Log::landing_of(const Answer& answer, size_t batches, size_t before, size_t behind) {
+/// What the reply to an XADD says.
+Log::Landing Log::landing_of(ReplyView reply) {
   Landing landing;
-  const auto count = [&](ReplyView reply) {
-    if (reply.is_error()) {
-      landing.id_refused = is_id_refused(reply.text());
-      if (!landing.refusal) landing.refusal = status_of(reply.text());
-    } else if (reply.is_nil()) {
-      ++landing.absent;
-    } else {
-      ++landing.applied;
-    }
-  };
-  if (batches == 1 && before + behind == 0) {
-    count(answer[0]);
-    return landing;
+  landing.absent = reply.is_nil();
+  landing.applied = !reply.is_error() && !reply.is_nil();
+  if (reply.is_error()) {
+    landing.id_refused = is_id_refused(reply.text());
+    landing.refusal = status_of(reply.text());
   }
-  const ReplyView exec = answer[answer.replies.size() - 1];
-  if (!exec.is_array()) {
-    // EXECABORT only says that something was refused before: what and why was said there.
-    for (size_t i = 0; i + 1 < answer.replies.size() && !landing.refusal; ++i) {
-      if (answer[i].is_error()) landing.refusal = status_of(answer[i].text());
-    }
-    if (!landing.refusal) landing.refusal = status_of(exec.is_error() ? exec.text() : "EXEC without an answer");
-    return landing;
-  }
-  for (size_t i = 0; i < batches; ++i) count(exec[before + i]);
   return landing;
 }
 
-/// What is said of a unit that has not landed as a whole.
+/// What is said of a unit that has not landed.
 Task<Status> Log::explain(const sluice_append& request, sluice_append_result& result, const Landing& landing,
                           int64_t deadline_ns) {
-  if (landing.applied > 0) {
-    doubt_ = true;
-    co_return unknown(fmt::format("{} of {} batches were taken: somebody else writes to {}", landing.applied,
-                                  request.batch_count, keys_.base));
-  }
-  if (landing.absent == 0 && !landing.id_refused) {
+  if (!landing.absent && !landing.id_refused) {
     // Moved elsewhere: the log must be fenced there before it goes on.
     if (landing.refusal->code() == StatusCode::unavailable) doubt_ = true;
     co_return *landing.refusal;
@@ -175,53 +140,35 @@ Task<Status> Log::explain(const sluice_append& request, sluice_append_result& re
   co_return Status(StatusCode::unavailable, "the stream was not there, and is again");
 }
 
-/// Several processes append with the same token: a transaction opens the stream to XADD only if it ends at `at`.
+/// Several processes append with the same token: a script adds the unit only if the stream ends at `at`.
 Task<Status> Log::append_exactly(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
   if (request.token != 0) co_return Status(StatusCode::invalid, "several write this log, all with the token 0");
-  const std::string stream = keys_.stream(0);
-  const std::string open = keys_.open();
-  const std::string& name = engine_->common.scripts[static_cast<size_t>(Script::door)];
-  Command command;
-  command.begin(1).add("MULTI");
-  command.begin(8).add("EVALSHA").add(name).add("3").add(keys_.base).add(stream).add(open);
-  command.add("open").add(last_id_at(request.at));
-  int64_t end = request.at;
-  for (uint32_t i = 0; i < request.batch_count; ++i) {
-    add_batch(command, open, request.batches[i], end);
-    end = request.batches[i].last_offset + 1;
-  }
-  command.begin(7).add("EVALSHA").add(name).add("3").add(keys_.base).add(stream).add(open).add("shut");
-  command.begin(1).add("EXEC");
+  Command command = script(Script::append, {keys_.base, keys_.stream(0)}, 2 + batch_arguments(request.batch_count));
+  const int64_t end = request.batches[request.batch_count - 1].last_offset + 1;
+  command.add(last_id_at(request.at)).add(entry_id(end - 1));
+  add_batches(command, {request.batches, request.batch_count}, request.at);
 
   const Answer answer = co_await call(Lane::write, command, deadline_ns);
-  const Status status = answered(answer, true);
+  Status status = answered(answer, true);
   if (!status.ok()) co_return status;
-  const ReplyView exec = answer[answer.replies.size() - 1];
-  const Landing landing = landing_of(answer, request.batch_count, 1, 1);
-  if (!exec.is_array()) co_return *landing.refusal;
-  const Status opened = said(exec[0]);
-  if (!opened.ok()) co_return opened;
-  if (exec[0][0].text() == "SHUT") {
-    const auto id = parse_entry_id(exec[0][1].text());
+  const ReplyView reply = answer[0];
+  status = said(reply);
+  if (!status.ok()) co_return status;
+  if (reply[0].text() == "SHUT") {
+    const auto id = parse_entry_id(reply[1].text());
     const auto found = id ? end_at(*id) : std::nullopt;
-    if (!found) co_return intruded(exec[0][1].text());
+    if (!found) co_return intruded(reply[1].text());
     tell(result, *found, 0);
     co_return Status(StatusCode::conflict, fmt::format("the log ends at {}", *found));
   }
-  if (landing.applied == request.batch_count) {
-    landed(request);
-    tell(result, end, 0);
-    co_return Status();
-  }
-  if (landing.applied > 0) co_return unknown("the unit was taken in part");
-  co_return landing.refusal ? *landing.refusal : gone();
+  landed(request);
+  tell(result, end, 0);
+  co_return Status();
 }
 
 /// Keeps in mind how large entries are.
 void Log::landed(const sluice_append& request) {
-  uint64_t largest = 0;
-  for (uint32_t i = 0; i < request.batch_count; ++i) largest = std::max(largest, request.batches[i].size);
-  saw(request.bytes, request.batch_count, largest);
+  saw(request.bytes, 1, request.bytes);
 }
 
 /// Now and then the greatest timestamp of what was appended since the last time goes into the sorted set.

@@ -46,7 +46,7 @@ class Gathered {
     } else {
       const std::shared_ptr<redisReply> owner(std::move(reply));
       uint64_t pinned = 0;
-      for (size_t i = 0; i < owner->elements; ++i) pinned += ReplyView(owner.get())[i][1][3].text().size();
+      for (size_t i = 0; i < owner->elements; ++i) pinned += unit_bytes(ReplyView(owner.get())[i]);
       for (const Bytes batch : taken_) lease_->add_memory(batch, owner);
       lease_->add_pinned(pinned);
     }
@@ -83,7 +83,7 @@ void Log::saw(uint64_t bytes, size_t entries, uint64_t largest) {
   largest_bytes_ = std::max(largest, largest_bytes_ / 2);
 }
 
-/// Entries from the batch that holds `from`, wholly below `limit`.
+/// Entries from that which holds `from`, wholly below `limit`.
 Task<Result<Reply>> Log::range(uint64_t token, int64_t from, int64_t limit, int64_t count, int64_t deadline_ns) {
   Command command;
   command.begin(6).add("XRANGE").add(keys_.stream(token)).add(from);
@@ -96,7 +96,7 @@ Task<Result<Reply>> Log::range(uint64_t token, int64_t from, int64_t limit, int6
   uint64_t largest = 0;
   const ReplyView entries(reply);
   for (size_t i = 0; i < entries.size(); ++i) {
-    const uint64_t size = entries[i][1][3].text().size();
+    const uint64_t size = unit_bytes(entries[i]);
     bytes += size;
     largest = std::max(largest, size);
   }
@@ -138,42 +138,54 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
     }
     if (request.offset == known_->end || request.limit <= request.offset) co_return Status();
     // Behind the last entry of a stream that somebody else wrote to nothing of ours comes.
-    const int64_t limit = known_->foreign ? request.limit : std::min(request.limit, known_->end);
+    const int64_t end = known_->end;
+    const int64_t limit = known_->foreign ? request.limit : std::min(request.limit, end);
 
     Gathered gathered(request.max_bytes);
     int64_t next = request.offset;
     Status damage;
     bool over = false;
+    bool inside_unit = false;  // the limit is
+    std::vector<BatchEntry> batches;
     for (int ranges = 0; ranges < kMaxRanges && !over && !gathered.enough(); ++ranges) {
       const uint64_t wanted = std::min(request.max_bytes, kMaxReadBytes) - gathered.bytes();  // not enough() yet
-      const int64_t count = entries_for(wanted);
-      Result<Reply> reply = co_await range(token, next, limit, count, deadline_ns);
+      const int64_t count = inside_unit ? 1 : entries_for(wanted);
+      Result<Reply> reply = co_await range(token, next, inside_unit ? INT64_MAX : limit, count, deadline_ns);
       if (!reply && gathered.empty()) {
         const bool damaged = reply.error().code() == StatusCode::corrupt;  // as above
         co_return damaged ? Status(StatusCode::internal, reply.error().text()) : reply.error();
       }
       if (!reply) break;
       const ReplyView entries(*reply);
-      over = entries.size() < static_cast<size_t>(count);
+      over = inside_unit || entries.size() < static_cast<size_t>(count);
+      if (entries.size() == 0 && gathered.empty() && !inside_unit && limit < end) {
+        inside_unit = true;
+        over = false;
+        continue;
+      }
       for (size_t i = 0; i < entries.size(); ++i) {
-        const auto batch = parse_batch(entries[i]);
+        const bool ours = parse_unit(entries[i], batches);
         const auto id = entry_id_of(entries[i]);
-        if (!batch || batch->previous_end > next) {
+        if (!ours || batches.front().previous_end > next) {
           over = true;
-          if (!gathered.empty()) break;
-          const int64_t to = batch ? batch->previous_end : id ? behind(*id) : next;
+          const int64_t to = ours ? batches.front().previous_end : id ? behind(*id) : next;
+          if (!gathered.empty() || (inside_unit && to > limit)) break;
           damage = Status(StatusCode::corrupt,
-                          batch ? fmt::format("{}: batches from {} to {} were removed", keys_.base, next, to)
-                                : fmt::format("{}: the entry {} is not one of ours", keys_.base, entries[i][0].text()));
+                          ours ? fmt::format("{}: batches from {} to {} were removed", keys_.base, next, to)
+                               : fmt::format("{}: the entry {} is not one of ours", keys_.base, entries[i][0].text()));
           next = to;
           break;
         }
-        if (!gathered.fits(batch->bytes.size())) {
-          over = true;
-          break;
+        bool full = false;
+        for (const BatchEntry& batch : batches) {
+          if (batch.last < next) continue;  // the unit begins before what is asked for
+          full = batch.last >= limit || !gathered.fits(batch.bytes.size());
+          if (full) break;
+          gathered.add(batch.bytes);
+          next = batch.last + 1;
         }
-        gathered.add(batch->bytes);
-        next = batch->last + 1;
+        over = over || full;
+        if (full) break;
       }
       gathered.keep(std::move(*reply));
     }
@@ -206,15 +218,18 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
 
 /// The first batch in [from, to) whose greatest timestamp is at or above `timestamp`.
 Task<Result<Log::Found>> Log::scan(uint64_t token, int64_t from, int64_t to, int64_t timestamp, int64_t deadline_ns) {
+  std::vector<BatchEntry> batches;
   while (from < to) {
     const int64_t count = entries_for(kStretchBytes);
     const Result<Reply> reply = co_await range(token, from, to, count, deadline_ns);
     if (!reply) co_return fail(reply.error());
     const ReplyView entries(*reply);
     for (size_t i = 0; i < entries.size(); ++i) {
-      const auto batch = parse_batch(entries[i]);
+      const bool ours = parse_unit(entries[i], batches);
       const auto id = entry_id_of(entries[i]);
-      if (batch && batch->newest >= timestamp) co_return Found{true, batch->base};
+      for (const BatchEntry& batch : batches) {
+        if (ours && batch.last >= from && batch.newest >= timestamp) co_return Found{true, batch.base};
+      }
       if (id) from = behind(*id);
     }
     if (entries.size() < static_cast<size_t>(count)) break;

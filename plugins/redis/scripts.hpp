@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scripts: where something has to be decided beside the log's hash, and, but for records, never with a batch as an argument. Each
-// takes the hash's key as its first; other keys of the log begin with it.
+// The scripts: where something has to be decided beside the log's hash, and, but for records and logs of several
+// writers, never with a batch as an argument. Each takes the hash's key as its first; other keys of the log begin with
+// it.
 //
 // Answers are arrays of texts whose first says what happened: OK, NOT_FOUND, FENCED (token), EXISTS, GONE (the hash is
 // there and its stream is not), PAST and SHUT (the last generated id).
@@ -19,7 +20,7 @@ enum class Script : size_t {
   trim,    // KEYS hash; ARGV token, offset, offset - 1, padded to 19 digits: OK start, PAST last_id, FENCED token, ...
   save,  // KEYS hash, values; ARGV token, stamp, name, value or "": OK, FENCED token, NOT_FOUND, OLD (a later one came)
   note,  // KEYS hash, times; ARGV token, member: OK, else nothing was done
-  door,  // KEYS hash, stream, open; ARGV "open", last id | "shut": OK last_id, SHUT last_id, NOT_FOUND, GONE
+  append,  // KEYS hash, stream; ARGV last id, id, then fields and values: OK, SHUT last_id, NOT_FOUND, GONE
   // The layout `record`: KEYS marker, stream.
   stand,        // ARGV id, native name, partition, adopted: OK, EXISTS name, TAKEN, ABSENT type, PRESENT type
   leave,        // ARGV id: OK

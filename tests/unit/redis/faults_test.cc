@@ -2,6 +2,8 @@
 // The adapter on a server that is killed, stopped, cut off, filled or tampered with.
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "redis/keys.hpp"
 #include "support/redis_server.hpp"
 #include "support/storage_world.hpp"
@@ -73,6 +75,36 @@ TEST_F(RedisFaults, KilledServerWithAppendsInFlight) {
   }
   writer.verify(*log);
   EXPECT_EQ(one->storage->metrics().data_losses.load(), 0u);
+}
+
+// A server that is killed while it writes to its append-only file leaves a part of an append there. It passes over it
+// when it starts, and must not come upon it again when it starts once more.
+TEST_F(RedisFaults, B04_AnAppendThatWasHalfWrittenStaysAway) {
+  start_server();
+  {
+    const auto one = broker();
+    const auto log = one->create();
+    Writer lost(*one, log, 1);
+    ASSERT_EQ(lost.append(20, 5'000), 20u);
+  }
+  server->kill();
+  const std::filesystem::path files = server->directory() + "/appendonlydir";
+  std::filesystem::path newest;
+  for (const auto& entry : std::filesystem::directory_iterator(files)) {
+    if (entry.path().string().ends_with(".incr.aof")) newest = entry.path();
+  }
+  ASSERT_GT(std::filesystem::file_size(newest), 50'000u);
+  std::filesystem::resize_file(newest, std::filesystem::file_size(newest) - 42'000);
+  ASSERT_TRUE(server->start());
+  const auto two = broker();
+  const auto log = two->open();
+  Writer writer(*two, log, 2);
+  ASSERT_EQ(writer.append(3), 3u);
+  EXPECT_EQ(log->position().end, 3) << "nothing of the other is there";
+  server->kill();
+  ASSERT_TRUE(server->start());
+  ASSERT_TRUE(eventually([&] { return writer.append(1) > 3; }));
+  writer.verify(*log);
 }
 
 TEST_F(RedisFaults, ManyLogsOverAKill) {
@@ -181,9 +213,12 @@ TEST_F(RedisFaults, B12_ALostReplyDoublesNothing) {
   ASSERT_EQ(writer.append(3), 3u);
   for (int round = 0; round < 8; ++round) {
     const size_t before = writer.acknowledged();
+    const std::string entries = server->cli({"XLEN", stream_key()});
     proxy.hold_replies(true);
     writer.send(1, round % 2 == 0 ? 1'000 : 300'000);
-    ASSERT_TRUE(eventually([&] { return proxy.held() > 0; })) << "the server stored it, and said so to nobody";
+    ASSERT_TRUE(eventually([&] {
+      return server->cli({"XLEN", stream_key()}) != entries && proxy.held() > 0;
+    })) << "the server stored it, and said so to nobody";
     proxy.cut();
     proxy.hold_replies(false);
     ASSERT_TRUE(eventually([&] { return writer.answered() == writer.told_size(); }));
@@ -373,7 +408,7 @@ TEST_F(RedisFaults, WritersThatTakeTurns) {
     ASSERT_EQ(writer.append(4, 5'000), 4u);
     end += 4;
   }
-  EXPECT_EQ(server->cli({"XLEN", stream_key()}), "80");
+  EXPECT_EQ(server->cli({"XLEN", stream_key()}), "20") << "an entry for each append";
 }
 
 // ---- A server that refuses
@@ -483,6 +518,52 @@ TEST_F(RedisFaults, B04_AForeignEntryInsideIsPassedAndSaid) {
   EXPECT_EQ(damaged.error().status.code(), StatusCode::corrupt);
   EXPECT_EQ(damaged.error().next, 10);
   EXPECT_TRUE(read_at(*one, *log, 10));
+}
+
+// An append is one entry, and what readers ask for is not cut where appends were.
+TEST_F(RedisFaults, ReadsBeginAndEndInsideAnAppend) {
+  start_server();
+  const auto one = broker();
+  const auto log = one->create();
+  Writer writer(*one, log, 1);
+  ASSERT_EQ(writer.append(10), 10u);
+  ASSERT_EQ(writer.append(10), 20u);
+  ASSERT_EQ(server->cli({"XLEN", stream_key()}), "2");
+  const auto read = [&](int64_t from, int64_t limit, uint64_t max_bytes) {
+    return wait<Read>(one->loop, [&] { return log->read(from, limit, max_bytes, one->loop); });
+  };
+  const auto from_to = [&](int64_t from, int64_t limit, uint64_t max_bytes, int64_t next) {
+    const Read got = read(from, limit, max_bytes);
+    ASSERT_TRUE(got) << got.error().status.describe();
+    EXPECT_EQ(got->next, next);
+    std::string bytes = *host::gather(*got);
+    Bytes rest = as_bytes(bytes);
+    for (int64_t offset = from; offset < next; ++offset) {
+      const auto batch = records::take_batch(rest);
+      ASSERT_TRUE(batch);
+      EXPECT_EQ(batch->base_offset(), offset);
+    }
+    EXPECT_TRUE(rest.empty());
+  };
+  from_to(0, INT64_MAX, 1 << 20, 20);
+  from_to(3, INT64_MAX, 1 << 20, 20);
+  from_to(0, 7, 1 << 20, 7);
+  from_to(3, 7, 1 << 20, 7);
+  from_to(3, 15, 1 << 20, 10);
+  from_to(10, 15, 1 << 20, 15);
+  from_to(4, INT64_MAX, 1, 5);
+  for (int64_t time = 0; time <= 20; ++time) {
+    const auto found = wait<Result<int64_t>>(one->loop, [&] { return log->locate(time, one->loop); });
+    ASSERT_TRUE(found);
+    EXPECT_EQ(*found, time);
+  }
+  ASSERT_TRUE(wait<Status>(one->loop, [&] { return log->trim(13, one->loop); }));
+  EXPECT_EQ(server->cli({"XLEN", stream_key()}), "1");
+  from_to(13, INT64_MAX, 1 << 20, 20);
+  EXPECT_EQ(read(12, INT64_MAX, 1 << 20).error().status.code(), StatusCode::out_of_range);
+  const auto found = wait<Result<int64_t>>(one->loop, [&] { return log->locate(0, one->loop); });
+  ASSERT_TRUE(found);
+  EXPECT_EQ(*found, 13);
 }
 
 TEST_F(RedisFaults, ARemovedBatchIsMissed) {
