@@ -26,6 +26,7 @@ NEWER_NATS = "v2.15.2"
 # A command that hangs is a failure with a name, not a run without an end.
 COMMAND_DEADLINE_S = 30 * 60
 LONG_COMMAND_DEADLINE_S = 24 * 3600  # where long parts are wanted
+FAILED_TEST_LINES = 200  # of what it printed
 FAREWELL_S = 20  # between SIGTERM and SIGKILL: for stopping what was started
 ENGINES = ("redis", "jetstream")  # of kind LOG, with servers of their own
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
@@ -115,9 +116,12 @@ def run(command, log, env=None, show=False):
         return code
 
 
+def indented(lines):
+    say("\n".join("    | " + line for line in lines))
+
+
 def tail(log, lines=40):
-    text = (LOGS / log).read_text(encoding="utf-8", errors="replace").splitlines()
-    say("\n".join("    | " + line for line in text[-lines:]))
+    indented((LOGS / log).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def build(preset, targets=()):
@@ -154,9 +158,11 @@ def ctest(preset, *arguments, env=None):
             result.failed += 1
             result.notes.append(f"{case.get('name')} ({preset}) failed")
         say(f"  {'PASS' if status == 'run' else 'FAIL' if status == 'fail' else 'SKIP'} {case.get('name')} {seconds:.1f} s")
+        if status == "fail":
+            indented((case.findtext("system-out") or "").splitlines()[-FAILED_TEST_LINES:])
     if code != 0:
-        tail(log, 120)
         if result.failed == 0:
+            tail(log, 120)
             result.add(Result(failed=1, notes=[f"ctest of {preset} ended with {code}"]))
     return result
 
