@@ -116,13 +116,6 @@ class Log {
     bool taken_ = false;
     std::deque<std::coroutine_handle<>> waiters_;
   };
-  // What became of the XADD of a unit.
-  struct Landing {
-    bool applied = false;
-    bool absent = false;  // no such stream
-    std::optional<Status> refusal;
-    bool id_refused = false;
-  };
   // What is not noted yet.
   struct Noting {
     int64_t first = 0;
@@ -153,10 +146,8 @@ class Log {
   Task<Status> append_exactly(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
   Task<Status> admit(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
   Task<Status> send_unit(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
-  Task<Status> explain(const sluice_append& request, sluice_append_result& result, const Landing& landing,
+  Task<Status> explain(const sluice_append& request, sluice_append_result& result, ReplyView reply,
                        int64_t deadline_ns);
-  static Landing landing_of(ReplyView reply);
-  void landed(const sluice_append& request);
   void note(const sluice_append& request);
 
   int64_t entries_for(uint64_t bytes) const;

@@ -88,12 +88,11 @@ Task<Status> Log::send_unit(const sluice_append& request, sluice_append_result& 
   Status status = answered(answer, true);
   if (status.code() == StatusCode::unknown) doubt_ = true;
   if (!status.ok()) co_return status;
-  const Landing landing = landing_of(answer[0]);
-  if (!landing.applied) {
-    status = co_await explain(request, result, landing, deadline_ns);
+  if (answer[0].is_error() || answer[0].is_nil()) {
+    status = co_await explain(request, result, answer[0], deadline_ns);
     co_return status;
   }
-  landed(request);
+  saw(request.bytes, 1, request.bytes);
   if (known_ && known_->token == request.token) {
     ++changes_;
     known_->end = std::max(known_->end, end);
@@ -104,25 +103,14 @@ Task<Status> Log::send_unit(const sluice_append& request, sluice_append_result& 
   co_return Status();
 }
 
-/// What the reply to an XADD says.
-Log::Landing Log::landing_of(ReplyView reply) {
-  Landing landing;
-  landing.absent = reply.is_nil();
-  landing.applied = !reply.is_error() && !reply.is_nil();
-  if (reply.is_error()) {
-    landing.id_refused = is_id_refused(reply.text());
-    landing.refusal = status_of(reply.text());
-  }
-  return landing;
-}
-
-/// What is said of a unit that has not landed.
-Task<Status> Log::explain(const sluice_append& request, sluice_append_result& result, const Landing& landing,
+/// What is said of a unit that has not landed: `reply`, to its XADD, is an error, or nil.
+Task<Status> Log::explain(const sluice_append& request, sluice_append_result& result, ReplyView reply,
                           int64_t deadline_ns) {
-  if (!landing.absent && !landing.id_refused) {
+  if (reply.is_error() && !is_id_refused(reply.text())) {
+    Status refusal = status_of(reply.text());
     // Moved elsewhere: the log must be fenced there before it goes on.
-    if (landing.refusal->code() == StatusCode::unavailable) doubt_ = true;
-    co_return *landing.refusal;
+    if (refusal.code() == StatusCode::unavailable) doubt_ = true;
+    co_return refusal;
   }
   // No stream of this name, or one with a later end: the answer says which token and end there are.
   owns_ = false;
@@ -161,14 +149,9 @@ Task<Status> Log::append_exactly(const sluice_append& request, sluice_append_res
     tell(result, *found, 0);
     co_return Status(StatusCode::conflict, fmt::format("the log ends at {}", *found));
   }
-  landed(request);
+  saw(request.bytes, 1, request.bytes);
   tell(result, end, 0);
   co_return Status();
-}
-
-/// Keeps in mind how large entries are.
-void Log::landed(const sluice_append& request) {
-  saw(request.bytes, 1, request.bytes);
 }
 
 /// Now and then the greatest timestamp of what was appended since the last time goes into the sorted set.

@@ -419,7 +419,7 @@ TEST_F(RedisFaults, AFullServerKeepsWhatItHas) {
   const auto log = one->create();
   Writer writer(*one, log, 1);
   ASSERT_EQ(writer.append(1), 1u);
-  // Several batches to a unit, so that MULTI meets the limit too.
+  // Several batches to a unit.
   ASSERT_TRUE(eventually([&] {
     writer.append(4, 300'000);
     return writer.count(StatusCode::no_space) > 0;
