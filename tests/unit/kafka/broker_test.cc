@@ -439,7 +439,7 @@ TEST_P(KafkaBroker, StopWhileTheClusterHangs) {
 
 // B12: replies that are kept back, then lost with their connection: the producer sends again by itself, and the records
 // are there once; those whose answer came too late are UNKNOWN.
-TEST_P(KafkaBroker, RepliesThatAreLost) {
+TEST_P(KafkaBroker, B12_RepliesThatAreLost) {
   if (GetParam()) GTEST_SKIP() << "one broker suffices here";
   ASSERT_NO_FATAL_FAILURE(start_server());
   TcpProxy proxy(server->port());

@@ -83,16 +83,17 @@ TEST_F(KafkaErrors, TimedOutIsUnknown) {
   EXPECT_EQ(append_with(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND).status.code(), StatusCode::unknown);
 }
 
-// B12: the cluster stored it and said nothing: the retry is recognised there, and the records are there once.
-TEST_F(KafkaErrors, ALostReplyDoesNotDouble) {
+// A record that the cluster did not take the first time is sent again by itself, and is there once. One record at a time:
+// the mock cluster knows no sequence numbers, and takes the second of two requests when the first was refused, whereupon
+// librdkafka rightly holds the first to be stored. Lost replies (B12) are tried on a real broker, in broker_test.cc.
+TEST_F(KafkaErrors, ATimeoutDoesNotDouble) {
   Adapter& one = adapter();
   const auto log = one.ready(topic_of("orders", 0, 2, true));
-  EXPECT_TRUE(one.append(*log, numbered("a", 2)).status.ok());
+  EXPECT_TRUE(one.append(*log, numbered("a", 1)).status.ok());
   fail_with(kProduce, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
-  const auto again = one.append(*log, numbered("b", 2));
+  const auto again = one.append(*log, numbered("b", 1));
   EXPECT_TRUE(again.status.ok()) << again.status.describe();
-  const auto all = one.read_all(*log);
-  EXPECT_EQ(all.size(), 4u);
+  EXPECT_EQ(one.read_all(*log).size(), 2u);
 }
 
 // A producer that failed for good is replaced.
