@@ -326,8 +326,9 @@ void LogWriter::Impl::push_on(Lock& lock) {
       if (gathered.parts.empty() || under_way.size() >= kMaxUnderWay) break;
       seal();
     }
+    const size_t before = under_way.size();
     if (!hand_over()) break;
-    handed = true;
+    handed |= under_way.size() > before;
   }
   if (!fatal.ok() && under_way.empty()) {
     settle_all(returned, fatal);
@@ -342,7 +343,7 @@ void LogWriter::Impl::push_on(Lock& lock) {
   tell(lock);
 }
 
-/// The first that is ready, to the host. False: not now; what has to happen first is under way.
+/// The first that is ready, to the host, or back to its callers. False: not now; what has to happen first is under way.
 bool LogWriter::Impl::hand_over() {
   Batch& batch = ready.front();
   if (!batch.broken.ok()) return set_aside(batch.broken);
@@ -369,7 +370,8 @@ bool LogWriter::Impl::hand_over() {
   return true;
 }
 
-/// The host refused the first that is ready. Nothing is decided before those that are under way are answered.
+/// The host refused the first that is ready. Nothing is decided before those that are under way are answered. True: it
+/// is settled, and the next one's turn has come, which nothing else might bring about.
 bool LogWriter::Impl::set_aside(const Status& status) {
   if (status.code() == StatusCode::fenced) {
     fatal = status;
@@ -381,6 +383,7 @@ bool LogWriter::Impl::set_aside(const Status& status) {
       Batch batch = std::move(ready.front());
       ready.pop_front();
       settle(std::move(batch), status, 0);
+      return true;
     }
   }
   return false;

@@ -534,5 +534,28 @@ TEST(LogWriterFailures, a_storage_that_stops_fails_what_is_pending_in_time) {
   EXPECT_EQ(failed, 2);
 }
 
+// The first whose time is over makes way for those behind it, whose time is over too: nothing else would come to tell.
+TEST(LogWriterFailures, a_storage_that_stops_fails_every_batch_that_is_pending) {
+  Folder folder;
+  const auto host = open_storage("memory", folder.path() + "/data");
+  auto settings = writer_settings(folder);
+  settings.delivery_timeout_ms = 300;
+  settings.max_batch_records = 1;
+  auto writer = open_writer(host, settings);
+  ASSERT_TRUE(host->stop(10'000).ok());
+  std::atomic<int> failed{0};
+  Record record;
+  record.value = as_bytes("v");
+  constexpr int kBatches = 5;
+  for (int i = 0; i < kBatches; ++i) {
+    ASSERT_TRUE(writer->append({&record, 1}, [&](const Result<Written>& written) { failed += written ? 0 : 1; }).ok());
+  }
+  EXPECT_EQ(writer->flush(10'000).code(), StatusCode::unavailable);
+  EXPECT_EQ(failed, kBatches);
+  ASSERT_TRUE(host->start());
+  ASSERT_TRUE(writer->append({&record, 1}, [&](const Result<Written>& written) { EXPECT_TRUE(written); }).ok());
+  EXPECT_TRUE(writer->flush(60'000).ok());
+}
+
 }  // namespace
 }  // namespace sluice::test
