@@ -99,12 +99,31 @@ Task<Result<std::shared_ptr<host::Log>>> Extents::sealed(cluster::Extent extent,
     }
   }
   if (position->end >= extent.to) co_return log;
-  Status damage(
-      StatusCode::corrupt,
-      fmt::format("a log on storage \"{}\" was sealed at {} and ends at {} now: acknowledged records are gone",
-                  extent.storage, extent.to, position->end));
+  Status damage = lost_tail(extent, position->end);
   if (tell) note(SLUICE_LOG_ERROR, "DATA LOSS: " + damage.text());
   co_return fail(damage);
+}
+
+Status Extents::lost_tail(const cluster::Extent& extent, int64_t end) {
+  return Status(
+      StatusCode::corrupt,
+      fmt::format("a log on storage \"{}\" was sealed at {} and ends at {} now: acknowledged records are gone",
+                  extent.storage, extent.to, end));
+}
+
+/// A sealed log that was whole was found to end too early.
+Status Extents::found_short(const cluster::Extent& extent, int64_t end) {
+  Status damage = lost_tail(extent, end);
+  bool tell = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (const auto found = handles_.find(extent.log); found != handles_.end()) {
+      found->second.checked_epoch = -1;
+      tell = !std::exchange(found->second.told, true);
+    }
+  }
+  if (tell) note(SLUICE_LOG_ERROR, "DATA LOSS: " + damage.text());
+  return damage;
 }
 
 Task<Status> Extents::not_there(const cluster::Extent& extent, Status why, Loop& loop) {
@@ -164,7 +183,13 @@ Task<tl::expected<host::ReadResult, Status>> Extents::read_listed(int64_t offset
         const bool nothing = piece->bytes == 0;
         append_read(total, std::move(*piece));
         total.next = nothing ? at : next;
-        if (!is_open && nothing) total.next = below;  // a gap up to where it was sealed
+        if (!is_open && nothing) {
+          if (total.end < extent.to) {  // it lost what it had when it was looked at
+            if (total.bytes > 0) break;
+            co_return tl::unexpected(found_short(extent, total.end));
+          }
+          total.next = below;  // a gap up to where it was sealed
+        }
         if (is_open || total.next < below || total.bytes >= max_bytes) break;
         continue;
       }

@@ -68,6 +68,8 @@ class Extents {
                                                            int32_t leader_epoch, Loop& loop);
   /// Says what became of a log that its storage does not have.
   Task<Status> not_there(const cluster::Extent& extent, Status why, Loop& loop);
+  static Status lost_tail(const cluster::Extent& extent, int64_t end);
+  Status found_short(const cluster::Extent& extent, int64_t end);
   cluster::TopicPtr topic() const;
   bool is_listed(const host::LogId& log) const;
   void note(int level, const std::string& text) const;
@@ -76,7 +78,7 @@ class Extents {
   std::atomic<uint64_t>& lost_logs_;
   const int32_t index_;
   mutable std::mutex mutex_;
-  cluster::TopicPtr topic_;                 // guarded by mutex_
+  cluster::TopicPtr topic_;                // guarded by mutex_
   std::map<host::LogId, Handle> handles_;  // guarded by mutex_
 };
 

@@ -231,6 +231,9 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
   state.producers.inherit_refused(state_.producers);
   state_ = std::move(state);
   generation_ = position->generation;
+  // Somebody may have moved it on since it was read.
+  if (known_log_ == extent.log) start = std::max(start, std::min(log_start_, bounds->end));
+  state_.cut_before(start);
   log_start_ = start;
   high_watermark_ = bounds->end;
   known_log_ = extent.log;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A partition on its way to another storage. First the switch: appends wait, the log is fenced, a new one on the target
 // begins at its end with all that a partition needs to go on there, and one command makes it the log that is written.
-// Then the copy: what was sealed is copied behind, byte for byte, and takes the place of what it was copied from once it
-// is whole and durable.
+// Then the copy: what was sealed is copied behind, byte for byte, and takes the place of what it was copied from once
+// it is whole and durable.
 //
 // Metadata names every log before it is made, and holds how far a migration is; so each step may be repeated, by this
 // broker or by the one that comes after it.
@@ -101,17 +101,17 @@ Task<Status> LogPartition::switch_storage(Loop& loop) {
       std::lock_guard lock(mutex_);
       saving_ = false;
     }
-    end_start_turn();
     // Whatever became of it: metadata says which log is written, and those who waited go on there.
     if (intact) {
       end_loading(Status());
     } else {
       co_await load(loop);
     }
+    end_start_turn();  // not before it is known beside which log the start is saved
     if (status.ok()) {
       const cluster::Extent open = extents_.open_extent();
-      note(SLUICE_LOG_INFO, fmt::format("is written on storage \"{}\" from offset {} on; appends waited {} ms", open.storage,
-                                        open.from, context_.clock.monotonic_ms() - began_ms));
+      note(SLUICE_LOG_INFO, fmt::format("is written on storage \"{}\" from offset {} on; appends waited {} ms",
+                                        open.storage, open.from, context_.clock.monotonic_ms() - began_ms));
     }
   }
   co_return status;
@@ -246,7 +246,12 @@ Task<Status> LogPartition::copy_extents(CopyPace& pace, Loop& loop) {
   int64_t there = 0;
   {
     std::lock_guard lock(mutex_);
-    if (position->end < copy.to) whole_copy_.reset();
+    if (position->end < copy.to) {
+      whole_copy_.reset();
+    } else if (whole_copy_ != copy.log) {
+      // Its end is there, and nobody knows how durably: the next round begins another copy.
+      co_return Status(StatusCode::unavailable, "the end of the copy was written by somebody who was not told of it");
+    }
     in_all = state_.bytes_between(copy.from, copy.to);
     there = state_.bytes_between(copy.from, std::min(position->end, copy.to));
   }
@@ -293,7 +298,8 @@ Task<Status> LogPartition::plan_copy(cluster::TopicPtr& topic, int32_t epoch, Lo
   auto bytes = host::gather(*read);
   if (!bytes) co_return bytes.error();
   auto first = records::parse_batch_header(as_bytes(*bytes));
-  if (!first) co_return Status(StatusCode::corrupt, fmt::format("no batch at {}, to be copied up to {}", from, run.back().to));
+  if (!first)
+    co_return Status(StatusCode::corrupt, fmt::format("no batch at {}, to be copied up to {}", from, run.back().to));
   auto recorded = co_await context_.cluster.record_copy(topic->id, index_, first->base_offset, loop);
   if (!recorded) co_return to_status(recorded.error());
   topic = *recorded;
@@ -341,9 +347,9 @@ Task<Status> LogPartition::copy_into(std::shared_ptr<host::Log> log, cluster::Ex
       if (!batch || batch->compute_crc() != batch->crc()) {
         status = Status(StatusCode::corrupt, fmt::format("the batch at {} is damaged", at));
       } else if (largest != 0 && batch->size() > largest) {
-        status = Status(StatusCode::too_large,
-                        fmt::format("the batch at {} has {} bytes, storage \"{}\" takes {} at most", at, batch->size(),
-                                    copy.storage, largest));
+        status =
+            Status(StatusCode::too_large, fmt::format("the batch at {} has {} bytes, storage \"{}\" takes {} at most",
+                                                      at, batch->size(), copy.storage, largest));
       } else {
         auto& entry = entries.emplace_back();
         entry.bytes = {batch->bytes().data(), batch->bytes().size()};

@@ -70,6 +70,12 @@ Task<Result<std::shared_ptr<host::Log>>> NativePartition::opened(Loop& loop) {
   Status status = co_await suspend_until<Status>(loop, [&](Resumer<Status> resume) {
     {
       std::lock_guard lock(mutex_);
+      if (!open_now && stage_ != Stage::opening) {  // it has ended meanwhile, and told those who waited then
+        resume(stage_ == Stage::ready    ? Status()
+               : stage_ == Stage::closed ? Status(StatusCode::not_found, "the topic is gone")
+                                         : Status(StatusCode::unavailable, "the log could not be opened"));
+        return;
+      }
       waiting_open_.emplace_back(&loop, [resume](Status s) { resume(std::move(s)); });
     }
     if (open_now) start(open(loop));

@@ -39,7 +39,9 @@ ProducerStates::Verdict ProducerStates::check(const records::BatchInfo& batch) {
   }
   if (state.producer.epoch == batch.producer_epoch) {
     for (const ProducerBatch& known : state.producer.batches) {
-      if (same(known, batch)) return {Verdict::Kind::duplicate, ErrorCode::kNone, known};
+      if (!same(known, batch)) continue;
+      forget_refused(batch.producer_id, batch.producer_epoch, known.last_sequence);  // the retry has come
+      return {Verdict::Kind::duplicate, ErrorCode::kNone, known};
     }
   }
   const ProducerBatch* last = nullptr;
@@ -136,12 +138,15 @@ std::vector<ProduceDone> ProducerStates::commit(const records::BatchInfo& batch,
   Pending first = std::move(state.pending.front());
   state.pending.pop_front();
   remember(state.producer, first.epoch, first.batch, now_ms);
-  const auto refused = refused_.find(batch.producer_id);
-  if (refused != refused_.end() && refused->second.epoch <= first.epoch &&
-      !(refused->second.epoch == first.epoch && is_behind(refused->second.first_sequence, first.batch.last_sequence))) {
-    refused_.erase(refused);  // this is its retry, or comes behind it
-  }
+  forget_refused(batch.producer_id, first.epoch, first.batch.last_sequence);
   return std::move(first.waiting);
+}
+
+void ProducerStates::forget_refused(int64_t id, int16_t epoch, int32_t last_sequence) {
+  const auto refused = refused_.find(id);
+  if (refused == refused_.end() || refused->second.epoch > epoch) return;
+  if (refused->second.epoch == epoch && is_behind(refused->second.first_sequence, last_sequence)) return;
+  refused_.erase(refused);
 }
 
 std::vector<ProduceDone> ProducerStates::drop_pending(uint64_t generation, int64_t from_offset) {
@@ -179,7 +184,9 @@ void ProducerStates::restore(Producer producer) {
 
 void ProducerStates::expire(int64_t before_ms) {
   std::erase_if(producers_, [&](const auto& entry) {
-    return entry.second.pending.empty() && entry.second.producer.last_seen_ms < before_ms;
+    if (!entry.second.pending.empty() || entry.second.producer.last_seen_ms >= before_ms) return false;
+    refused_.erase(entry.first);
+    return true;
   });
 }
 

@@ -121,6 +121,8 @@ class ProducerStates {
   /// For a batch that does not follow what is known.
   Verdict gap_before(const records::BatchInfo& batch);
   void note_refused(int64_t id, Refused batch);
+  /// A batch up to `last_sequence` is stored: it is the retry of what was refused, or comes behind it.
+  void forget_refused(int64_t id, int16_t epoch, int32_t last_sequence);
   State& state_of(int64_t id, int64_t now_ms);
   static void remember(Producer& producer, int16_t epoch, const ProducerBatch& batch, int64_t now_ms);
 

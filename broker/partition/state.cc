@@ -32,9 +32,11 @@ void PartitionState::add(const records::BatchHeader& batch, const RetentionRules
 }
 
 void PartitionState::replay(const records::BatchHeader& batch, const RetentionRules& rules, int64_t now_ms) {
-  // When the batch came is not recorded; its own time is the best guess, and where it has none it came just now.
+  // When the batch came is not recorded. Its producer counts as seen now: records may be old where they are new here,
+  // and who forgets their producer takes a retry for something new.
+  producers.replay(batch, now_ms);
+  // For the log's age its own time is the best guess; where it has none it came just now.
   int64_t at = batch.max_timestamp >= 0 ? batch.max_timestamp : now_ms;
-  producers.replay(batch, at);
   if (!segments.empty()) at = std::max(at, segments.back().appended_ms);
   add(batch, rules, at);
 }

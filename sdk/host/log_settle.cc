@@ -187,7 +187,9 @@ void LogImpl::again_ended(const Status& status, int64_t end) {
   if (status.code() == StatusCode::fenced) return drop_queue(StatusCode::fenced, status.text());
   if (!status.ok()) {
     fence_first_ = true;
-    return drop_queue(StatusCode::unavailable, fmt::format("the log could not be fenced: {}", status.describe()));
+    // That the log is gone is for the callers to know: no later fence would find it.
+    const StatusCode code = status.code() == StatusCode::not_found ? StatusCode::not_found : StatusCode::unavailable;
+    return drop_queue(code, fmt::format("the log could not be fenced: {}", status.describe()));
   }
   if (end == end_) return;  // what is queued was numbered from here
   take_end(end);

@@ -368,6 +368,18 @@ TEST_F(LogSettleTest, ADeletedLogEndsSettling) {
   EXPECT_EQ(codes(), Codes{StatusCode::not_found});
 }
 
+// Fences after a refusal find a log that is gone for good: who appends is told that, and not to try again for ever.
+TEST_F(LogSettleTest, ADeletedLogIsToldToWhoAppendsAfterARefusal) {
+  engine.refuse = [](const Command& c) {
+    return c.name == "append" ? std::optional(SLUICE_UNAVAILABLE) : std::nullopt;
+  };
+  append_and_send();
+  engine.refuse = nullptr;
+  engine.logs.clear();
+  append_and_send();
+  EXPECT_EQ(codes(), (Codes{StatusCode::unavailable, StatusCode::not_found}));
+}
+
 TEST_F(LogSettleTest, AStatusOutsideTheAbiCountsAsUnknown) {
   engine.on_outcome = [](Command& c, sluice_status status) { return c.name == "append" ? -7 : status; };
   append_and_send();

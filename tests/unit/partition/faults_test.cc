@@ -306,6 +306,27 @@ TEST_F(PartitionFaults, AForgetfulStorageStartsAgainEmptyUnderANewEpoch) {
   EXPECT_EQ(append().base_offset, 0);
 }
 
+// No append was on its way, and nobody reads below the end: the next append finds it out.
+TEST_F(PartitionFaults, AStorageThatForgetsALogWhileTheBrokerRunsIsNoticedByWhoAppends) {
+  broker.data.capabilities = 0;
+  ASSERT_TRUE(broker.restart().ok());
+  append_ok(3);
+  bool refused = false;
+  broker.data.refuse = [&](const Command& c) -> std::optional<sluice_status> {
+    if (c.name != "append" || std::exchange(refused, true)) return std::nullopt;
+    broker.data.logs.clear();
+    return SLUICE_UNAVAILABLE;  // as who reconnected wants to be fenced first
+  };
+  EXPECT_NE(append().error, ErrorCode::kNone);
+  bool goes_on = false;
+  for (int i = 0; i < 5 && !goes_on; ++i) {
+    goes_on = append().error == ErrorCode::kNone;
+    broker.advance_ms(LogPartition::kLoadRetryMs);
+  }
+  EXPECT_TRUE(goes_on);
+  EXPECT_EQ(metrics().lost_logs.load(), 1u);
+}
+
 TEST_F(PartitionFaults, ADurableStorageThatLostALogIsNotTakenForEmpty) {
   append_ok(5);
   broker.stop();

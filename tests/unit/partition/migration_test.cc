@@ -236,6 +236,22 @@ TEST_F(Migration, ASealedLogThatEndsTooEarlyIsDamageAndNoEnd) {
   EXPECT_EQ(copy_now().code(), StatusCode::corrupt) << "and nothing is copied as if it were whole";
 }
 
+// As where its storage comes back without the newest of it while the broker runs.
+TEST_F(Migration, ASealedLogThatLosesItsTailAfterItWasReadIsDamageAndNoGap) {
+  append_ok(5);
+  ASSERT_EQ(migrate_to("other"), ErrorCode::kNone);
+  ASSERT_TRUE(switch_now().ok());
+  append_ok(2);
+  EXPECT_EQ(read_all(), from_to(0, 7));
+  auto& log = broker.data.logs.begin()->second;
+  log.batches.resize(3);
+  log.end = 3;
+  EXPECT_EQ(read(3).error, ErrorCode::kCorruptMessage);
+  EXPECT_NE(read(4).error, ErrorCode::kNone);
+  EXPECT_EQ(broker.lines_with("DATA LOSS"), 1u) << "told once";
+  EXPECT_EQ(batch_offsets(read(5)), from_to(5, 7));
+}
+
 TEST_F(Migration, WhatAStorageForgotIsAGap) {
   broker.data.capabilities = 0;
   ASSERT_TRUE(broker.restart().ok());

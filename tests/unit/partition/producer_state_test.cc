@@ -244,6 +244,22 @@ TEST_F(ProducerStatesTest, WhatWasSentBehindARefusedBatchWaitsForItsRetry) {
   store(batch(1, 1, 1));
 }
 
+// What was refused may turn out to be stored: then its retry is a duplicate, and nothing is waited for any more.
+TEST_F(ProducerStatesTest, ARetryThatIsADuplicateEndsTheRefusal) {
+  store(batch(0));
+  const int64_t base = store(batch(1));
+  states.refused(batch(1));
+  expect_duplicate(batch(1), base);
+  states.expire(kNow + 1);
+  expect_accepted(batch(2));
+
+  // Who is forgotten is so with what was refused of him.
+  store(batch(2));
+  states.refused(batch(3));
+  states.expire(kNow + 1);
+  expect_accepted(batch(4));
+}
+
 TEST_F(ProducerStatesTest, AnEarlierBatchOnItsWayEndsNoRefusal) {
   const int64_t first = queue(batch(0));
   states.refused(batch(1));

@@ -206,6 +206,15 @@ TEST(PartitionState, RecordsWithoutTimestampsAgeFromWhenTheyCame) {
   EXPECT_EQ(replayed.producers.size(), 3u);
 }
 
+// Records may be old where they are new here, as those of a backfill: their producer may yet send again what a crash
+// left unanswered.
+TEST(PartitionState, AReplayedProducerCountsAsSeenNow) {
+  PartitionState state;
+  state.replay(header(0, 1, 0, kNow - 1'000'000), RetentionRules{}, kNow);
+  state.producers.expire(kNow - 1);
+  EXPECT_EQ(state.producers.size(), 1u);
+}
+
 TEST(PartitionState, RetentionNeverMovesTheStartBack) {
   const PartitionState state = four_segments();
   RetentionRules rules;
