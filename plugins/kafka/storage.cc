@@ -12,6 +12,7 @@ namespace sluice::kafka {
 namespace {
 
 constexpr uint64_t kDefaultLargestMessage = 1'048'588;  // of a cluster that does not say: Kafka's default
+constexpr uint64_t kPreferredUnitBytes = 4 << 20;       // several of librdkafka's requests, so that they overlap
 constexpr int64_t kPurgeNs = 1'000'000'000;             // of stop's time, for what is given up to come back
 
 Status stopped() {
@@ -208,6 +209,7 @@ Status Storage::examine(int64_t deadline_ns, plugin::Condition& condition) {
   if (!running_) largest_message_ = largest;
   capabilities_ = condition.capabilities;
   condition.largest_unit = largest_message_;
+  condition.preferred_unit = kPreferredUnitBytes;
   condition.server = fmt::format("kafka cluster {}, {} broker{}", info->id.empty() ? "of no name" : info->id,
                                  info->brokers, info->brokers == 1 ? "" : "s");
   return {};

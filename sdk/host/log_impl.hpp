@@ -29,7 +29,6 @@ namespace sluice::host {
 class LogImpl;
 
 /// Limits of the writer.
-constexpr uint64_t kMaxUnitBytes = 2ull << 20;  // one append, unless a single batch is larger
 constexpr size_t kMaxUnitBatches = 1024;        // one append
 constexpr size_t kMaxQueuedBatches = 1 << 16;   // behind the append in flight, per log; beyond: BUSY
 constexpr int64_t kSettleDeadlineMs = 60'000;   // to find out what became of an append

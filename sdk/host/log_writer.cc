@@ -205,7 +205,7 @@ bool LogImpl::begin_unit(Lock& lock, Executor* here) {
   phase_ = Phase::appending;
   CallRef<Unit> unit = storage_->calls().take<Unit>(shared_from_this());
   unit->log = this;
-  const uint64_t most_bytes = std::min(kMaxUnitBytes, storage_->largest_unit());
+  const uint64_t most_bytes = storage_->gathered_bytes();
   size_t count = 0;
   uint64_t bytes = 0;
   while (queue_head_ + count < queue_.size() && count < kMaxUnitBatches) {

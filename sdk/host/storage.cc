@@ -220,6 +220,7 @@ void StorageImpl::adopt_condition(const sluice_condition& reported) {
   condition.kind = reported.kind;
   condition.capabilities = reported.capabilities;
   condition.largest_unit = reported.largest_unit;
+  condition.preferred_unit = reported.preferred_unit;
   condition.server = fixed_text(reported.server);
   condition.advice = fixed_text(reported.advice);
   const sluice_plugin& plugin = library_->plugin();
@@ -234,6 +235,9 @@ void StorageImpl::adopt_condition(const sluice_condition& reported) {
   }
   native_ = condition.kind == SLUICE_KIND_NATIVE;
   largest_unit_ = condition.largest_unit == 0 ? UINT64_MAX : condition.largest_unit;
+  const bool asked = condition.preferred_unit != 0;
+  const uint64_t gathered = asked ? std::min(condition.preferred_unit, kMostGatheredBytes) : kGatheredBytes;
+  gathered_bytes_ = asked && native_ ? gathered : std::min(gathered, largest_unit_.load());
   std::lock_guard lock(mutex_);
   condition_ = std::move(condition);
 }

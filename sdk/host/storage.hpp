@@ -48,7 +48,8 @@ struct LogEntry {
 struct Condition {
   uint32_t kind = SLUICE_KIND_LOG;
   uint64_t capabilities = 0;
-  uint64_t largest_unit = 0;  // bytes; 0: no limit
+  uint64_t largest_unit = 0;    // bytes; 0: no limit
+  uint64_t preferred_unit = 0;  // bytes at which several batches make an append; 0: the host's choice
   std::string server;
   std::string advice;
 };

@@ -18,6 +18,10 @@
 
 namespace sluice::host {
 
+/// What one append gathers of the batches that wait, unless the adapter says, and at the most.
+constexpr uint64_t kGatheredBytes = 2ull << 20;
+constexpr uint64_t kMostGatheredBytes = 32ull << 20;
+
 /// Where lines for the operator go. Shared with the table of host services, which lives as long as the process.
 class Voice {
  public:
@@ -72,6 +76,8 @@ class StorageImpl final : public Storage {
   bool is_native() const { return native_.load(std::memory_order_relaxed); }
   /// Bytes of one append, as of the last report; UINT64_MAX: no limit.
   uint64_t largest_unit() const { return largest_unit_.load(std::memory_order_relaxed); }
+  /// Bytes of one append, unless a single batch is larger.
+  uint64_t gathered_bytes() const { return gathered_bytes_.load(std::memory_order_relaxed); }
   /// Rises with every start. What was fenced under an earlier one is fenced again.
   uint64_t incarnation() const { return incarnation_.load(std::memory_order_relaxed); }
 
@@ -115,6 +121,7 @@ class StorageImpl final : public Storage {
   std::atomic<int64_t> inside_{0};
   std::atomic<bool> native_{false};
   std::atomic<uint64_t> largest_unit_{UINT64_MAX};
+  std::atomic<uint64_t> gathered_bytes_{kGatheredBytes};
   std::atomic<uint64_t> incarnation_{0};
   std::atomic<bool> held_off_{false};
   mutable std::mutex mutex_;

@@ -177,6 +177,10 @@ typedef struct sluice_condition {
   uint64_t largest_unit; /* bytes of one append; 0: no limit of its own */
   char server[64];       /* what it runs on: "redis 7.0.15", "ext4", ... */
   char advice[192];      /* the setting that would raise the capabilities, or empty */
+  /* Bytes of one append at which the host stops to gather batches that wait; 0: its own choice, below largest_unit. A
+   * hint. Where each append costs a round trip, more is faster. NATIVE: may be above largest_unit, which then bounds
+   * each batch. */
+  uint64_t preferred_unit;
 } sluice_condition;
 
 #define SLUICE_BIND_REPLACE 1u /* the operator ties an emptied storage again */

@@ -76,6 +76,7 @@ void report(FakeEngine& engine, sluice_condition* condition) {
   condition->kind = engine.kind;
   condition->capabilities = engine.capabilities;
   condition->largest_unit = engine.largest_unit;
+  condition->preferred_unit = engine.preferred_unit;
   std::strcpy(condition->server, "fake 1.0");
 }
 

@@ -85,6 +85,7 @@ class FakeEngine {
   /// After a call was carried out inline or by the thread: may change the status, or complete the ticket itself.
   std::function<sluice_status(Command&, sluice_status)> on_outcome;
   uint64_t largest_unit = 0;
+  uint64_t preferred_unit = 0;
   uint32_t kind = SLUICE_KIND_LOG;
   uint64_t capabilities = SLUICE_CAP_DURABLE;
   bool equal_fence_refused = false;

@@ -82,6 +82,32 @@ TEST_F(LogWriterTest, UnitsKeepTheStoragesLargest) {
   EXPECT_EQ(log->enqueue(std::move(entry), log->position().generation, loop).code(), StatusCode::too_large);
 }
 
+TEST_F(LogWriterTest, UnitsAreGatheredAsTheStoragePrefers) {
+  constexpr size_t kWaiting = 9;  // of 71 bytes each
+  const auto first_unit = [&](uint32_t kind, uint64_t largest, uint64_t preferred) {
+    engine.kind = kind;
+    engine.largest_unit = largest;
+    engine.preferred_unit = preferred;
+    EXPECT_TRUE(storage->health().has_value());
+    for (size_t i = 0; i < kWaiting; ++i) EXPECT_TRUE(append(1).ok());
+    log->send();
+    const size_t unit = append_waiting();
+    const size_t batches = engine.commands[unit]->batches;
+    for (size_t told = outcomes.size() + kWaiting; outcomes.size() < told;) {
+      engine.carry_out_and_reply(engine.waiting("append").at(0));
+      settle();
+    }
+    return batches;
+  };
+  acquire(1);
+  hold_appends();
+  EXPECT_EQ(first_unit(SLUICE_KIND_LOG, 0, 300), 4u);
+  EXPECT_EQ(first_unit(SLUICE_KIND_LOG, 200, 300), 2u);  // all of an append is bounded
+  EXPECT_EQ(first_unit(SLUICE_KIND_LOG, 0, UINT64_MAX), kWaiting);
+  EXPECT_EQ(first_unit(SLUICE_KIND_NATIVE, 200, 300), 4u);  // each batch is
+  EXPECT_EQ(first_unit(SLUICE_KIND_NATIVE, 200, 0), 2u);
+}
+
 TEST_F(LogWriterTest, GapsAreAskedForAndOverlapsRefused) {
   acquire(1);
   ASSERT_TRUE(append_at({10, log->position().generation}, 2).ok());
