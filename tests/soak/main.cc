@@ -4,7 +4,6 @@
 //   soak [--minutes N | --seconds N] [--seed N] [--rate EVENTS_PER_S] [--only NAME,...]
 //
 // Exit code 0: everything held. The last line counts the lanes, and the process itself, that passed and failed.
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +21,7 @@
 #include "common.hpp"
 #include "fast_lane.hpp"
 #include "storage_lane.hpp"
+#include "support/folder.hpp"
 #include "support/loopback_server.hpp"
 #include "watch.hpp"
 
@@ -84,28 +84,6 @@ void say(const std::string& text) {
   fmt::print("{}\n", text);
   std::fflush(stdout);
 }
-
-/// A folder of this run's own.
-class Folder {
- public:
-  Folder() {
-    std::string path = (std::filesystem::temp_directory_path() / "sluice-soak-XXXXXX").string();
-    if (mkdtemp(path.data()) != nullptr) path_ = path;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string in(const std::string& name) const {
-    std::filesystem::create_directories(path_ + "/" + name);
-    return path_ + "/" + name;
-  }
-
- private:
-  std::string path_;
-};
 
 class Soak {
  public:
@@ -230,7 +208,7 @@ class Soak {
   }
 
   const Options options_;
-  const Folder folder_;
+  const test::Folder folder_;
   Verdict verdict_;
   std::unique_ptr<FastLane> fast_;
   std::vector<std::unique_ptr<StorageLane>> lanes_;

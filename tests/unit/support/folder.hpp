@@ -29,6 +29,12 @@ class Folder {
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
   const std::string& path() const { return path_; }
+  /// A folder in it, made where it is not there yet.
+  std::string in(const std::string& name) const {
+    const std::string path = path_ + "/" + name;
+    std::filesystem::create_directories(path);
+    return path;
+  }
   /// Writes a file there and gives its path.
   std::string write(const std::string& name, const std::string& content) const {
     std::string file = path_ + "/" + name;
