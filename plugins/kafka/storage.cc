@@ -45,8 +45,10 @@ class Storage::Handle final : public plugin::LogAdapter {
 
   Status append(plugin::Call& call, const sluice_append& request, sluice_append_result& result) override {
     const uint64_t largest = storage_.largest_message_;
-    if (request.bytes > largest) {
-      return Status(StatusCode::too_large, fmt::format("{} bytes; the cluster takes {}", request.bytes, largest));
+    for (uint32_t i = 0; i < request.batch_count; ++i) {
+      if (request.batches[i].size <= largest) continue;
+      return Status(StatusCode::too_large,
+                    fmt::format("a batch of {} bytes; the cluster takes {}", request.batches[i].size, largest));
     }
     TicketPtr ticket = storage_.calls_.open(call, CallKind::append);
     if (!ticket) return stopped();
