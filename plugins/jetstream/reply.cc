@@ -43,6 +43,7 @@ constexpr Known kKnown[] = {
     {10113, StatusCode::invalid},      // account requires a stream config to have max bytes set
     {10118, StatusCode::unavailable},  // stream is offline
     {10122, StatusCode::invalid},      // stream max bytes exceeds account limit max stream bytes
+    {10164, StatusCode::conflict},     // wrong last sequence, without saying which: another is on its way (2.11)
 };
 
 constexpr int32_t kStoreFailed = 10077;

@@ -14,6 +14,7 @@ StatusCode code_of(int32_t code, int32_t err_code, std::string text = "text") {
 
 TEST(JetstreamReply, EachErrorOfTheServerHasItsClass) {
   EXPECT_EQ(code_of(400, 10071), StatusCode::conflict);
+  EXPECT_EQ(code_of(400, 10164), StatusCode::conflict);
   EXPECT_EQ(code_of(404, 10059), StatusCode::not_found);
   EXPECT_EQ(code_of(404, 10037), StatusCode::not_found);
   EXPECT_EQ(code_of(400, 10058), StatusCode::exists);
