@@ -55,10 +55,6 @@ Command& Command::lend(Bytes argument) {
   return *this;
 }
 
-bool Command::is_transaction() const {
-  return text_.starts_with("*1\r\n$5\r\nMULTI\r\n");
-}
-
 /// The end of the command that begins at `at` in the text; `lent` counts the pieces that are passed.
 size_t Command::skip_command(size_t at, size_t& lent) const {
   const auto number = [&] {
@@ -87,29 +83,20 @@ Command Command::asking() const {
     all.begin(1).add("ASKING");
     const size_t first = lent;
     const size_t shift = all.text_.size() - at;
-    size_t end = at;
-    uint32_t commands = 0;
-    do {
-      end = skip_command(end, lent);
-      ++commands;
-    } while (is_transaction() && end < text_.size());
+    const size_t end = skip_command(at, lent);
     for (size_t i = first; i < lent; ++i) {
       all.lent_.push_back({lent_[i].at + shift, lent_[i].bytes});
       all.bytes_ += lent_[i].bytes.size();
     }
     all.text_.append(text_, at, end - at);
     all.bytes_ += end - at;
-    all.count_ += commands;
+    ++all.count_;
     at = end;
   }
   return all;
 }
 
-void Command::drop_asking(std::vector<Reply>& replies) const {
-  if (is_transaction()) {
-    replies.erase(replies.begin());
-    return;
-  }
+void Command::drop_asking(std::vector<Reply>& replies) {
   std::vector<Reply> kept;
   for (size_t i = 1; i < replies.size(); i += 2) kept.push_back(std::move(replies[i]));
   replies = std::move(kept);

@@ -28,10 +28,10 @@ class Command {
   Command& add(int64_t number);
   Command& lend(Bytes argument);
 
-  /// The same with ASKING before each command, or before MULTI alone: for a node that a slot is moving to.
+  /// The same with ASKING before each command: for a node that a slot is moving to.
   Command asking() const;
   /// Takes the replies to ASKING out of those to asking().
-  void drop_asking(std::vector<Reply>& replies) const;
+  static void drop_asking(std::vector<Reply>& replies);
 
   /// How many replies come.
   uint32_t count() const { return count_; }
@@ -43,7 +43,6 @@ class Command {
   Bytes piece(size_t index) const;
 
  private:
-  bool is_transaction() const;
   size_t skip_command(size_t at, size_t& lent) const;
 
   struct Lent {

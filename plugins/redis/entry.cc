@@ -20,7 +20,7 @@ std::optional<BatchEntry> parse_meta(std::string_view meta) {
   const auto previous_end = parse_number(meta.substr(0, first));
   const auto base = parse_number(meta.substr(first + 1, second - first - 1));
   const auto newest = parse_number(meta.substr(second + 1));
-  if (!previous_end || !base || !newest) return std::nullopt;
+  if (!previous_end || *previous_end < 0 || !base || !newest) return std::nullopt;
   return BatchEntry{*previous_end, *base, 0, *newest, {}};
 }
 

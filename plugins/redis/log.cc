@@ -53,6 +53,7 @@ void Log::forget() {
   doubt_ = false;
   writes_on_ = 0;
   noting_ = {};
+  counted_ = {};
 }
 
 // ---- Asking the server
@@ -223,6 +224,10 @@ Task<Status> Log::fence(uint64_t token, sluice_fence_result& result, int64_t dea
   // A token that was in force before leaves the stream's name: what was sent on an earlier connection may yet land.
   const bool sure = reply[4].text() == "raised" || writes_on_ == 0 || writes_on_ == answer.generation;
   ++changes_;
+  // Where others came between, or what was lost is there, no more is known than what will be sent from here.
+  const bool all_sent_here = known_ && counted_.token == known_->token && counted_.from <= *end && known_->end == *end;
+  if (!all_sent_here) counted_ = Counted{token, *end};
+  counted_.token = token;
   known_ = Known{token, *start, *end};
   owns_ = sure;
   if (sure) {

@@ -16,7 +16,7 @@
 //   overtook
 //     is not believed, and nothing is read above the end that is known, because the reply to its append may not be
 //     here.
-//   - Logs of several writers have one token, 0; there a transaction of two scripts compares the end.
+//   - Logs of several writers have one token, 0; there a script compares the end.
 #pragma once
 
 #include <atomic>
@@ -39,11 +39,13 @@ namespace sluice::redis {
 /// Bytes and batches of the stretches that locate looks through, and that are noted in the sorted set.
 inline constexpr uint64_t kStretchBytes = uint64_t{4} << 20;
 inline constexpr uint64_t kStretchBatches = 8192;
-/// Entries asked for at once, and bytes that they may have if they are as large as the largest seen.
+/// Entries asked for at once, and bytes that they may have if they are as large as the largest that there may be.
 inline constexpr int64_t kMaxReadEntries = 1024;
 inline constexpr uint64_t kMaxReadBytes = uint64_t{64} << 20;
 /// What entries are taken for before any was seen: Kafka's largest batch by default.
 inline constexpr uint64_t kAssumedBatchBytes = uint64_t{1} << 20;
+/// What the largest is taken for where others appended: the host gathers batches to units of up to as much.
+inline constexpr uint64_t kAssumedUnitBytes = uint64_t{2} << 20;
 /// How often the end of a watched log is looked at.
 inline constexpr int64_t kWatchPauseMs = 10;
 /// Entries that one step of a trim removes.
@@ -124,6 +126,12 @@ class Log {
     uint64_t batches = 0;
     int64_t newest = INT64_MIN;
   };
+  // Units that were appended with `token`, from the offset `from` on: all were sent from here.
+  struct Counted {
+    uint64_t token = 0;
+    int64_t from = INT64_MAX;
+    uint64_t largest = 0;  // bytes
+  };
   struct Found {
     bool found = false;
     int64_t offset = 0;
@@ -143,6 +151,7 @@ class Log {
   Status intruded(std::string_view last_id) const;
 
   Task<Status> append_alone(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
+  Task<Status> close_earlier(int64_t deadline_ns);
   Task<Status> append_exactly(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
   Task<Status> admit(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
   Task<Status> send_unit(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns);
@@ -150,9 +159,10 @@ class Log {
                        int64_t deadline_ns);
   void note(const sluice_append& request);
 
-  int64_t entries_for(uint64_t bytes) const;
+  int64_t entries_for(uint64_t bytes, uint64_t token, int64_t from) const;
   void saw(uint64_t bytes, size_t entries, uint64_t largest);
   Task<Result<Reply>> range(uint64_t token, int64_t from, int64_t limit, int64_t count, int64_t deadline_ns);
+  Task<Result<Found>> search(uint64_t token, int64_t at, int64_t end, int64_t timestamp, int64_t deadline_ns);
   Task<Result<Found>> scan(uint64_t token, int64_t from, int64_t to, int64_t timestamp, int64_t deadline_ns);
 
   const std::shared_ptr<Engine> engine_;
@@ -167,8 +177,9 @@ class Log {
   uint64_t removals_ = 0;
   Gate gate_;
   Noting noting_;
-  uint64_t usual_bytes_ = kAssumedBatchBytes;  // of an entry
-  uint64_t largest_bytes_ = kAssumedBatchBytes;
+  uint64_t usual_bytes_ = kAssumedBatchBytes;   // of an entry
+  uint64_t largest_bytes_ = kAssumedUnitBytes;  // that was seen, or may be expected
+  Counted counted_;
 };
 
 }  // namespace sluice::redis

@@ -83,6 +83,7 @@ Task<Status> Log::send_unit(const sluice_append& request, sluice_append_result& 
   Command command;
   add_unit(command, keys_.stream(request.token), {request.batches, request.batch_count}, request.at);
   const int64_t end = request.batches[request.batch_count - 1].last_offset + 1;
+  if (counted_.token == request.token) counted_.largest = std::max(counted_.largest, request.bytes);
 
   const Answer answer = co_await call(Lane::write, command, deadline_ns, Follow::no);
   Status status = answered(answer, true);
@@ -128,16 +129,33 @@ Task<Status> Log::explain(const sluice_append& request, sluice_append_result& re
   co_return Status(StatusCode::unavailable, "the stream was not there, and is again");
 }
 
+/// A server that was killed may have left a transaction open in its file, and lose what is written behind it when it is
+/// killed again. A fence is a transaction, which ends that one; where there is none, this does, once on each
+/// connection.
+Task<Status> Log::close_earlier(int64_t deadline_ns) {
+  for (int i = 0; i < kMaxLooks && writes_on_ != engine_->servers.write_generation(keys_.slot); ++i) {
+    const Command command = script(Script::close, {keys_.base}, 0);
+    const Answer answer = co_await call(Lane::write, command, deadline_ns);
+    Status status = answered(answer, false);
+    if (status.ok()) status = said(answer[0]);
+    if (!status.ok()) co_return status;
+    writes_on_ = answer.generation;
+  }
+  co_return Status();
+}
+
 /// Several processes append with the same token: a script adds the unit only if the stream ends at `at`.
 Task<Status> Log::append_exactly(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
   if (request.token != 0) co_return Status(StatusCode::invalid, "several write this log, all with the token 0");
+  Status status = co_await close_earlier(deadline_ns);
+  if (!status.ok()) co_return status;
   Command command = script(Script::append, {keys_.base, keys_.stream(0)}, 2 + batch_arguments(request.batch_count));
   const int64_t end = request.batches[request.batch_count - 1].last_offset + 1;
   command.add(last_id_at(request.at)).add(entry_id(end - 1));
   add_batches(command, {request.batches, request.batch_count}, request.at);
 
   const Answer answer = co_await call(Lane::write, command, deadline_ns);
-  Status status = answered(answer, true);
+  status = answered(answer, true);
   if (!status.ok()) co_return status;
   const ReplyView reply = answer[0];
   status = said(reply);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads, and the search for a timestamp. XRANGE counts entries and not bytes, so how many are asked for follows from
-// how large they have been lately.
+// how large they have been lately, and how large they can be at most.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,11 +13,13 @@ namespace {
 
 using plugin::set;
 
-constexpr int kMaxRetries = 4;         // of a read, while the log is fenced or trimmed
+constexpr int kMaxRetries = 4;         // of a read or a search, while the log is fenced or trimmed
 constexpr int kMaxRanges = 16;         // XRANGEs of one read
 constexpr size_t kMaxStretches = 512;  // asked for at once
 /// Smaller entries are copied together: a slice each would cost more.
 constexpr uint64_t kLentBytes = 8192;
+/// ... and what is less than such a part of its reply, so that it does not keep all of that.
+constexpr uint64_t kLentPart = 4;
 
 // Gathers what a read lends: entries as they lie in replies, or copies of them.
 class Gathered {
@@ -37,7 +39,9 @@ class Gathered {
   /// The reply that what was added since the last time lies in.
   void keep(Reply reply) {
     if (taken_.empty()) return;
-    if (taken_bytes() / taken_.size() < kLentBytes) {
+    uint64_t whole = 0;
+    for (size_t i = 0; i < reply->elements; ++i) whole += unit_bytes(ReplyView(reply)[i]);
+    if (taken_bytes() / taken_.size() < kLentBytes || taken_bytes() < whole / kLentPart) {
       auto copy = std::make_shared<Buffer>();
       copy->reserve(taken_bytes());
       for (const Bytes batch : taken_) copy->append(batch);
@@ -45,10 +49,8 @@ class Gathered {
       lease_->add_pinned(copy->capacity());
     } else {
       const std::shared_ptr<redisReply> owner(std::move(reply));
-      uint64_t pinned = 0;
-      for (size_t i = 0; i < owner->elements; ++i) pinned += unit_bytes(ReplyView(owner.get())[i]);
       for (const Bytes batch : taken_) lease_->add_memory(batch, owner);
-      lease_->add_pinned(pinned);
+      lease_->add_pinned(whole);
     }
     taken_.clear();
   }
@@ -70,17 +72,20 @@ class Gathered {
 
 }  // namespace
 
-/// How many entries should be asked for to get `bytes`, and hardly more: what does not fit was sent in vain.
-int64_t Log::entries_for(uint64_t bytes) const {
+/// How many entries should be asked for to get `bytes` from the offset `from` on, and hardly more: what does not fit
+/// was sent in vain. Small ones may be followed by the largest.
+int64_t Log::entries_for(uint64_t bytes, uint64_t token, int64_t from) const {
+  const bool counted = counted_.token == token && counted_.from <= from;
+  const uint64_t largest = counted ? counted_.largest : largest_bytes_;
   const uint64_t wanted = std::max<uint64_t>(bytes / std::max<uint64_t>(usual_bytes_, 1), 1);
-  const uint64_t safe = std::max<uint64_t>(kMaxReadBytes / std::max<uint64_t>(largest_bytes_, 1), 1);
+  const uint64_t safe = std::max<uint64_t>(kMaxReadBytes / std::max<uint64_t>(largest, 1), 1);
   return static_cast<int64_t>(std::min({wanted, safe, static_cast<uint64_t>(kMaxReadEntries)}));
 }
 
 void Log::saw(uint64_t bytes, size_t entries, uint64_t largest) {
   if (entries == 0) return;
   usual_bytes_ = std::max<uint64_t>((usual_bytes_ + bytes / entries) / 2, 1);
-  largest_bytes_ = std::max(largest, largest_bytes_ / 2);
+  largest_bytes_ = std::max(largest, largest_bytes_);
 }
 
 /// Entries from that which holds `from`, wholly below `limit`.
@@ -149,7 +154,7 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
     std::vector<BatchEntry> batches;
     for (int ranges = 0; ranges < kMaxRanges && !over && !gathered.enough(); ++ranges) {
       const uint64_t wanted = std::min(request.max_bytes, kMaxReadBytes) - gathered.bytes();  // not enough() yet
-      const int64_t count = inside_unit ? 1 : entries_for(wanted);
+      const int64_t count = inside_unit ? 1 : entries_for(wanted, token, next);
       Result<Reply> reply = co_await range(token, next, inside_unit ? INT64_MAX : limit, count, deadline_ns);
       if (!reply && gathered.empty()) {
         const bool damaged = reply.error().code() == StatusCode::corrupt;  // as above
@@ -201,10 +206,11 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
         set(result, &sluice_read_result::next, next);
         co_return damage;
       }
-      if (request.limit >= known_->end && request.offset < known_->end) {
-        set(result, &sluice_read_result::next, known_->end);
+      // Not up to the end that is known by now: units may have come since.
+      if (request.limit >= end && request.offset < end) {
+        set(result, &sluice_read_result::next, end);
         co_return Status(StatusCode::corrupt,
-                         fmt::format("{}: batches from {} to {} were removed", keys_.base, next, known_->end));
+                         fmt::format("{}: batches from {} to {} were removed", keys_.base, next, end));
       }
       co_return Status();
     }
@@ -220,7 +226,7 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
 Task<Result<Log::Found>> Log::scan(uint64_t token, int64_t from, int64_t to, int64_t timestamp, int64_t deadline_ns) {
   std::vector<BatchEntry> batches;
   while (from < to) {
-    const int64_t count = entries_for(kStretchBytes);
+    const int64_t count = entries_for(kStretchBytes, token, from);
     const Result<Reply> reply = co_await range(token, from, to, count, deadline_ns);
     if (!reply) co_return fail(reply.error());
     const ReplyView entries(*reply);
@@ -237,49 +243,57 @@ Task<Result<Log::Found>> Log::scan(uint64_t token, int64_t from, int64_t to, int
   co_return Found{};
 }
 
-Task<Status> Log::locate(int64_t timestamp, sluice_locate_result& result, int64_t deadline_ns) {
-  bool same_token = false;
-  if (is_writer()) {
-    const Result<bool> same = co_await confirm(deadline_ns);
-    if (!same) co_return same.error();
-    same_token = *same;
-  }
-  if (!same_token) {
-    const Status status = co_await look(deadline_ns);
-    if (!status.ok()) co_return status;
-  }
-  const uint64_t token = known_->token;
-  const int64_t end = known_->end;
-  int64_t at = std::min(known_->start, end);
-  Found found;
-  // Stretches in order, and what lies between them. Without the sorted set, or with part of it, more is looked through.
-  for (bool more = true; more && !found.found;) {
+/// The first such batch of the whole log, which begins at `at` and ends at `end`: stretches in order, and what lies
+/// between them. Without the sorted set, or with part of it, more is looked through.
+Task<Result<Log::Found>> Log::search(uint64_t token, int64_t at, int64_t end, int64_t timestamp, int64_t deadline_ns) {
+  for (bool more = true; more;) {
     Command command;
     command.begin(7).add("ZRANGEBYLEX").add(keys_.times()).add(fmt::format("[{:016x}", at)).add("+");
     command.add("LIMIT").add("0").add(static_cast<int64_t>(kMaxStretches));
     const Answer answer = co_await call(Lane::read, command, deadline_ns);
-    if (!answer.replied()) co_return answer.why;
-    if (answer[0].is_error()) co_return status_of(answer[0].text());
+    if (!answer.replied()) co_return fail(answer.why);
+    if (answer[0].is_error()) co_return fail(status_of(answer[0].text()));
     const int64_t before = at;
-    for (size_t i = 0; i < answer[0].size() && !found.found; ++i) {
+    for (size_t i = 0; i < answer[0].size(); ++i) {
       const auto stretch = Stretch::parse(answer[0][i].text());
       if (!stretch || stretch->last < at || stretch->last >= end) continue;
       const int64_t to = stretch->newest >= timestamp ? stretch->last + 1 : stretch->first;
       const Result<Found> scanned = co_await scan(token, at, to, timestamp, deadline_ns);
-      if (!scanned) co_return scanned.error();
-      found = *scanned;
+      if (!scanned || scanned->found) co_return scanned;
       at = stretch->last + 1;
     }
     more = answer[0].size() == kMaxStretches && at > before;
   }
-  if (!found.found) {
-    const Result<Found> scanned = co_await scan(token, at, end, timestamp, deadline_ns);
-    if (!scanned) co_return scanned.error();
-    found = *scanned;
+  co_return co_await scan(token, at, end, timestamp, deadline_ns);
+}
+
+Task<Status> Log::locate(int64_t timestamp, sluice_locate_result& result, int64_t deadline_ns) {
+  for (int retry = 0; retry < kMaxRetries; ++retry) {
+    bool same_token = false;
+    if (is_writer()) {
+      const Result<bool> same = co_await confirm(deadline_ns);
+      if (!same) co_return same.error();
+      same_token = *same;
+    }
+    if (!same_token) {
+      const Status status = co_await look(deadline_ns);
+      if (!status.ok()) co_return status;
+    }
+    const uint64_t token = known_->token;
+    const int64_t end = known_->end;
+    const Result<Found> found = co_await search(token, std::min(known_->start, end), end, timestamp, deadline_ns);
+    if (!found) co_return found.error();
+    if (!found->found) {
+      // Nothing there: unless the stream was renamed meanwhile, that is so.
+      const Result<bool> same = co_await confirm(deadline_ns);
+      if (!same) co_return same.error();
+      if (!*same || known_->token != token) continue;
+    }
+    set(result, &sluice_locate_result::offset, found->found ? found->offset : end);
+    set(result, &sluice_locate_result::end, end);
+    co_return Status();
   }
-  set(result, &sluice_locate_result::offset, found.found ? found.offset : end);
-  set(result, &sluice_locate_result::end, end);
-  co_return Status();
+  co_return Status(StatusCode::unavailable, "the log is fenced again and again");
 }
 
 }  // namespace sluice::redis

@@ -16,8 +16,8 @@ namespace {
 constexpr int kOldestMajor = 6;
 constexpr int kOldestMinor = 2;
 
-constexpr std::array<const char*, 4> kConfig = {"appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy",
-                                                "proto-max-bulk-len"};
+constexpr std::array<const char*, 5> kConfig = {"appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy",
+                                                "proto-max-bulk-len", "aof-load-truncated"};
 
 std::pair<int, int> parse_version(std::string_view text) {
   const size_t dot = text.find('.');
@@ -30,6 +30,8 @@ std::pair<int, int> parse_version(std::string_view text) {
 
 // Counts entries that were ever added, and gives ids such as 0-*.
 constexpr int kOldestRecordMajor = 7;
+// Writes what a script did once as one command to its append-only file; older ones always as a transaction.
+constexpr int kOldestDurableMajor = 7;
 
 }  // namespace
 
@@ -77,9 +79,10 @@ Status refuse(const Facts& facts, const Settings& settings) {
   return {};
 }
 
-plugin::Condition judge(const Facts& facts, Mode mode) {
+plugin::Condition judge(const Facts& facts, const Settings& settings) {
+  const bool records = settings.layout == Layout::record;
   plugin::Condition condition;
-  condition.kind = SLUICE_KIND_LOG;
+  condition.kind = records ? SLUICE_KIND_NATIVE : SLUICE_KIND_LOG;
   condition.server = facts.version;
   condition.largest_unit = kLargestUnitBytes;
   if (facts.largest_argument) {
@@ -88,23 +91,36 @@ plugin::Condition judge(const Facts& facts, Mode mode) {
   condition.capabilities = SLUICE_CAP_SHARED;
   const bool always = facts.appendfsync == "always";
   const bool keeps = facts.eviction == "noeviction";
+  const bool old = facts.major < kOldestDurableMajor;
+  // Records of one append are a transaction. Half of one stays in the file of a server that is killed, unless it then
+  // refuses to start with such a file.
+  const bool whole = !records || facts.load_truncated == "no";
+  if (records && whole) condition.capabilities |= SLUICE_CAP_ATOMIC;
   if (!facts.appendfsync || !facts.eviction) {
     condition.advice = "allow this user CONFIG GET: whether appends are durable cannot be seen";
+  } else if (old) {
+    condition.advice = fmt::format(
+        "{} may lose appends when it is killed twice, as it writes each script's as a transaction: {}.0 does not",
+        facts.version, kOldestDurableMajor);
   } else if (!facts.aof) {
     condition.advice = "\"appendonly yes\" with \"appendfsync always\" makes appends durable";
   } else if (!always) {
     condition.advice = "\"appendfsync always\" makes appends durable";
   } else if (!keeps) {
     condition.advice = "\"maxmemory-policy noeviction\" keeps what was appended";
+  } else if (!whole) {
+    condition.advice =
+        "\"aof-load-truncated no\" makes appends durable and atomic: else half of one may come back when a killed "
+        "server starts for the second time";
   }
-  if (!facts.aof || !always || !keeps) return condition;
+  if (old || !facts.aof || !always || !keeps || !whole) return condition;
   condition.capabilities |= SLUICE_CAP_DURABLE;
   if (facts.no_fsync_on_rewrite == "no") {
     condition.capabilities |= SLUICE_CAP_POWER_SAFE;
   } else {
     condition.advice = "\"no-appendfsync-on-rewrite no\" also survives loss of power";
   }
-  if (mode == Mode::standalone && facts.replicas == 0) {
+  if (settings.mode == Mode::standalone && facts.replicas == 0) {
     condition.capabilities |= SLUICE_CAP_NO_ROLLBACK;
   } else {
     condition.advice = "a failover may take back what was acknowledged: only one server without replicas never does";
@@ -138,6 +154,7 @@ Task<Result<Facts>> ask(Link& link, int64_t deadline_ns) {
   facts.no_fsync_on_rewrite = config(1);
   facts.eviction = config(2);
   if (const auto largest = config(3)) facts.largest_argument = parse_number(*largest);
+  facts.load_truncated = config(4);
   co_return facts;
 }
 

@@ -29,6 +29,7 @@ struct Facts {
   std::optional<std::string> appendfsync;
   std::optional<std::string> no_fsync_on_rewrite;
   std::optional<std::string> eviction;
+  std::optional<std::string> load_truncated;
   std::optional<int64_t> largest_argument;
 };
 
@@ -41,8 +42,8 @@ void read_info(std::string_view info, Facts& facts);
 /// INVALID where the server cannot be used with these settings: too old, a replica, a cluster or none.
 Status refuse(const Facts& facts, const Settings& settings);
 
-/// Capabilities, the largest unit, and the setting that would raise them.
-plugin::Condition judge(const Facts& facts, Mode mode);
+/// Kind, capabilities, the largest unit, and the setting that would raise them.
+plugin::Condition judge(const Facts& facts, const Settings& settings);
 
 /// What holds for several servers: what holds for each of them.
 plugin::Condition weaker(const plugin::Condition& one, const plugin::Condition& other);

@@ -6,6 +6,10 @@
 namespace sluice::redis {
 namespace {
 
+// What writes several times is a transaction in the append-only file. A server that is killed while it writes one there
+// may leave its beginning, which is carried out at the start after the next, before what was written meanwhile (see
+// entry.hpp). So writes come in an order in which each of them does no harm without those that follow.
+
 // The last generated id of a stream without a look at its entries, which XINFO STREAM would copy: a group that nobody
 // reads from is set to it, and asked where it is. Both are allowed when memory is spent.
 constexpr std::string_view kLastId = R"(
@@ -39,6 +43,10 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   end
   return {'OK'}
 end
+-- What is left of half a create.
+if redis.call('TYPE', KEYS[2]).ok == 'stream' and redis.call('XLEN', KEYS[2]) == 0 then
+  redis.call('UNLINK', KEYS[2])
+end
 redis.call('XGROUP', 'CREATE', KEYS[2], 'end', '$', 'MKSTREAM')
 if ARGV[1] ~= '0-0' then redis.call('XSETID', KEYS[2], ARGV[1]) end
 local set = {}
@@ -47,26 +55,35 @@ redis.call('HSET', KEYS[1], 'token', '0000000000000000', 'start', string.match(A
 return {'OK'}
 )";
 
+// The stream first: what is left of a log without it is removed by the next try, which would not find the stream alone.
 constexpr std::string_view kRemove = R"(
-local token = redis.call('HGET', KEYS[1], 'token')
-if token then redis.call('UNLINK', KEYS[1] .. ':' .. token) end
+for _, token in ipairs(redis.call('HMGET', KEYS[1], 'token', 'before')) do
+  if token then redis.call('UNLINK', KEYS[1] .. ':' .. token) end
+end
 redis.call('UNLINK', KEYS[1], KEYS[1] .. ':values', KEYS[1] .. ':times')
 return {'OK'}
 )";
 
+// RENAME is the last write. Were it not, it might be carried out without what follows it, and the RENAME of a fence
+// that was written behind it would find no stream; without RENAME, the token before says where the stream is. (A cut in
+// EXEC does that harm yet.) What last_id() writes changes nothing and is allowed when memory is spent, as is then
+// whatever the script writes behind it; HSET as its first write is not.
 constexpr std::string_view kFence = R"(
-local there = redis.call('HMGET', KEYS[1], 'token', 'start')
+local there = redis.call('HMGET', KEYS[1], 'token', 'start', 'before')
 local token = there[1]
 if not token then return {'NOT_FOUND'} end
 if ARGV[1] < token then return {'FENCED', token} end
-local stream = KEYS[1] .. ':' .. token
+local from = token
+if there[3] and redis.call('EXISTS', KEYS[1] .. ':' .. token) == 0 then from = there[3] end
+local stream = KEYS[1] .. ':' .. from
 if redis.call('EXISTS', stream) == 0 then return {'GONE'} end
-local raised = ARGV[1] > token
+local last = last_id(stream)
+local raised = ARGV[1] > from
 if raised then
+  redis.call('HSET', KEYS[1], 'token', ARGV[1], 'before', from)
   redis.call('RENAME', stream, KEYS[2])
-  redis.call('HSET', KEYS[1], 'token', ARGV[1])
 end
-return {'OK', ARGV[1], there[2], last_id(KEYS[2]), raised and 'raised' or 'repeated'}
+return {'OK', ARGV[1], there[2], last, raised and 'raised' or 'repeated'}
 )";
 
 constexpr std::string_view kTrim = R"(
@@ -83,18 +100,21 @@ redis.call('HSET', KEYS[1], 'start', start)
 return {'OK', start}
 )";
 
+// The stamp first: alone it refuses what is older, while a value without it would be one that was never saved. A
+// removal is allowed when memory is spent, as is what a script writes behind a write that is allowed.
 constexpr std::string_view kSave = R"(
 local there = redis.call('HMGET', KEYS[1], 'token', 'saved')
 if not there[1] then return {'NOT_FOUND'} end
 if ARGV[1] ~= there[1] then return {'FENCED', there[1]} end
 local saved = ARGV[1] .. ':' .. ARGV[2]
 if there[2] and there[2] >= saved then return {'OLD'} end
+if ARGV[4] == '' then redis.call('HDEL', KEYS[1], 'nothing') end
+redis.call('HSET', KEYS[1], 'saved', saved)
 if ARGV[4] == '' then
   redis.call('HDEL', KEYS[2], ARGV[3])
 else
   redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 end
-redis.call('HSET', KEYS[1], 'saved', saved)
 return {'OK'}
 )";
 
@@ -119,6 +139,16 @@ redis.call('XADD', KEYS[2], 'NOMKSTREAM', ARGV[2], unpack(ARGV, 3))
 return {'OK'}
 )";
 
+// A file that ends while a transaction is open, with a command that is whole, is cut back to before the transaction,
+// with whatever was written behind its half. So one that may be open is ended, by two writes that leave nothing.
+constexpr std::string_view kClose = R"(
+if redis.call('EXISTS', KEYS[1]) == 0 then return {'NOT_FOUND'} end
+redis.call('HSET', KEYS[1], 'closed', '1')
+redis.call('HDEL', KEYS[1], 'closed')
+return {'OK'}
+)";
+
+// The marker first: a stream that is not there is an empty one.
 constexpr std::string_view kStand = R"(
 local names = {'id', 'native', 'partition', 'adopted'}
 local there = redis.call('HMGET', KEYS[1], unpack(names))
@@ -134,10 +164,17 @@ if ARGV[4] == '1' then
   if kind ~= 'stream' then return {'ABSENT', kind} end
 else
   if kind ~= 'none' then return {'PRESENT', kind} end
+end
+local set = {}
+for i, name in ipairs(names) do
+  set[#set + 1] = name
+  set[#set + 1] = ARGV[i]
+end
+redis.call('HSET', KEYS[1], unpack(set))
+if kind == 'none' then
   redis.call('XGROUP', 'CREATE', KEYS[2], 'sluice', '$', 'MKSTREAM')
   redis.call('XGROUP', 'DESTROY', KEYS[2], 'sluice')
 end
-for i, name in ipairs(names) do redis.call('HSET', KEYS[1], name, ARGV[i]) end
 return {'OK'}
 )";
 
@@ -196,6 +233,8 @@ std::string script_text(Script script) {
       return with(kNote);
     case Script::append:
       return with(kAppend);
+    case Script::close:
+      return with(kClose);
     case Script::stand:
       return with(kStand);
     case Script::leave:

@@ -21,12 +21,13 @@ enum class Script : size_t {
   save,  // KEYS hash, values; ARGV token, stamp, name, value or "": OK, FENCED token, NOT_FOUND, OLD (a later one came)
   note,  // KEYS hash, times; ARGV token, member: OK, else nothing was done
   append,  // KEYS hash, stream; ARGV last id, id, then fields and values: OK, SHUT last_id, NOT_FOUND, GONE
+  close,   // KEYS hash: OK; whatever transaction the append-only file was left in is over
   // The layout `record`: KEYS marker, stream.
   stand,        // ARGV id, native name, partition, adopted: OK, EXISTS name, TAKEN, ABSENT type, PRESENT type
   leave,        // ARGV id: OK
   add_records,  // ARGV id, "*" or "0-*", then for each record the number of its fields and values, and these: the ids
 };
-inline constexpr size_t kScripts = 10;
+inline constexpr size_t kScripts = 11;
 
 std::string script_text(Script script);
 

@@ -260,7 +260,7 @@ Task<Answer> Servers::call(uint16_t slot, Lane lane, const Command& command, int
     if (asked != nullptr) {
       const Command asking = command.asking();
       answer = co_await to->connection().call(asking, deadline_ns);
-      if (answer.replied()) command.drop_asking(answer.replies);
+      if (answer.replied()) Command::drop_asking(answer.replies);
     } else {
       answer = co_await to->connection().call(command, deadline_ns);
     }

@@ -187,7 +187,7 @@ Task<Status> Storage::examine(int64_t deadline_ns, plugin::Condition& condition)
     if (!facts) co_return facts.error();
     Status refused = refuse(*facts, engine_->common.settings);
     if (!refused.ok()) co_return refused;
-    plugin::Condition one = judge(*facts, engine_->common.settings.mode);
+    plugin::Condition one = judge(*facts, engine_->common.settings);
     condition = first ? one : weaker(condition, one);
     first = false;
   }
@@ -202,10 +202,6 @@ Task<Status> Storage::examine(int64_t deadline_ns, plugin::Condition& condition)
   }
   if (!cluster[0].is_nil() && !Uuid::parse(cluster[0].text())) {
     co_return Status(StatusCode::corrupt, fmt::format("{} does not hold the id of a cluster", cluster_key()));
-  }
-  if (engine_->common.settings.layout == Layout::record) {
-    condition.kind = SLUICE_KIND_NATIVE;
-    condition.capabilities |= SLUICE_CAP_ATOMIC;
   }
   engine_->largest_unit = condition.largest_unit;
   engine_->capabilities = condition.capabilities;

@@ -52,7 +52,7 @@ TEST(RedisCommand, AskingGoesBeforeEachCommand) {
   const std::string large(Command::kCopiedBytes + 1, 'l');
   Command command;
   command.begin(3).add("SET").add("a").lend(as_bytes(large));
-  command.begin(2).add("GET").add("*1\r\n$5\r\nMULTI\r\n");
+  command.begin(2).add("GET").add("*1\r\n$4\r\nPING\r\n");
   command.begin(2).add("SET").lend(as_bytes(large));
   const Command asking = command.asking();
   EXPECT_EQ(asking.count(), 6u);
@@ -60,32 +60,16 @@ TEST(RedisCommand, AskingGoesBeforeEachCommand) {
   const std::string ask = "*1\r\n$6\r\nASKING\r\n";
   Command first;
   first.begin(3).add("SET").add("a").lend(as_bytes(large));
-  Command second{"GET", "*1\r\n$5\r\nMULTI\r\n"};
+  Command second{"GET", "*1\r\n$4\r\nPING\r\n"};
   Command third;
   third.begin(2).add("SET").lend(as_bytes(large));
   EXPECT_EQ(text_of(asking), ask + text_of(first) + ask + text_of(second) + ask + text_of(third));
 
   std::vector<Reply> replies;
   for (int i = 0; i < 6; ++i) replies.push_back(parse_reply(":" + std::to_string(i) + "\r\n"));
-  command.drop_asking(replies);
+  Command::drop_asking(replies);
   ASSERT_EQ(replies.size(), 3u);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(ReplyView(replies[static_cast<size_t>(i)]).integer(), 2 * i + 1);
-}
-
-TEST(RedisCommand, AskingGoesOnceBeforeATransaction) {
-  const std::string large(Command::kCopiedBytes + 1, 'l');
-  Command command;
-  command.begin(1).add("MULTI");
-  command.begin(2).add("SET").lend(as_bytes(large));
-  command.begin(1).add("EXEC");
-  const Command asking = command.asking();
-  EXPECT_EQ(asking.count(), 4u);
-  EXPECT_EQ(text_of(asking), "*1\r\n$6\r\nASKING\r\n" + text_of(command));
-  std::vector<Reply> replies;
-  for (int i = 0; i < 4; ++i) replies.push_back(parse_reply(":" + std::to_string(i) + "\r\n"));
-  command.drop_asking(replies);
-  ASSERT_EQ(replies.size(), 3u);
-  EXPECT_EQ(ReplyView(replies[0]).integer(), 1);
 }
 
 }  // namespace

@@ -94,6 +94,7 @@ TEST(RedisEntry, ForeignEntriesAreNoBatches) {
   EXPECT_FALSE(is_unit(element("5-1", {"m", "0:0:0", "d", ""})));
   EXPECT_FALSE(is_unit(element("5-1", {"m", "0:0:0", "d", "x", "m", "0:5:0", "d", "y"}))) << "one begins in the other";
   EXPECT_FALSE(is_unit(element("5-1", {"m", "0:0:0", "d", "x", "m", "6:6:0", "d", "y"}))) << "it ends before the last";
+  EXPECT_FALSE(is_unit(element("5-1", {"m", "0:0:0", "d", "x", "m", "-9223372036854775808:5:0", "d", "y"})));
   for (const char* meta : {"", "0", "0:0", "0:0:", ":0:0", "a:0:0", "0:0:0:0", "-1:0:0", "3:2:0", "0:6:0"}) {
     EXPECT_FALSE(is_unit(element("5-1", {"m", meta, "d", "x"}))) << meta;
   }

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "append_only_file.hpp"
 #include "redis/keys.hpp"
 #include "support/redis_server.hpp"
 #include "support/storage_world.hpp"
@@ -53,6 +54,29 @@ Read read_at(Broker& broker, host::Log& log, int64_t offset) {
   return wait<Read>(broker.loop, [&] { return log.read(offset, INT64_MAX, 1 << 20, broker.loop); });
 }
 
+// Batches of one offset each, from 0 to `end`.
+void expect_batches(Broker& broker, host::Log& log, int64_t end) {
+  Result<host::Bounds> bounds = fail(StatusCode::unavailable, "not asked");
+  ASSERT_TRUE(eventually([&] {  // appends and reads go by different connections
+    bounds = wait<Result<host::Bounds>>(broker.loop, [&] { return log.bounds(broker.loop); });
+    return bounds.has_value();
+  })) << bounds.error().describe();
+  EXPECT_EQ(bounds->start, 0);
+  EXPECT_EQ(bounds->end, end);
+  int64_t offset = 0;
+  while (offset < bounds->end) {
+    const Read read = read_at(broker, log, offset);
+    ASSERT_TRUE(read) << read.error().status.describe();
+    const std::string bytes = *host::gather(*read);
+    for (Bytes rest = as_bytes(bytes); !rest.empty(); ++offset) {
+      const auto batch = records::take_batch(rest);
+      ASSERT_TRUE(batch);
+      EXPECT_EQ(batch->base_offset(), offset);
+    }
+    ASSERT_EQ(read->next, offset);
+  }
+}
+
 // ---- Servers that go away
 
 TEST_F(RedisFaults, KilledServerWithAppendsInFlight) {
@@ -88,11 +112,7 @@ TEST_F(RedisFaults, B04_AnAppendThatWasHalfWrittenStaysAway) {
     ASSERT_EQ(lost.append(20, 5'000), 20u);
   }
   server->kill();
-  const std::filesystem::path files = server->directory() + "/appendonlydir";
-  std::filesystem::path newest;
-  for (const auto& entry : std::filesystem::directory_iterator(files)) {
-    if (entry.path().string().ends_with(".incr.aof")) newest = entry.path();
-  }
+  const std::filesystem::path newest = append_only_file(*server);
   ASSERT_GT(std::filesystem::file_size(newest), 50'000u);
   std::filesystem::resize_file(newest, std::filesystem::file_size(newest) - 42'000);
   ASSERT_TRUE(server->start());
@@ -104,6 +124,138 @@ TEST_F(RedisFaults, B04_AnAppendThatWasHalfWrittenStaysAway) {
   server->kill();
   ASSERT_TRUE(server->start());
   ASSERT_TRUE(eventually([&] { return writer.append(1) > 3; }));
+  writer.verify(*log);
+}
+
+// What was written whole of a fence's transaction is carried out at the start after the next, before what was written
+// meanwhile.
+TEST_F(RedisFaults, AFenceThatWasHalfWrittenHarmsNothing) {
+  for (size_t round = 0;; ++round) {
+    const size_t writes = 1 + round / 2;
+    const bool in_use = round % 2 == 0;  // between the two starts
+    start_server();
+    std::string stream;
+    {
+      const auto one = broker();
+      one->create(2);
+      const auto log = one->create();
+      Writer writer(*one, log, 1);
+      ASSERT_EQ(writer.append(5), 5u);
+      ASSERT_TRUE(one->acquire(*log, 2));
+      stream = stream_key();
+      ASSERT_TRUE(one->acquire(*log, 3));
+    }
+    server->kill();
+    if (!cut_last_transaction(*server, writes)) {
+      EXPECT_GT(writes, 1u);
+      break;
+    }
+    ASSERT_TRUE(server->start());
+    EXPECT_EQ(stream_key(), stream);
+    const auto two = broker();
+    const auto log = two->open();
+    Writer writer(*two, log, 4);
+    if (in_use) {
+      ASSERT_EQ(writer.append(3), 3u);
+    } else {
+      ASSERT_TRUE(two->acquire(*two->open(2), 1)) << "which ends the transaction in the file";
+    }
+    server->kill();
+    ASSERT_TRUE(server->start());
+    ASSERT_TRUE(eventually([&] { return writer.append(1) > (in_use ? 3 : 0); })) << "cut behind " << writes;
+    expect_batches(*two, *log, in_use ? 9 : 6);
+  }
+}
+
+// Nothing fences the log of the broker's metadata. What is appended to it behind such a transaction stays all the same.
+TEST_F(RedisFaults, AnAppendBehindAHalfWrittenTransactionStays) {
+  start_server();
+  const auto append_at = [](Broker& broker, host::Log& log, int64_t at) {
+    return wait<host::AppendOutcome>(broker.loop, [&] {
+      std::vector<std::string> unit{*test::make_batch(at, 0, 200)};
+      return log.append_at(at, std::move(unit), broker.loop);
+    });
+  };
+  const auto one = broker();
+  const auto shared = one->create(2, SLUICE_LOG_SEVERAL_WRITERS);
+  ASSERT_TRUE(append_at(*one, *shared, 0).status);
+  const auto log = one->create();
+  ASSERT_TRUE(one->acquire(*log, 1));
+  server->kill();
+  ASSERT_TRUE(cut_last_transaction(*server, 1));
+  ASSERT_TRUE(server->start());
+  // On the connection that is made anew, and on another.
+  host::AppendOutcome appended;
+  ASSERT_TRUE(eventually([&] {
+    appended = append_at(*one, *shared, 1);
+    return appended.status.ok();
+  })) << appended.status.describe();
+  const auto two = broker();
+  const auto there = two->open(2, SLUICE_LOG_SEVERAL_WRITERS);
+  ASSERT_TRUE(append_at(*two, *there, 2).status);
+  server->kill();
+  ASSERT_TRUE(server->start());
+  const auto three = broker();
+  expect_batches(*three, *three->open(2, SLUICE_LOG_SEVERAL_WRITERS), 3);
+}
+
+// A save whose transaction was half written is not there when the server has started once, nor when it has twice.
+TEST_F(RedisFaults, ASaveThatWasHalfWrittenStaysAway) {
+  const auto save = [](Broker& broker, host::Log& log, std::string value) {
+    return wait<Status>(broker.loop, [&] { return log.save("name", std::move(value), broker.loop); });
+  };
+  const auto loaded = [](Broker& broker, host::Log& log) {
+    const auto value =
+        wait<Result<std::optional<std::string>>>(broker.loop, [&] { return log.load("name", broker.loop); });
+    return value ? value->value_or("absent") : value.error().describe();
+  };
+  for (const char* late : {"late", ""}) {
+    start_server();
+    {
+      const auto one = broker();
+      const auto log = one->create();
+      ASSERT_TRUE(one->acquire(*log, 1));
+      ASSERT_TRUE(save(*one, *log, "first"));
+      ASSERT_TRUE(save(*one, *log, late));
+    }
+    server->kill();
+    ASSERT_TRUE(cut_last_transaction(*server, 1));
+    ASSERT_TRUE(server->start());
+    const auto two = broker();
+    const auto log = two->open();
+    EXPECT_EQ(loaded(*two, *log), "first");
+    ASSERT_TRUE(two->acquire(*log, 2));
+    server->kill();
+    ASSERT_TRUE(server->start());
+    const auto three = broker();
+    const auto again = three->open();
+    EXPECT_EQ(loaded(*three, *again), "first");
+    ASSERT_TRUE(three->acquire(*again, 3));
+    ASSERT_TRUE(save(*three, *again, "second"));
+    EXPECT_EQ(loaded(*three, *again), "second");
+  }
+}
+
+// ... and a log that was half made can be made.
+TEST_F(RedisFaults, ALogThatWasHalfMadeIsMadeAgain) {
+  start_server();
+  {
+    const auto one = broker();
+    one->create();
+  }
+  server->kill();
+  ASSERT_TRUE(cut_last_transaction(*server, 1));
+  ASSERT_TRUE(server->start());
+  {
+    const auto two = broker();
+    ASSERT_TRUE(two->acquire(*two->create(2), 1));  // the end of a transaction
+  }
+  server->kill();
+  ASSERT_TRUE(server->start());
+  const auto three = broker();
+  const auto log = three->create();
+  Writer writer(*three, log, 1);
+  EXPECT_EQ(writer.append(3), 3u);
   writer.verify(*log);
 }
 
@@ -419,6 +571,10 @@ TEST_F(RedisFaults, AFullServerKeepsWhatItHas) {
   const auto log = one->create();
   Writer writer(*one, log, 1);
   ASSERT_EQ(writer.append(1), 1u);
+  const auto save = [&](std::string value) {
+    return wait<Status>(one->loop, [&] { return log->save("name", std::move(value), one->loop); });
+  };
+  ASSERT_TRUE(save("value"));
   // Several batches to a unit.
   ASSERT_TRUE(eventually([&] {
     writer.append(4, 300'000);
@@ -426,10 +582,14 @@ TEST_F(RedisFaults, AFullServerKeepsWhatItHas) {
   }));
   writer.verify(*log);
   const size_t before = writer.acknowledged();
-  // A fence, a read and a trim need no memory, and the trim gives some back.
+  // A removal, a fence, a read and a trim need no memory, and the trim gives some back.
+  server->cli({"CONFIG", "SET", "maxmemory", "1mb"});
+  EXPECT_EQ(save("another").code(), StatusCode::no_space);
+  EXPECT_TRUE(save(""));
   const auto position = one->acquire(*log, 1);
   ASSERT_TRUE(position) << position.error().describe();
   ASSERT_TRUE(one->acquire(*log, 2));
+  server->cli({"CONFIG", "SET", "maxmemory", "24mb"});
   const Status trimmed =
       wait<Status>(one->loop, [&] { return log->trim(static_cast<int64_t>(before) - 2, one->loop); });
   ASSERT_TRUE(trimmed) << trimmed.describe();
@@ -590,6 +750,27 @@ TEST_F(RedisFaults, ARemovedBatchIsMissed) {
   EXPECT_EQ(bounds->end, 5) << "the end stays";
 }
 
+// What is appended while a read finds a hole at the end is not part of it.
+TEST_F(RedisFaults, AHoleEndsWhereTheLogDid) {
+  start_server();
+  test::TcpProxy proxy(server->port());
+  const auto one = broker({{"address", fmt::format("127.0.0.1:{}", proxy.port())}});
+  const auto log = one->create();
+  Writer writer(*one, log, 1);
+  for (size_t i = 1; i <= 3; ++i) ASSERT_EQ(writer.append(1), i);
+  EXPECT_EQ(server->cli({"XDEL", stream_key(), "2-1"}), "1");
+  proxy.hold_replies_to("sluice-read");
+  auto reading = std::async(std::launch::async, [&] { return read_at(*one, *log, 2); });
+  ASSERT_TRUE(eventually([&] { return proxy.held() > 0; }));
+  ASSERT_EQ(writer.append(1), 4u);
+  proxy.hold_replies(false);
+  const Read hole = reading.get();
+  ASSERT_FALSE(hole);
+  EXPECT_EQ(hole.error().status.code(), StatusCode::corrupt);
+  EXPECT_EQ(hole.error().next, 3);
+  EXPECT_TRUE(read_at(*one, *log, 3));
+}
+
 TEST_F(RedisFaults, AKeyOfAnotherTypeIsCorrupt) {
   start_server();
   const auto one = broker();
@@ -642,6 +823,59 @@ TEST_F(RedisFaults, SearchesByTimeUseWhatWasNotedAndDoWithout) {
     EXPECT_EQ(*locate(128), 128);
     server->cli({"DEL", base_key() + ":times"});
   }
+}
+
+// A fence takes the stream away from a search that is under way.
+TEST_F(RedisFaults, ASearchByTimeWhileTheLogIsFenced) {
+  start_server();
+  test::TcpProxy proxy(server->port());
+  const auto writing = broker();
+  const auto log = writing->create();
+  Writer writer(*writing, log, 1);
+  ASSERT_EQ(writer.append(10), 10u);
+  const auto searching = broker({{"address", fmt::format("127.0.0.1:{}", proxy.port())}});
+  const auto searched = searching->open();
+  ASSERT_TRUE(read_at(*searching, *searched, 0));
+  proxy.hold_replies(true);
+  auto located = std::async(std::launch::async, [&] {
+    return wait<Result<int64_t>>(searching->loop, [&] { return searched->locate(4, searching->loop); });
+  });
+  ASSERT_TRUE(eventually([&] { return proxy.held() > 0; })) << "it was told which stream there is";
+  ASSERT_TRUE(writing->acquire(*log, 2));
+  proxy.hold_replies(false);
+  const auto found = located.get();
+  ASSERT_TRUE(found) << found.error().describe();
+  EXPECT_EQ(*found, 4);
+}
+
+// What is asked for follows from what was seen; what comes may be much larger.
+TEST_F(RedisFaults, AReadThatComesUponLargeUnitsIsBounded) {
+  start_server();
+  const auto one = broker();
+  const auto log = one->create();
+  Writer writer(*one, log, 1);
+  constexpr int kSmall = 64;
+  for (int i = 0; i < kSmall; ++i) writer.append(1);
+  for (int i = 0; i < 50; ++i) writer.append(1, 2 << 20);
+  ASSERT_EQ(writer.acknowledged(), kSmall + 50u);
+  const auto two = broker();
+  const auto again = two->open();
+  // Small ones are soon asked for many at a time.
+  for (int i = 0; i < 20; ++i) {
+    const Read small = wait<Read>(two->loop, [&] { return again->read(0, kSmall, 1 << 20, two->loop); });
+    ASSERT_TRUE(small) << small.error().status.describe();
+  }
+  const auto sent = [&] {
+    const std::string stats = server->cli({"INFO", "stats"});
+    const std::string name = "total_net_output_bytes:";
+    return std::stoull(stats.substr(stats.find(name) + name.size()));
+  };
+  const uint64_t before = sent();
+  const Read read = read_at(*two, *again, kSmall - 2);
+  ASSERT_TRUE(read) << read.error().status.describe();
+  EXPECT_GE(read->next, kSmall);
+  EXPECT_LT(sent() - before, (uint64_t{64} + 2) << 20);
+  writer.verify(*log);
 }
 
 // B13: a handle costs nothing at the server.

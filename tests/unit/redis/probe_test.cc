@@ -18,7 +18,15 @@ Facts best() {
   facts.no_fsync_on_rewrite = "no";
   facts.eviction = "noeviction";
   facts.largest_argument = 536'870'912;
+  facts.load_truncated = "yes";
   return facts;
+}
+
+Settings settings_of(Mode mode, Layout layout = Layout::log) {
+  Settings settings;
+  settings.mode = mode;
+  settings.layout = layout;
+  return settings;
 }
 
 TEST(RedisProbe, ReadsInfo) {
@@ -40,7 +48,7 @@ TEST(RedisProbe, ReadsInfo) {
 }
 
 TEST(RedisProbe, EverythingHoldsOnADurableServerAlone) {
-  const plugin::Condition condition = judge(best(), Mode::standalone);
+  const plugin::Condition condition = judge(best(), settings_of(Mode::standalone));
   EXPECT_EQ(condition.capabilities, kAll);
   EXPECT_EQ(condition.advice, "");
   EXPECT_EQ(condition.largest_unit, kLargestUnitBytes);
@@ -49,7 +57,7 @@ TEST(RedisProbe, EverythingHoldsOnADurableServerAlone) {
 
 TEST(RedisProbe, EachSettingCostsWhatItProvides) {
   const auto expect = [](const Facts& facts, Mode mode, uint64_t capabilities, const char* advice) {
-    const plugin::Condition condition = judge(facts, mode);
+    const plugin::Condition condition = judge(facts, settings_of(mode));
     EXPECT_EQ(condition.capabilities, capabilities) << advice;
     EXPECT_NE(condition.advice.find(advice), std::string::npos) << condition.advice;
     EXPECT_LT(condition.advice.size(), sizeof sluice_condition{}.advice);
@@ -76,10 +84,40 @@ TEST(RedisProbe, EachSettingCostsWhatItProvides) {
   expect(best(), Mode::cluster, kAll & ~SLUICE_CAP_NO_ROLLBACK, "failover");
 }
 
+// Before 7.0 every script's writes are a transaction.
+TEST(RedisProbe, AnOlderServerPromisesNothing) {
+  Facts facts = best();
+  read_info("redis_version:6.2.14\naof_enabled:1", facts);
+  const plugin::Condition old = judge(facts, settings_of(Mode::standalone));
+  EXPECT_EQ(old.capabilities, SLUICE_CAP_SHARED);
+  EXPECT_NE(old.advice.find("redis 6.2.14"), std::string::npos) << old.advice;
+  EXPECT_NE(old.advice.find("7.0"), std::string::npos) << old.advice;
+  EXPECT_LT(old.advice.size(), sizeof sluice_condition{}.advice);
+}
+
+// Several records are a transaction, of which a server that is killed may keep half.
+TEST(RedisProbe, RecordsAreWholeWhereHalfAFileIsRefused) {
+  const Settings settings = settings_of(Mode::standalone, Layout::record);
+  Facts facts = best();
+  for (const auto& told : {std::optional<std::string>("yes"), std::optional<std::string>()}) {
+    facts.load_truncated = told;
+    const plugin::Condition halves = judge(facts, settings);
+    EXPECT_EQ(halves.kind, SLUICE_KIND_NATIVE);
+    EXPECT_EQ(halves.capabilities, SLUICE_CAP_SHARED);
+    EXPECT_NE(halves.advice.find("aof-load-truncated no"), std::string::npos) << halves.advice;
+    EXPECT_LT(halves.advice.size(), sizeof sluice_condition{}.advice);
+  }
+  facts.load_truncated = "no";
+  EXPECT_EQ(judge(facts, settings).capabilities, kAll | SLUICE_CAP_ATOMIC);
+  EXPECT_EQ(judge(facts, settings).advice, "");
+  facts.appendfsync = "everysec";
+  EXPECT_EQ(judge(facts, settings).capabilities, SLUICE_CAP_SHARED | SLUICE_CAP_ATOMIC);
+}
+
 TEST(RedisProbe, TheServersLimitIsOurs) {
   Facts facts = best();
   facts.largest_argument = 1'048'576;
-  EXPECT_EQ(judge(facts, Mode::standalone).largest_unit, 1'048'576u);
+  EXPECT_EQ(judge(facts, settings_of(Mode::standalone)).largest_unit, 1'048'576u);
 }
 
 TEST(RedisProbe, WhatCannotBeUsedIsRefused) {
@@ -104,7 +142,8 @@ TEST(RedisProbe, SeveralServersPromiseWhatTheWeakestDoes) {
   Facts lax = best();
   lax.appendfsync = "everysec";
   lax.largest_argument = 1'048'576;
-  const plugin::Condition both = weaker(judge(best(), Mode::cluster), judge(lax, Mode::cluster));
+  const plugin::Condition both =
+      weaker(judge(best(), settings_of(Mode::cluster)), judge(lax, settings_of(Mode::cluster)));
   EXPECT_EQ(both.capabilities, SLUICE_CAP_SHARED);
   EXPECT_EQ(both.largest_unit, 1'048'576u);
   EXPECT_NE(both.advice.find("appendfsync always"), std::string::npos);
