@@ -513,14 +513,32 @@ void Core::inspect(Event& event) {
   merge_.set_given_up(event.shard, true);
 }
 
+// A shard that was dropped and is back goes on behind what was delivered of it, also when no response has told that
+// yet.
+void Core::admit(Event& event) {
+  if (const auto known = merge_.cursor().next(event.id); known && *known != event.position) {
+    const std::lock_guard lock(mutex_);
+    event.position = *known;
+    if (slots_[event.shard]->gone) {
+      event.generation = 0;  // dropped again: nothing of it comes
+    } else if (plan_.generation(event.shard) == event.generation) {
+      event.generation = plan_.place(event.shard, Place::position(*known));
+    } else {
+      event.generation = plan_.generation(event.shard);  // sought since
+    }
+  }
+  merge_.add(event.shard, std::move(event.id), event.generation);
+  if (event.position >= 0) merge_.place(event.shard, event.generation, event.position);
+}
+
 void Core::apply(Event& event) {
   switch (event.kind) {
     case Event::Kind::add:
-      merge_.add(event.shard, std::move(event.id), event.generation);
-      if (event.position >= 0) merge_.place(event.shard, event.generation, event.position);
-      return;
-    case Event::Kind::place:
+      return admit(event);
     case Event::Kind::located:
+      if (!merge_.has(event.shard) || merge_.generation(event.shard) != event.generation) return;
+      return merge_.place(event.shard, event.generation, event.position);
+    case Event::Kind::place:
     case Event::Kind::displace:
       if (!merge_.has(event.shard)) merge_.add(event.shard, std::move(event.id), event.generation);
       if (event.kind == Event::Kind::displace) {
@@ -534,8 +552,12 @@ void Core::apply(Event& event) {
     case Event::Kind::page:
       return inspect(event);
     case Event::Kind::given_up:
+      if (merge_.has(event.shard) && merge_.generation(event.shard) == event.generation) {
+        merge_.set_given_up(event.shard, true);
+      }
+      return;
     case Event::Kind::revived:
-      if (merge_.has(event.shard)) merge_.set_given_up(event.shard, event.kind == Event::Kind::given_up);
+      if (merge_.has(event.shard)) merge_.set_given_up(event.shard, false);
       return;
     case Event::Kind::pause:
     case Event::Kind::resume:
@@ -671,7 +693,9 @@ Result<Response> Core::poll(const PollRequest& request) {
     lock.lock();
     settle_locked(gone);
     const bool capped = !response.records.empty() && merge_.limit_reached();
-    if (closed_ || response.records.size() >= wanted || capped || std::exchange(wake_, false)) break;
+    if (closed_ || response.records.size() >= wanted || capped) break;
+    response.woken = std::exchange(wake_, false);
+    if (response.woken) break;
     const bool pending = !events_.empty();
     if (!pending && !merge_.has_records() && done_locked()) break;
     const int64_t now_ns = clock_.monotonic_ns();

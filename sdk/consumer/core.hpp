@@ -112,6 +112,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Result<uint32_t> find_locked(std::string_view id) const;
   std::shared_ptr<Source> forget_locked(uint32_t shard);
   void apply(Event& event);
+  void admit(Event& event);
   void inspect(Event& event);
   bool take(const PollRequest& request, Response& response);
   void settle_locked(std::vector<std::shared_ptr<Source>>& gone);

@@ -114,6 +114,7 @@ void MergeState::push(uint32_t number, uint64_t generation, Inspected page) {
     shard.passed_over = false;
     shard.holding_since_ns = 0;
   }
+  page.generation = generation;
   shard.pages.push_back(std::move(page));
   if (shard.head == nullptr) {
     find_head(shard);
@@ -147,7 +148,7 @@ void MergeState::find_head(Shard& shard) {
     shard.corrupt += front.page->corrupt;
     shard.lost += front.lost;
     shard.next = front.page->next;
-    released_.push_back({shard.number, shard.generation, front.bytes, front.pooled});
+    released_.push_back({shard.number, front.generation, front.bytes, front.pooled});
     shard.pages.pop_front();
     shard.match = shard.index = 0;
     shard.leased_by = 0;

@@ -32,6 +32,7 @@ struct Inspected {
   bool caught_up = false;            // there is nothing more at the moment
   bool finished = false;             // there is nothing more ever
   uint64_t lost = 0;                 // [from, next) is no longer there
+  uint64_t generation = 0;           // of the shard's place when it was pushed
 };
 
 struct MergeLimits {
@@ -83,6 +84,7 @@ class MergeState {
   const Cursor& cursor() const { return cursor_; }
   const std::string& id(uint32_t shard) const { return shards_[shard]->id; }
   int64_t position(uint32_t shard) const { return shards_[shard]->next; }
+  uint64_t generation(uint32_t shard) const { return shards_[shard]->generation; }
   bool has(uint32_t shard) const { return shard < shards_.size() && shards_[shard] != nullptr; }
   /// The last take() left records that the next one may have.
   bool has_records() const { return has_records_; }

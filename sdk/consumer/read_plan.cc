@@ -94,10 +94,12 @@ std::optional<ReadOrder> ReadPlan::next(uint32_t number, int64_t now_ns) {
     return order;
   }
   if (shard.finished || shard.given_up || shard.paused || now_ns < shard.not_before_ns) return std::nullopt;
-  if (!shard.placed) {
-    order.kind = shard.where.kind == Place::Kind::time ? ReadOrder::Kind::locate : ReadOrder::Kind::bounds;
+  shard.asking_end = shard.placed && shard.draining && shard.drain_end < 0;
+  if (!shard.placed || shard.asking_end) {
+    const bool by_time = !shard.placed && shard.where.kind == Place::Kind::time;
+    order.kind = by_time ? ReadOrder::Kind::locate : ReadOrder::Kind::bounds;
     order.timestamp_ns = shard.where.value;
-    order.at_end = shard.where.kind == Place::Kind::end;
+    order.at_end = shard.asking_end || shard.where.kind == Place::Kind::end;
     shard.waiting = shard.pooled = false;
     shard.reserved = 0;
   } else {
@@ -106,7 +108,8 @@ std::optional<ReadOrder> ReadPlan::next(uint32_t number, int64_t now_ns) {
     if (!shard.pooled && shard.pages > 0) return std::nullopt;
     shard.reserved = shard.pooled ? limits_.page_bytes : guaranteed_bytes();
     used(shard.pooled) += shard.reserved;
-    shard.waiting = (shard.caught_up || shard.idle) && limits_.wait_ms > 0;
+    const bool at_drain_end = shard.drain_end >= 0 && shard.next >= shard.drain_end;
+    shard.waiting = (shard.caught_up || shard.idle) && !at_drain_end && limits_.wait_ms > 0;
     order.request.from = shard.next;
     order.request.wait_ms = shard.waiting ? limits_.wait_ms : 0;
     // What a page occupies is its bytes and its records: half of the memory for each.
@@ -164,14 +167,8 @@ ReadNews ReadPlan::answered(uint32_t number, uint64_t generation, int64_t from, 
   const bool was_caught_up = shard.caught_up;
   shard.next = page.next;
   shard.caught_up = page.finished || (page.end >= 0 ? page.next >= page.end : !progress);
-  shard.finished = page.finished;
+  shard.finished = page.finished || (shard.drain_end >= 0 && page.next >= shard.drain_end);
   shard.idle = !progress;
-  if (shard.draining) {
-    if (shard.drain_end < 0) shard.drain_end = page.end;
-    // Where the end is not known, it is where a read that may wait finds nothing.
-    const bool waited = shard.waiting || limits_.wait_ms == 0;
-    shard.finished |= shard.drain_end >= 0 ? page.next >= shard.drain_end : !progress && waited;
-  }
   if (progress) {
     shard.idle_reads = 0;
   } else if (!shard.finished && !shard.woken && (shard.waiting || limits_.wait_ms == 0) &&
@@ -198,6 +195,12 @@ ReadNews ReadPlan::located(uint32_t number, uint64_t generation, int64_t positio
   if (shards_[number] == nullptr) return news;
   Shard& shard = *shards_[number];
   if (!end_flight(shard, generation)) return news;
+  if (shard.asking_end) {
+    shard.attempts = 0;
+    shard.failing_since_ns = 0;
+    shard.drain_end = position;
+    return news;
+  }
   if (shard.lost_from >= 0 && position <= shard.lost_from) {
     // Nothing was lost: the place is beyond the end, which no retry mends.
     shard.placed = true;
@@ -225,7 +228,7 @@ ReadNews ReadPlan::failed(uint32_t number, uint64_t generation, const Status& st
   Shard& shard = *shards_[number];
   if (!end_flight(shard, generation)) return news;
   shard.cause = status;
-  if (status.code() == StatusCode::out_of_range && limits_.pass_lost && shard.placed) {
+  if (status.code() == StatusCode::out_of_range && limits_.pass_lost && shard.placed && !shard.asking_end) {
     shard.placed = false;
     shard.where = Place::start();
     shard.lost_from = shard.next;

@@ -70,7 +70,7 @@ class ReadPlan {
   uint64_t place(uint32_t shard, Place place);
   uint64_t generation(uint32_t shard) const { return shards_[shard]->generation; }
   void pause(uint32_t shard, bool paused) { shards_[shard]->paused = paused; }
-  /// Reads to the end that the shard has now.
+  /// Reads to the end that the shard has when it is asked next: what is under way may know an earlier one.
   void drain(uint32_t shard) { shards_[shard]->draining = true; }
   /// Tries again what was given up, or waits for its next retry. True if it was given up.
   bool revive(uint32_t shard);
@@ -124,7 +124,8 @@ class ReadPlan {
     bool finished = false;
     bool paused = false;
     bool draining = false;
-    int64_t drain_end = -1;
+    bool asking_end = false;  // the call under way asks where draining ends
+    int64_t drain_end = -1;   // -1: not known yet
     bool given_up = false;
     uint32_t attempts = 0;    // that failed in a row
     uint32_t idle_reads = 0;  // that came back empty too soon

@@ -81,12 +81,16 @@ void Chunk::rewind(int64_t position) {
   unpacked_.reset();
 }
 
-/// The rest of this segment and all that follow become one: a batch spans them.
+/// The rest of this segment and all that follow become one: a batch spans them. What is before stays, for rewind().
 void Chunk::join() {
   Buffer joined = Buffer::copy_of(rest_);
   for (size_t i = segment_ + 1; i < segments_.size(); ++i) joined.append(segments_[i]);
-  segments_.resize(segment_ + 1);
-  rest_ = segments_.back() = joined.view();
+  const Bytes passed = segments_[segment_].first(segments_[segment_].size() - rest_.size());
+  segments_.resize(segment_);
+  if (!passed.empty()) segments_.push_back(passed);
+  segment_ = segments_.size();
+  segments_.push_back(joined.view());
+  rest_ = segments_.back();
   memory_->joined.push_back(std::move(joined));
 }
 

@@ -133,21 +133,33 @@ void KafkaTrouble::heard(rd_kafka_resp_err_t error, const char* text) {
     if (places_.size() < kMaxPlaces) places_[std::string(said.substr(0, place + 1))] = std::move(status);
     return;
   }
-  // The last of a row is "all brokers are down": what was said before is why. And a refusal is worth more than what
-  // follows from it.
-  if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !last_.ok()) return;
-  if (last_.code() == StatusCode::denied && status.code() != StatusCode::denied) return;
-  last_ = std::move(status);
+  Said& kept = status.code() == StatusCode::denied ? refused_ : other_;
+  kept.number = ++count_;
+  // The last of a row is "all brokers are down": what was said before is why.
+  if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !kept.status.ok()) return;
+  kept.status = std::move(status);
 }
 
-Status KafkaTrouble::last() const {
+uint64_t KafkaTrouble::count() const {
   const std::lock_guard lock(mutex_);
-  return last_;
+  return count_;
 }
 
-void KafkaTrouble::forget() {
+void KafkaTrouble::settle(uint64_t heard) {
   const std::lock_guard lock(mutex_);
-  last_ = Status();
+  settled_ = std::max(settled_, heard);
+}
+
+uint64_t KafkaTrouble::settled() const {
+  const std::lock_guard lock(mutex_);
+  return settled_;
+}
+
+Status KafkaTrouble::last(uint64_t settled) const {
+  const std::lock_guard lock(mutex_);
+  // A refusal is worth more than what follows from it.
+  if (refused_.number > settled) return refused_.status;
+  return other_.number > settled ? other_.status : Status();
 }
 
 Status KafkaTrouble::take(const std::string& topic, int32_t partition) {
@@ -205,6 +217,7 @@ Result<int32_t> KafkaReader::count_partitions(const std::string& name, int64_t t
   const auto handle = topic(name);
   if (!handle) return fail(handle.error());
   const rd_kafka_metadata_t* raw = nullptr;
+  const uint64_t heard = trouble_.count();
   const rd_kafka_resp_err_t error = rd_kafka_metadata(client_, 0, *handle, &raw, static_cast<int>(timeout_ms));
   const kafka::MetadataHandle metadata(raw);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -212,6 +225,7 @@ Result<int32_t> KafkaReader::count_partitions(const std::string& name, int64_t t
     const Status trouble = trouble_.last();
     return fail(trouble.ok() ? kafka::status_of(error) : trouble);
   }
+  trouble_.settle(heard);
   if (metadata->topic_cnt != 1) return fail(StatusCode::not_found, fmt::format("there is no topic {}", name));
   const rd_kafka_metadata_topic_t& found = metadata->topics[0];
   // A partition may lack a leader for a moment; the topic is there.

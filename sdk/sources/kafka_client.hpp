@@ -3,6 +3,7 @@
 // holds a message of it; who lets go last waits, as a rule for milliseconds, until its threads have ended. Any thread.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,20 +27,35 @@ Result<kafka::ConfHandle> make_kafka_conf(const std::string& bootstrap, int64_t 
                                           const KafkaPairs& more, const std::map<std::string, std::string>& properties);
 
 /// What a client says about itself: the last thing that concerned it as a whole, which is why nobody can be reached;
-/// and what is wrong with single partitions, until it is taken. Any thread.
+/// and what is wrong with single partitions, until it is taken. The former is counted, and stays for others when one
+/// finds that it is over: each remembers for itself how much it had heard by then. Any thread.
 class KafkaTrouble {
  public:
   void heard(rd_kafka_resp_err_t error, const char* text);
-  Status last() const;
-  void forget();
+  uint64_t count() const;
+  /// The last that was said after the first `settled`, a refusal before all else; OK: nothing.
+  Status last(uint64_t settled) const;
+  /// Where whoever comes new begins: the first `heard` are over, or were told.
+  void settle(uint64_t heard);
+  uint64_t settled() const;
+  /// For a client with one user: the last that it has not forgotten.
+  Status last() const { return last(settled()); }
+  void forget() { settle(count()); }
   /// NOT_FOUND, DENIED; OK: nothing was said about this partition.
   Status take(const std::string& topic, int32_t partition);
 
  private:
   static constexpr size_t kMaxPlaces = 10'000;
-  mutable std::mutex mutex_;
-  Status last_;                           // guarded by mutex_
-  std::map<std::string, Status> places_;  // by "TOPIC [PARTITION]"; guarded by mutex_
+  struct Said {
+    uint64_t number = 0;
+    Status status;
+  };
+  mutable std::mutex mutex_;  // guards all below
+  uint64_t count_ = 0;
+  uint64_t settled_ = 0;
+  Said refused_;
+  Said other_;
+  std::map<std::string, Status> places_;  // by "TOPIC [PARTITION]"
 };
 
 class KafkaReader {

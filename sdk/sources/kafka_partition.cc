@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -20,13 +21,27 @@ constexpr int64_t kLookMs = 100;
 /// How long librdkafka may say nothing until the cluster is asked why.
 constexpr int64_t kAskWhyMs = 1'000;
 
+/// Of the first record at or after a time, or at an end of the partition; below 0: there is none. By the only one of
+/// librdkafka's questions that keeps its deadline while the leader is away.
+Result<int64_t> ask_offset(const KafkaReader& reader, const std::string& topic, int32_t partition, int64_t time,
+                           int64_t timeout_ms) {
+  const kafka::PartitionsHandle list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_t* asked = rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition);
+  asked->offset = time;
+  rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(reader.get(), list.get(), static_cast<int>(timeout_ms));
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) error = asked->err;
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return fail(kafka::status_of(error));
+  return asked->offset;
+}
+
 Result<SourceBounds> ask_marks(const KafkaReader& reader, const std::string& topic, int32_t partition,
                                int64_t timeout_ms) {
-  SourceBounds marks;
-  const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-      reader.get(), topic.c_str(), partition, &marks.start, &marks.end, static_cast<int>(timeout_ms));
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return fail(kafka::status_of(error));
-  return marks;
+  const Result<int64_t> start = ask_offset(reader, topic, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms);
+  if (!start) return fail(start.error());
+  const Result<int64_t> end = ask_offset(reader, topic, partition, RD_KAFKA_OFFSET_END, timeout_ms);
+  if (!end) return fail(end.error());
+  if (*start < 0 || *end < 0) return fail(StatusCode::unavailable, fmt::format("no offsets of {}", topic));
+  return SourceBounds{*start, *end};
 }
 
 bool is_undecodable(const rd_kafka_message_t& message) {
@@ -106,7 +121,8 @@ KafkaPartition::KafkaPartition(std::shared_ptr<KafkaThreads> threads, std::share
       topic_(std::move(topic)),
       partition_(partition),
       request_timeout_ms_(settings.request_timeout_ms),
-      queue_bytes_(settings.read_ahead_bytes) {}
+      queue_bytes_(settings.read_ahead_bytes),
+      settled_(reader_->trouble().settled()) {}
 
 KafkaPartition::~KafkaPartition() {
   stop_fetching();
@@ -128,24 +144,19 @@ void KafkaPartition::locate(int64_t timestamp_ns, Source::PositionCallback done)
   });
 }
 
+/// The end is asked first: what comes in between lies behind it.
 Result<int64_t> KafkaPartition::find_time(int64_t timestamp_ms) {
-  const kafka::PartitionsHandle list(rd_kafka_topic_partition_list_new(1));
-  rd_kafka_topic_partition_t* wanted = rd_kafka_topic_partition_list_add(list.get(), topic_.c_str(), partition_);
-  wanted->offset = timestamp_ms;
-  rd_kafka_resp_err_t error =
-      rd_kafka_offsets_for_times(reader_->get(), list.get(), static_cast<int>(request_timeout_ms_));
-  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) error = wanted->err;
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return fail(why_silent(kafka::status_of(error)));
-  if (wanted->offset >= 0) return wanted->offset;
   const Result<SourceBounds> marks = ask_marks(*reader_, topic_, partition_, request_timeout_ms_);
   if (!marks) return fail(why_silent(marks.error()));
-  return marks->end;
+  const Result<int64_t> found = ask_offset(*reader_, topic_, partition_, timestamp_ms, request_timeout_ms_);
+  if (!found) return fail(why_silent(found.error()));
+  return *found >= 0 ? *found : marks->end;
 }
 
 /// What the connections said is why nobody answered.
 Status KafkaPartition::why_silent(Status status) const {
   reader_->listen();
-  const Status trouble = reader_->trouble().last();
+  const Status trouble = reader_->trouble().last(settled_);
   if (status.code() != StatusCode::unavailable || trouble.ok()) return status;
   return trouble;
 }
@@ -204,20 +215,23 @@ void KafkaPartition::serve(Lock& lock) {
       continue;
     }
     const int64_t now = threads_->loop().now_ms();
+    const uint64_t heard = reader_->trouble().count();
+    const Status trouble = reader_->trouble().last(settled_);
+    if (trouble.code() == StatusCode::denied) {
+      settle(heard);  // the next read may find it mended
+      answer(lock, fail(trouble));
+      continue;
+    }
     if (at_end_) {
-      reader_->trouble().forget();
+      if (!trouble.ok()) return probe();
       if (pending_->deadline_ms > now) return look_later(pending_->deadline_ms);
       Page page;
       page.next = from;
-      page.end = std::max(end_, from);
+      page.end = end_behind(from);
       answer(lock, std::move(page));
       continue;
     }
-    const Status trouble = reader_->trouble().last();
-    if (trouble.code() == StatusCode::denied) {
-      reader_->trouble().forget();  // the next read may find it mended
-      answer(lock, fail(trouble));
-    } else if (pending_->patience_ms <= now) {
+    if (pending_->patience_ms <= now) {
       answer(lock, fail(trouble.ok()
                             ? Status(StatusCode::unavailable, fmt::format("the cluster gave nothing of {}/{} in {} ms",
                                                                           topic_, partition_, request_timeout_ms_))
@@ -267,14 +281,12 @@ void KafkaPartition::sort_out(rd_kafka_message_t* message) {
     backlog_bytes_ += bytes;
     at_end_ = false;
     fetched_ = message->offset + 1;
-    end_ = std::max(end_, fetched_);
     stash_.push_back(message);
     return;
   }
   if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     at_end_ = true;
     eof_ = message->offset;
-    end_ = std::max(end_, eof_);
   } else {
     Status status = kafka::status_of(message->err, rd_kafka_message_errstr(message));
     switch (status.code()) {
@@ -324,13 +336,17 @@ Page KafkaPartition::make_page(const PageRequest& request) {
       continue;
     }
     const uint64_t size = message->len + message->key_len;
-    if (!page.records.empty() && bytes + size > request.max_bytes) break;
     const size_t first_header = memory->headers.size();
     if (!take_headers(*message, memory->headers)) {
       ++page.corrupt;
       page.next = message->offset + 1;
       drop_first();
       continue;
+    }
+    const uint64_t record_bytes = size + Headers(std::span(memory->headers).subspan(first_header)).bytes();
+    if (!page.records.empty() && bytes + record_bytes > request.max_bytes) {
+      memory->headers.resize(first_header);
+      break;
     }
     if (memory->headers.size() > first_header) {
       ranges.push_back({page.records.size(), first_header, memory->headers.size() - first_header});
@@ -341,7 +357,7 @@ Page KafkaPartition::make_page(const PageRequest& request) {
     record.partition = partition_;
     record.key = bytes_of(message->key, message->key_len);
     record.value = bytes_of(message->payload, message->len);
-    bytes += size;
+    bytes += record_bytes;
     stash_bytes_ -= size;
     page.next = message->offset + 1;
     memory->messages.push_back(message);
@@ -354,9 +370,16 @@ Page KafkaPartition::make_page(const PageRequest& request) {
   // Nothing but control records, and aborted ones, up to the end.
   if (stash_.empty() && at_end_ && fetching_) page.next = std::max(page.next, eof_);
   position_ = page.next;
-  page.end = std::max(end_, page.next);
+  page.end = end_behind(page.next);
   page.lease = std::move(memory);
   return page;
+}
+
+/// The partition's end as a page up to `next` may tell it: a smaller one where there is more; -1: not known.
+int64_t KafkaPartition::end_behind(int64_t next) const {
+  if (!fetching_ || next != position_) return -1;
+  if (!stash_.empty()) return fetched_;
+  return at_end_ ? std::max(eof_, next) : -1;
 }
 
 // ---- Where librdkafka stands
@@ -447,6 +470,29 @@ void KafkaPartition::ask_why() {
   });
 }
 
+void KafkaPartition::settle(uint64_t heard) {
+  settled_ = heard;
+  reader_->trouble().settle(heard);
+}
+
+/// At the end nothing comes, whether or not the broker is there: after trouble it is asked. With the lock.
+void KafkaPartition::probe() {
+  if (std::exchange(probing_, true)) return;
+  threads_->asking().post([self = shared_from_this()] {
+    const uint64_t heard = self->reader_->trouble().count();
+    const Result<SourceBounds> marks =
+        ask_marks(*self->reader_, self->topic_, self->partition_, self->request_timeout_ms_);
+    Status why = marks ? Status() : self->why_silent(marks.error());
+    Lock lock(self->mutex_);
+    self->probing_ = false;
+    if (marks) self->settle(heard);
+    const bool waits = self->pending_ && self->at_end_ && self->stands_at(self->pending_->request.from);
+    if (marks || !waits || self->has_page()) return self->serve(lock);
+    self->answer(lock, fail(std::move(why)));
+    self->serve(lock);
+  });
+}
+
 // ---- Waiting
 
 /// Sees to it that somebody looks by then.
@@ -478,7 +524,7 @@ void KafkaPartition::wake() {
   if (!pending_) return;
   Page page;
   page.next = pending_->request.from;
-  page.end = std::max(end_, page.next);
+  page.end = end_behind(page.next);
   answer(lock, std::move(page));
 }
 

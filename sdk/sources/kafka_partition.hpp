@@ -87,6 +87,7 @@ class KafkaPartition final : public std::enable_shared_from_this<KafkaPartition>
   void sort_out(rd_kafka_message_t* message);
   bool has_page() const { return !stash_.empty() || (at_end_ && eof_ > position_); }
   Page make_page(const PageRequest& request);
+  int64_t end_behind(int64_t next) const;
   void answer(Lock& lock, Result<Page> page);
   Status why_silent(Status status) const;
   Result<int64_t> find_time(int64_t timestamp_ms);
@@ -99,6 +100,8 @@ class KafkaPartition final : public std::enable_shared_from_this<KafkaPartition>
   void look();
   void explain(Lock& lock, Status status);
   void ask_why();
+  void settle(uint64_t heard);
+  void probe();
 
   const std::shared_ptr<KafkaThreads> threads_;
   const std::shared_ptr<KafkaReader> reader_;
@@ -109,7 +112,8 @@ class KafkaPartition final : public std::enable_shared_from_this<KafkaPartition>
 
   std::atomic<bool> waiting_{false};  // the queue's next message is to wake somebody
   std::atomic<bool> closed_{false};
-  std::mutex mutex_;  // guards all below
+  std::atomic<uint64_t> settled_;  // of what the connections said, see KafkaTrouble
+  std::mutex mutex_;               // guards all below
   std::optional<Pending> pending_;
   rd_kafka_topic_t* handle_ = nullptr;
   kafka::QueueHandle queue_;
@@ -121,9 +125,9 @@ class KafkaPartition final : public std::enable_shared_from_this<KafkaPartition>
   uint64_t backlog_bytes_ = 0;  // taken since the queue was empty
   bool at_end_ = false;         // behind the stash there was nothing
   int64_t eof_ = 0;             // ... up to here
-  int64_t end_ = -1;            // as far as known
   Status broken_;               // fetching ended with it
   bool asking_ = false;         // the cluster, what the partition has
+  bool probing_ = false;        // ... whether it is there
   int64_t timer_due_ms_ = INT64_MAX;
 };
 

@@ -303,7 +303,7 @@ void StorageReader::wake() {
   if (!pending_) return;
   Page page;
   page.next = pending_->request.from;
-  page.end = std::max(end_, page.next);
+  if (end_ >= page.next) page.end = end_;
   answer(lock, std::move(page));
 }
 

@@ -117,6 +117,7 @@ struct Response {
   uint64_t lost = 0;             // positions that retention took before they were read (pass_lost)
   int64_t elapsed_ns = 0;
   std::vector<std::shared_ptr<const void>> leases;  // what keeps the records' bytes
+  bool woken = false;                               // wake() ended the wait
 };
 
 struct PollRequest {
@@ -149,7 +150,7 @@ class SLUICE_API MergingConsumer {
   /// without records is progress: store the cursor. Errors: `busy`, another poll is under way; `not_found`, there are
   /// no shards; `invalid`, a request out of range; `fenced`, the consumer is closed.
   Result<Response> poll(const PollRequest& request = {});
-  /// Ends a poll that waits, with what it has; if there is none, the next one.
+  /// Ends a poll that waits, with what it has, `woken`; if there is none, the next one.
   void wake();
   /// The place after the last response, or where it was sought since.
   Cursor cursor() const;
@@ -157,8 +158,8 @@ class SLUICE_API MergingConsumer {
   /// Adds a shard; one that the cursor names goes on there, another begins at `place`. Gives its number. `exists`: the
   /// id is in use. `too_large`: kMaxConsumerShards.
   Result<uint32_t> add_shard(std::shared_ptr<Source> source, Place place = {});
-  /// Reads the shard to the end that it has now, says `finished`, and lets the source go. Its place stays in the
-  /// cursor.
+  /// Reads the shard to the end that it has now, which is asked of Source::bounds(), says `finished`, and lets the
+  /// source go. Its place stays in the cursor.
   Status remove_shard(std::string_view id);
   /// Lets the source go at once. Its place stays in the cursor.
   Status drop_shard(std::string_view id);

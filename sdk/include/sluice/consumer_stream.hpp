@@ -73,7 +73,7 @@ class SLUICE_API AsyncPoller {
 };
 
 /// Records one by one: `for (const MergedRecord& each : MergedRecords(consumer))`. Waits for more until the consumer is
-/// done, closed or woken, or fails: status() says why. One thread at a time.
+/// done, closed or woken, or fails: status() says why. begin() goes on where it ended. One thread at a time.
 class MergedRecords {
  public:
   explicit MergedRecords(MergingConsumer& consumer, const PollRequest& request = {})
@@ -106,7 +106,7 @@ class MergedRecords {
   /// Covers the records that were iterated over, up to the response before the present one; with the last record of a
   /// response left behind, all of that.
   const Cursor& cursor() const { return cursor_; }
-  /// Why it ended; ok: every shard is at its end.
+  /// Why it ended; ok: every shard is at its end, or the consumer was woken (response().woken).
   const Status& status() const { return status_; }
   /// What the response with the present record said besides.
   const Response& response() const { return response_; }
@@ -115,20 +115,20 @@ class MergedRecords {
   void advance() {
     if (++index_ < response_.records.size()) return;
     cursor_ = response_.cursor;
-    fetch();
+    if (!response_.woken) fetch();
   }
   void fetch() {
-    bool done = response_.done;
+    bool over = response_.done;
     response_ = {};
     index_ = 0;
-    while (!done && response_.records.empty()) {
+    while (!over && response_.records.empty()) {
       auto polled = consumer_.poll(request_);
       if (!polled) {
         status_ = std::move(polled.error());
         return;
       }
       response_ = std::move(*polled);
-      done = response_.done;
+      over = response_.done || response_.woken;
       if (response_.records.empty()) cursor_ = response_.cursor;
     }
   }

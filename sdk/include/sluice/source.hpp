@@ -27,7 +27,7 @@ struct PageRequest {
 struct Page {
   std::vector<Record> records;        // by rising position, all within [from, next)
   int64_t next = 0;                   // where to read on; > from unless the page is empty
-  int64_t end = -1;                   // end of the shard as far as known; -1: not known
+  int64_t end = -1;                   // end of the shard as far as known; `next`: no more at present; -1: not known
   uint64_t corrupt = 0;               // entries passed because they could not be decoded
   bool finished = false;              // sealed: nothing will ever come at or above `next`
   std::shared_ptr<const void> lease;  // keeps the bytes of `records` alive

@@ -67,6 +67,51 @@ size_t count_rest(MergingConsumer& consumer) {
   return rest_of(consumer).size();
 }
 
+/// Keeps answers back until it is told to give them, also those of reads that were woken.
+class LateSource final : public Source {
+ public:
+  explicit LateSource(std::shared_ptr<Source> inner) : inner_(std::move(inner)) {}
+  const std::string& id() const override { return inner_->id(); }
+  void read(const PageRequest& request, PageCallback done) override {
+    if (going_on_) return inner_->read(request, std::move(done));
+    request_ = request;
+    done_ = std::move(done);
+    page_.reset();
+  }
+  void bounds(BoundsCallback done) override { inner_->bounds(std::move(done)); }
+  void locate(int64_t time_ns, PositionCallback done) override { inner_->locate(time_ns, std::move(done)); }
+  void wake() override {
+    if (!done_) return inner_->wake();
+    if (page_) return;
+    page_.emplace();
+    page_->next = page_->end = request_->from;
+  }
+  bool reading() const { return request_.has_value(); }
+  /// The read under way finds what is there now.
+  void read_now() {
+    request_->wait_ms = 0;
+    inner_->read(*request_, [this](Result<Page> page) { page_ = std::move(*page); });
+  }
+  void answer() {
+    if (!page_) read_now();
+    request_.reset();
+    Page page = std::move(*page_);
+    std::exchange(done_, {})(std::move(page));
+  }
+  /// Keeps nothing back any more.
+  void go_on() {
+    going_on_ = true;
+    if (request_) answer();
+  }
+
+ private:
+  const std::shared_ptr<Source> inner_;
+  std::optional<PageRequest> request_;
+  PageCallback done_;
+  std::optional<Page> page_;
+  bool going_on_ = false;
+};
+
 // Everything until the end, each response by a consumer of its own that starts from the text of the cursor before, or
 // all by the same one.
 struct Drained {
@@ -266,6 +311,79 @@ TEST(Consumer, B29_a_removed_shard_is_read_to_its_end) {
     EXPECT_EQ(records, 100u);
     EXPECT_EQ(consumer->cursor().next("removed"), 100);
     EXPECT_EQ(consumer->remove_shard("removed").code(), StatusCode::not_found);
+  }
+}
+
+TEST(Consumer, B29_a_removed_shard_is_read_to_its_end_whatever_the_read_under_way_knows) {
+  // A read that waits, and is woken to nothing; one that answers with the end before the shard grew.
+  for (const bool grows : {false, true}) {
+    auto shard = std::make_shared<MemorySource>("removed");
+    auto late = std::make_shared<LateSource>(shard);
+    Record record;
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(shard->append(record));
+    Cursor from;
+    ASSERT_TRUE(from.set("removed", 0));
+    auto consumer = consume({}, {late}, from);
+    PollRequest at_once;
+    at_once.wait_ms = 0;
+    ASSERT_TRUE(consumer->poll(at_once));
+    ASSERT_TRUE(late->reading());
+    if (grows) {
+      late->answer();
+      ASSERT_TRUE(late->reading());
+      late->read_now();  // finds the end
+    }
+    for (int i = 0; i < 90; ++i) ASSERT_TRUE(shard->append(record));
+    ASSERT_TRUE(consumer->remove_shard("removed"));
+    late->answer();
+    late->go_on();
+    bool finished = false;
+    for (int i = 0; i < 100 && !finished; ++i) {
+      const auto response = consumer->poll();
+      ASSERT_TRUE(response);
+      for (const ShardNote& note : response->notes) finished |= note.condition == ShardCondition::finished;
+    }
+    EXPECT_TRUE(finished);
+    EXPECT_EQ(consumer->cursor().next("removed"), 100);
+  }
+}
+
+TEST(Consumer, B02_a_shard_that_is_dropped_and_added_again_within_a_poll_repeats_nothing) {
+  for (const bool named : {true, false}) {
+    const auto make = [] {
+      auto shard = std::make_shared<ScriptedSource>("shard");
+      shard->limit_page(10);
+      shard->add_records(50);
+      shard->seal();
+      return shard;
+    };
+    MergingConsumer* inside = nullptr;
+    Cursor from;
+    if (named) {
+      ASSERT_TRUE(from.set("shard", 0));
+    }
+    auto consumer = consume({}, {make()}, from, [&](const Record& record) {
+      // By then records are in the response that no cursor tells yet.
+      if (record.position == 25 && inside != nullptr) {
+        MergingConsumer* const once = std::exchange(inside, nullptr);
+        EXPECT_TRUE(once->drop_shard("shard"));
+        EXPECT_TRUE(once->add_shard(make()));
+      }
+      return true;
+    });
+    inside = consumer.get();
+    std::multiset<int64_t> positions;
+    PollRequest request;
+    request.min_records = 1'000;
+    request.wait_ms = 30'000;
+    const auto see = [&](const Response& response) {
+      for (const MergedRecord& each : response.records) positions.insert(each->position);
+    };
+    poll_to_end(*consumer, see, request);
+    EXPECT_EQ(inside, nullptr);
+    EXPECT_EQ(positions.size(), 50u);
+    EXPECT_EQ(std::set<int64_t>(positions.begin(), positions.end()).size(), 50u);
+    EXPECT_EQ(consumer->cursor().next("shard"), 50);
   }
 }
 
@@ -674,6 +792,42 @@ TEST(Consumer, a_filter_that_throws_passes_nothing) {
   angry = false;
   consumer->resume();
   EXPECT_EQ(count_rest(*consumer), 20u);
+}
+
+TEST(Consumer, B32_a_filter_that_throws_with_an_earlier_page_at_hand_stops_nothing_for_good) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->limit_page(10);
+  shard->add_records(100);
+  shard->seal();
+  bool angry = true;
+  auto consumer = consume({}, {shard}, {}, [&](const Record& record) -> bool {
+    if (angry && record.position == 15) throw std::runtime_error("fifteen");
+    return true;
+  });
+  PollRequest request;
+  request.max_records = 3;
+  size_t records = 0;
+  while (records < 10) {
+    const auto response = consumer->poll(request);
+    ASSERT_TRUE(response);
+    ASSERT_FALSE(response->records.empty());
+    records += response->records.size();
+    EXPECT_LE(consumer->buffered_bytes(), 100 * 2 * sizeof(Record));
+  }
+  EXPECT_EQ(records, 10u);
+  angry = false;
+  consumer->resume();
+  request.max_records = 100;
+  request.wait_ms = 5'000;
+  for (bool done = false; !done;) {
+    const auto response = consumer->poll(request);
+    ASSERT_TRUE(response);
+    ASSERT_TRUE(response->done || !response->records.empty()) << "nothing comes any more";
+    records += response->records.size();
+    done = response->done;
+  }
+  EXPECT_EQ(records, 100u);
+  EXPECT_EQ(consumer->buffered_bytes(), 0u);
 }
 
 TEST(Consumer, takes_a_filter) {

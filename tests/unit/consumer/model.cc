@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A case is a world of shards whose every entry is known, and a consumer that lives in it through random events: shards
-// that grow, fail, hang, come, go, are emptied from below; seeks, pauses, and restarts from the text of a cursor that
-// was stored a while ago. After each response the oracle walks the entries between the places before and after it,
-// shard by shard.
+// that grow, fail, hang, come, go, are emptied from below; filters that throw; seeks, pauses, and restarts from the
+// text of a cursor that was stored a while ago. After each response the oracle walks the entries between the places
+// before and after it, shard by shard.
 #include "consumer/model.hpp"
 
 #include <fmt/format.h>
@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <tuple>
 #include <vector>
 
@@ -89,6 +90,7 @@ class Model {
     config_.retry.max_delay_ms = 20;
     config_.retry.max_retries = static_cast<uint32_t>(pick(4));
     config_.pass_lost = true;
+    throwing_ = !calm_ && chance(30);
     modulus_ = chance(40) ? 0 : chance(20) ? 1'000'000 : 1 + pick(5);
     shards_.resize(1 + pick(chance(10) ? 20 : 5));
     for (size_t i = 0; i < shards_.size(); ++i) {
@@ -137,6 +139,7 @@ class Model {
       filter = [this](const Record& record) {
         // Whatever a filter calls while records are inspected must not hang or harm.
         if ((random_() & 127) == 0) std::ignore = core_->cursor();
+        if (throwing_ && (random_() & 127) == 0) throw std::runtime_error("scripted");
         return matches(record.position);
       };
     }
@@ -410,6 +413,7 @@ class Model {
 
   // All obstacles are gone: everything must come.
   void drain() {
+    throwing_ = false;
     for (Shard& shard : shards_) {
       hold(shard, false);
       shard.sealed = true;
@@ -445,6 +449,7 @@ class Model {
   ConsumerConfig config_;
   bool calm_ = false;
   bool ever_failed_ = false;
+  bool throwing_ = false;  // the filter, at times
   uint64_t modulus_ = 0;
   std::vector<Shard> shards_;
   std::shared_ptr<consumer::Core> core_;

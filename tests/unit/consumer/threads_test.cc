@@ -318,5 +318,35 @@ TEST(ConsumerThreads, records_are_iterated_and_the_cursor_covers_what_was_passed
   EXPECT_EQ(records.cursor().next("shard"), 10);
 }
 
+TEST(ConsumerThreads, records_end_when_the_consumer_is_woken_and_go_on_when_they_are_asked_again) {
+  auto shard = std::make_shared<MemorySource>("shard");
+  Record record;
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(shard->append(record));
+  auto consumer = consume({}, {shard});
+  MergedRecords records(*consumer);
+  size_t count = 0;
+  const auto iterate = [&] {
+    for (const MergedRecord& each : records) {
+      EXPECT_EQ(each->position, static_cast<int64_t>(count));
+      if (++count == 3) consumer->wake();
+    }
+  };
+  auto ended = std::async(std::launch::async, iterate);
+  if (ended.wait_for(std::chrono::seconds(30)) != std::future_status::ready) {
+    ADD_FAILURE() << "it goes on waiting";
+    ASSERT_TRUE(consumer->close());
+    return;
+  }
+  EXPECT_EQ(count, 3u);
+  EXPECT_TRUE(records.status());
+  EXPECT_TRUE(records.response().woken);
+  EXPECT_EQ(records.cursor().next("shard"), 3);
+  ASSERT_TRUE(shard->append(record));
+  shard->seal();
+  iterate();
+  EXPECT_EQ(count, 4u);
+  EXPECT_FALSE(records.response().woken);
+}
+
 }  // namespace
 }  // namespace sluice

@@ -9,10 +9,12 @@
 #include <sstream>
 
 #include "../kafka/native_client.hpp"
+#include "sluice/consumer.hpp"
 #include "sluice/kafka_source.hpp"
+#include "sources/kafka_client.hpp"
 #include "support/kafka_server.hpp"
-#include "support/shared_sluiced.hpp"
 #include "support/server_process.hpp"
+#include "support/shared_sluiced.hpp"
 #include "support/tcp_proxy.hpp"
 #include "world.hpp"
 
@@ -109,6 +111,74 @@ TEST_F(KafkaSource, pages_obey_their_limits_and_any_place_can_be_read) {
   EXPECT_EQ(*locate(*from_start, (1'600'000'000'000 + 70) * ns), 7);
   EXPECT_EQ(*locate(*from_start, (1'600'000'000'000 + 70) * ns + 1), 8);
   EXPECT_EQ(*locate(*from_start, std::numeric_limits<int64_t>::max() / 2), 3'000);
+}
+
+TEST_F(KafkaSource, B36_a_page_in_the_middle_of_a_backlog_is_not_the_end) {
+  const std::string name = topic();
+  produce(name, 0, 3'000);
+  const auto one = source(name);
+  int64_t next = 0;
+  while (next < 3'000) {
+    const auto page = read(*one, next, 100);
+    ASSERT_TRUE(page) << page.error().describe();
+    next = page->next;
+    if (next < 3'000) {
+      EXPECT_TRUE(page->end == -1 || page->end > next) << page->end << " at " << next;
+    }
+  }
+  const auto nothing = read(*one, 3'000);
+  ASSERT_TRUE(nothing);
+  EXPECT_EQ(nothing->end, 3'000);
+}
+
+TEST_F(KafkaSource, B29_a_removed_partition_is_read_to_its_end) {
+  const std::string name = topic();
+  produce(name, 0, 3'000);
+  const std::shared_ptr<Source> one = source(name);
+  for (const int64_t from : {0, 1'500}) {
+    Cursor cursor;
+    ASSERT_TRUE(cursor.set(one->id(), from));
+    ConsumerConfig config;
+    config.page_records = 100;
+    auto consumer = MergingConsumer::create(config, {one}, cursor);
+    ASSERT_TRUE(consumer) << consumer.error().describe();
+    PollRequest request;
+    request.wait_ms = 0;
+    ASSERT_TRUE((*consumer)->poll(request));  // begins to read
+    ASSERT_TRUE((*consumer)->remove_shard(one->id()));
+    request.wait_ms = 1'000;
+    ASSERT_TRUE(comes_true([&] {
+      const auto response = (*consumer)->poll(request);
+      return response && std::any_of(response->notes.begin(), response->notes.end(),
+                                     [](const ShardNote& note) { return note.condition == ShardCondition::finished; });
+    }));
+    EXPECT_EQ((*consumer)->cursor().next(one->id()), 3'000);
+  }
+}
+
+TEST_F(KafkaSource, headers_count_towards_the_bytes_of_a_page) {
+  const std::string name = topic();
+  std::vector<NativeRecord> records(20);
+  for (auto& record : records) {
+    record.value = "v";
+    record.headers = {{"large", std::string(10'000, 'x')}};
+  }
+  native_.produce(name, 0, records);
+  const auto one = source(name);
+  int64_t next = 0;
+  while (next < 20) {
+    const auto page = read(*one, PageRequest{.from = next, .max_bytes = 50'000});
+    ASSERT_TRUE(page) << page.error().describe();
+    uint64_t bytes = 0;
+    for (const Record& record : page->records) {
+      EXPECT_EQ(record.position, next++);
+      EXPECT_EQ(record.headers.count(), 1);
+      bytes += record.bytes();
+    }
+    EXPECT_LE(bytes, 50'000u);
+    EXPECT_EQ(page->next, next);
+  }
+  EXPECT_EQ(read(*one, PageRequest{.from = 0, .max_bytes = 1})->records.size(), 1u);
 }
 
 TEST_F(KafkaSource, S01_the_example_prints_what_all_partitions_hold) {
@@ -294,6 +364,57 @@ TEST_F(KafkaSource, reads_go_on_when_the_broker_is_back) {
   }));
   ASSERT_EQ(all.size(), 70u);
   for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i].position, static_cast<int64_t>(50 + i));
+}
+
+TEST_F(KafkaSource, B32_an_outage_at_the_end_is_told_and_passes) {
+  const std::string name = topic();
+  produce(name, 0, 10);
+  KafkaClusterSettings settings;
+  settings.request_timeout_ms = 1'000;
+  const auto cluster = open_cluster(server().address(), settings);
+  const auto one = cluster->source(name, 0);
+  const auto another = cluster->source(name, 0);
+  for (const auto* each : {&one, &another}) {
+    ASSERT_EQ(drain(***each).records.size(), 10u);
+  }
+  server().kill();
+  for (const auto* each : {&one, &another}) {  // what one found does not hide it from the other
+    Result<Page> page;
+    ASSERT_TRUE(comes_true([&] { return !(page = read(***each, 10)); }));
+    EXPECT_EQ(page.error().code(), StatusCode::unavailable) << page.error().describe();
+  }
+  EXPECT_EQ(bounds(**one).error().code(), StatusCode::unavailable);
+  EXPECT_EQ(locate(**one, 0).error().code(), StatusCode::unavailable);
+  ASSERT_TRUE(server().start());
+  for (const auto* each : {&one, &another}) {
+    ASSERT_TRUE(comes_true([&] { return read(***each, 10).has_value(); }));
+  }
+  produce(name, 10, 11);
+  for (const auto* each : {&one, &another}) {
+    const auto page = read(***each, 10, 10, 60'000);
+    ASSERT_TRUE(page) << page.error().describe();
+    EXPECT_EQ(page->records.size(), 1u);
+  }
+}
+
+// What the connections say, as partitions hear it.
+TEST(KafkaTrouble, B32_is_over_for_who_found_so_and_not_for_others) {
+  sources::KafkaTrouble trouble;
+  EXPECT_TRUE(trouble.last(0).ok());
+  trouble.heard(RD_KAFKA_RESP_ERR__TRANSPORT, "refused");
+  const uint64_t one = trouble.count();
+  trouble.settle(one);
+  EXPECT_TRUE(trouble.last(one).ok());
+  EXPECT_EQ(trouble.last(0).code(), StatusCode::unavailable);
+  trouble.heard(RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "all down");
+  EXPECT_NE(trouble.last(one).text().find("refused"), std::string::npos) << "why they are down";
+  trouble.heard(RD_KAFKA_RESP_ERR__AUTHENTICATION, "who are you");
+  trouble.heard(RD_KAFKA_RESP_ERR__TRANSPORT, "closed");
+  EXPECT_EQ(trouble.last(one).code(), StatusCode::denied) << "what follows from a refusal";
+  const uint64_t told = trouble.count();
+  trouble.heard(RD_KAFKA_RESP_ERR__TRANSPORT, "refused again");
+  EXPECT_EQ(trouble.last(told).code(), StatusCode::unavailable) << "once it was told";
+  EXPECT_EQ(trouble.settled(), one);
 }
 
 TEST(KafkaSourceFailures, nobody_there_is_unavailable_in_time) {
