@@ -76,8 +76,9 @@ Result<std::string_view> text_of(const sluice_span& span, std::string_view name)
 sluice_span span_of(const std::optional<Bytes>& bytes);
 /// Writes `text` without a NUL where it fits, and its length to `needed` (may be NULL). TOO_LARGE where it does not.
 Status write_text(std::string_view text, char* buffer, uint64_t capacity, uint64_t* needed);
-/// Puts a new object into the table and its number into `handle`, which is not NULL.
-Status give(std::unique_ptr<Object> object, sluice_handle* handle);
+/// Puts a new object into the table and its number into `handle`, which is not NULL. Where that fails, the object stays
+/// with the caller.
+Status give(std::unique_ptr<Object>&& object, sluice_handle* handle);
 /// INVALID where a result has nowhere to go.
 Status check_out(const void* out, std::string_view name);
 

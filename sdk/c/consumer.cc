@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <vector>
 
 #include "c/boundary.hpp"
@@ -74,14 +76,16 @@ ConsumerPlan read_plan(ConfigReader& config) {
   return plan;
 }
 
-/// An application's function as a filter.
+/// An application's function as a filter. What throws fails the shard, so that its records are not passed.
 RecordPredicate predicate_of(sluice_predicate passes, void* context) {
   return [passes, context, views = RecordViews()](const Record& record) mutable {
     views.records.clear();
     views.fields.clear();
     views.reserve(1, static_cast<size_t>(record.headers.count()));
     const InCallback inside;
-    return passes(context, &views.add(record)) != 0;
+    const uint32_t verdict = passes(context, &views.add(record));
+    if (verdict > 1) throw std::runtime_error("the application's function cannot tell");
+    return verdict == 1;
   };
 }
 
@@ -108,9 +112,12 @@ Result<std::unique_ptr<ConsumerObject>> open_consumer(std::string_view text, std
   for (const SourcePlan& source : sources) {
     if (Status status = maker->make(source, made); !status.ok()) return fail(status.in(source.path));
   }
+  std::vector<std::string> ids;
+  ids.reserve(made.size());
+  for (const auto& source : made) ids.push_back(source->id());
   auto consumer = MergingConsumer::create(plan.config, std::move(made), cursor, std::move(plan.filter));
   if (!consumer) return fail(std::move(consumer.error()));
-  return std::make_unique<ConsumerObject>(std::move(maker), std::move(*consumer));
+  return std::make_unique<ConsumerObject>(std::move(maker), std::move(*consumer), std::move(ids));
 }
 
 template <class Do>
@@ -123,6 +130,48 @@ sluice_status on_shard(sluice_handle consumer, const char* id, uint64_t id_size,
 }
 
 }  // namespace
+
+Result<uint32_t> ConsumerObject::add(std::shared_ptr<Source> source, Place start) {
+  const std::scoped_lock lock(mutex_);
+  ids_.push_back(source->id());  // numbers rise by one
+  auto number = consumer->add_shard(std::move(source), start);
+  if (!number) ids_.pop_back();
+  return number;
+}
+
+Status ConsumerObject::show(Response got, sluice_handle* page, sluice_polled* polled) {
+  const Response* kept = &got;
+  std::unique_ptr<Object> object;
+  Status why;
+  try {
+    auto made = std::make_unique<PageObject>(std::move(got));
+    kept = &made->response;
+    if (polled != nullptr) made->describe(*polled);
+    object = std::move(made);
+    if (why = give(std::move(object), page); why.ok()) return why;
+  } catch (const std::bad_alloc&) {
+    why = Status(StatusCode::no_space, "out of memory");
+  }
+  const Status back = give_back(*kept);
+  return back.ok() ? why : back.in("a page is lost");
+}
+
+Status ConsumerObject::give_back(const Response& response) {
+  std::map<uint32_t, int64_t> firsts;
+  for (const MergedRecord& record : response.records) {
+    const auto first = firsts.emplace(record.shard, record->position).first;
+    first->second = std::min(first->second, record->position);
+  }
+  Cursor place;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [shard, position] : firsts) {
+      if (shard >= ids_.size()) return Status(StatusCode::invalid, "the page is another consumer's");
+      if (Status status = place.set(ids_[shard], position); !status.ok()) return status;
+    }
+  }
+  return consumer->seek(place);
+}
 
 Result<PollRequest> request_of(const sluice_poll* request) {
   if (Status status = check_struct(request, kPollBytes, "request"); !status.ok()) return fail(std::move(status));
@@ -175,9 +224,15 @@ sluice_status sluice_consumer_poll(sluice_handle consumer, const sluice_poll* re
     }
     auto response = object.consumer->poll(*wanted);
     if (!response) return response.error();
-    auto made = std::make_unique<PageObject>(std::move(*response));
-    if (polled != nullptr) made->describe(*polled);
-    return give(std::move(made), page);
+    return object.show(std::move(*response), page, polled);
+  });
+}
+
+sluice_status sluice_consumer_give_back(sluice_handle consumer, sluice_handle page, sluice_failure* failure) {
+  return on<ConsumerObject>(consumer, failure, [&](ConsumerObject& object) -> Verdict {
+    const auto held = acquire<PageObject>(page);
+    if (!held) return held.error();
+    return object.give_back((*held)->response);
   });
 }
 
@@ -208,7 +263,7 @@ sluice_status sluice_consumer_add(sluice_handle consumer, const char* source, ui
     if (Status status = object.maker->make(plan, made); !status.ok()) return status;
     if (made.size() != 1)
       return Status(StatusCode::invalid, fmt::format("a source of {} shards: name one", made.size()));
-    const auto added = object.consumer->add_shard(std::move(made.front()), start);
+    const auto added = object.add(std::move(made.front()), start);
     if (!added) return added.error();
     if (shard != nullptr) *shard = *added;
     return {};

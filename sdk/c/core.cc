@@ -86,7 +86,7 @@ Status write_text(std::string_view text, char* buffer, uint64_t capacity, uint64
   return {};
 }
 
-Status give(std::unique_ptr<Object> object, sluice_handle* handle) {
+Status give(std::unique_ptr<Object>&& object, sluice_handle* handle) {
   auto made = handles().insert(std::move(object));
   if (!made) return made.error();
   *handle = *made;

@@ -81,7 +81,7 @@ HandleTable::Slot* HandleTable::find(uint64_t handle) const {
   return chunk == nullptr ? nullptr : &(*chunk)[index % kSlotsPerChunk];
 }
 
-Result<uint64_t> HandleTable::insert(std::unique_ptr<Object> object) {
+Result<uint64_t> HandleTable::insert(std::unique_ptr<Object>&& object) {
   uint32_t index = 0;
   {
     const std::scoped_lock lock(mutex_);
@@ -161,7 +161,7 @@ void HandleTable::end(Slot& slot) {
     size_.fetch_sub(1, std::memory_order_relaxed);
   }
   // The last generation of a slot is its end: a number must not come twice.
-  if (slot.state.load(std::memory_order_relaxed) >> kGenerationShift == UINT32_MAX) return;
+  if (slot.state.load(std::memory_order_relaxed) >> kGenerationShift == max_lives_) return;
   const std::scoped_lock lock(mutex_);
   free_.push_back(slot.index);
 }

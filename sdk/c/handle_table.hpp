@@ -2,7 +2,7 @@
 // What the C face hands out instead of pointers: numbers that name a slot and the life of its object. A call that comes
 // with a number whose object is gone touches only the slot, and slots are never freed, so that no call can reach freed
 // memory, not even to ask whether it may (invariant B01). An object ends when it was released and the last call on it
-// has returned. Numbers are never used again within a process.
+// has returned. Numbers are never used again within a process, and fit a signed 64-bit integer.
 #pragma once
 
 #include <array>
@@ -80,7 +80,11 @@ class HandleTable {
   /// Objects that exist at once.
   static constexpr uint32_t kMaxHandles = kSlotsPerChunk * kMaxChunks;
 
-  HandleTable() = default;
+  /// Lives of one slot: a number fits the integers of a configuration.
+  static constexpr uint32_t kMaxLives = INT32_MAX;
+
+  /// `max_lives`: at least 1, at most kMaxLives.
+  explicit HandleTable(uint32_t max_lives = kMaxLives) : max_lives_(max_lives) {}
   ~HandleTable();
   HandleTable(const HandleTable&) = delete;
   HandleTable& operator=(const HandleTable&) = delete;
@@ -102,8 +106,8 @@ class HandleTable {
     Slot* slot_;
   };
 
-  /// The handle of a new object; never 0. BUSY: kMaxHandles objects exist.
-  Result<uint64_t> insert(std::unique_ptr<Object> object);
+  /// The handle of a new object; never 0. BUSY: kMaxHandles objects exist, and this one stays with the caller.
+  Result<uint64_t> insert(std::unique_ptr<Object>&& object);
   /// NOT_FOUND: no such handle, or it was released. INVALID: it is of another kind.
   Result<Use> acquire(uint64_t handle, Kind kind);
   /// Gives the handle up: no later acquire finds it. NOT_FOUND: it is gone already, which is harmless.
@@ -132,6 +136,7 @@ class HandleTable {
   void end(Slot& slot);
   void end_elsewhere(Object* object);
 
+  const uint32_t max_lives_;
   std::array<std::atomic<Chunk*>, kMaxChunks> chunks_{};
   std::atomic<uint64_t> size_{0};
   std::mutex mutex_;

@@ -11,7 +11,10 @@ static_assert(SLUICE_SHARD_CAPPED == static_cast<unsigned>(ShardCondition::cappe
 static_assert(SLUICE_SHARD_FINISHED == static_cast<unsigned>(ShardCondition::finished));
 static_assert(SLUICE_NO_TIMESTAMP == kNoTimestamp);
 
-PageObject::PageObject(Response got) : Object(kKind), response(std::move(got)) {
+namespace {
+
+RecordViews views_of(const Response& response) {
+  RecordViews views;
   size_t header_count = 0;
   for (const MergedRecord& one : response.records) header_count += static_cast<size_t>(one->headers.count());
   views.reserve(response.records.size(), header_count);
@@ -20,6 +23,11 @@ PageObject::PageObject(Response got) : Object(kKind), response(std::move(got)) {
     record.shard = one.shard;
     record.late = one.late ? 1 : 0;
   }
+  return views;
+}
+
+std::vector<sluice_note> notes_of(const Response& response) {
+  std::vector<sluice_note> notes;
   notes.reserve(response.notes.size());
   for (const ShardNote& from : response.notes) {
     sluice_note note{};
@@ -33,7 +41,13 @@ PageObject::PageObject(Response got) : Object(kKind), response(std::move(got)) {
     note.elapsed_ns = from.elapsed_ns;
     notes.push_back(note);
   }
+  return notes;
 }
+
+}  // namespace
+
+PageObject::PageObject(Response&& got)
+    : Object(kKind), views(views_of(got)), notes(notes_of(got)), response(std::move(got)) {}
 
 void PageObject::describe(sluice_polled& polled) const {
   polled.has_more = response.has_more ? 1 : 0;

@@ -13,13 +13,14 @@ namespace sluice::c {
 
 struct PageObject final : Object {
   static constexpr Kind kKind = Kind::page;
-  explicit PageObject(Response got);
+  /// Where it throws, `got` is as it was.
+  explicit PageObject(Response&& got);
   /// All but the size.
   void describe(sluice_polled& polled) const;
 
+  const RecordViews views;  // of the response's records, whose places do not change when it is moved
+  const std::vector<sluice_note> notes;
   const Response response;
-  RecordViews views;  // of the response's records
-  std::vector<sluice_note> notes;
 };
 
 }  // namespace sluice::c

@@ -38,6 +38,13 @@ class Answer final : public Object {
     shown_.count = views_.records.size();
   }
 
+  /// Not every owner of a sink hears by itself that its callback was destroyed uncalled.
+  ~Answer() override {
+    Delivery none;
+    none.status = Status(StatusCode::internal, "the sink's function let its answer go");
+    give(none);
+  }
+
   /// Its memory stays with this, the bytes of its events until the answer is given.
   const sluice_event_batch& shown() const { return shown_; }
   /// Once; false afterwards.

@@ -24,7 +24,9 @@ struct SubscriptionObject final : Object {
         gone(when_gone),
         context(with),
         subscription(std::in_place, *consumer->consumer, request,
-                     [push, with](Result<Response> response) { return hand_over(push, with, std::move(response)); }) {}
+                     [at = &*consumer, push, with](Result<Response> response) {
+                       return hand_over(*at, push, with, std::move(response));
+                     }) {}
   ~SubscriptionObject() override {
     subscription.reset();
     if (gone == nullptr) return;
@@ -33,19 +35,17 @@ struct SubscriptionObject final : Object {
   }
   void released() override { static_cast<void>(subscription->stop(0)); }
 
-  static bool hand_over(sluice_push push, void* context, Result<Response> response) {
+  static bool hand_over(ConsumerObject& from, sluice_push push, void* context, Result<Response> response) {
     const InCallback inside;
     Status why = response ? Status() : response.error();
     if (response) {
-      auto page = std::make_unique<PageObject>(std::move(*response));
       sluice_polled polled{};
       polled.size = sizeof polled;
-      page->describe(polled);
       sluice_handle handle = 0;
-      why = give(std::move(page), &handle);
+      why = from.show(std::move(*response), &handle, &polled);
       if (why.ok()) return push(context, handle, &polled, nullptr) != 0;
     }
-    // Also where no handle is to be had: what was polled cannot be shown, and the end says why.
+    // Also where no handle is to be had: what was polled was given back, and the end says why.
     sluice_failure failure{};
     failure.size = sizeof failure;
     tell(&failure, why);

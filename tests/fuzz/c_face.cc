@@ -334,6 +334,7 @@ void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle 
       sluice_subscription_pause(other, &failure);
       sluice_subscription_resume(other, &failure);
       sluice_consumer_seek_to(any, text.data(), text.size(), flags % 5, flags, &failure);
+      sluice_consumer_give_back(any, other, &failure);
       sluice_consumer_forget(any, text.data(), text.size(), &failure);
       break;
     }

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """libsluice.so and the declarations of sluice.h. Nothing here is for users of the package."""
 
+import atexit
 import ctypes
 import ctypes.util
 import itertools
 import json
 import os
+import queue
+import threading
+import time
+import traceback
+import weakref
 from ctypes import POINTER, byref, c_char, c_char_p, c_double, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 from .errors import SluiceError, code_of, error_of
 
 NO_TIMESTAMP = -(2**63)
+_EXIT_S = 3  # at most, to end what still lives at the process's end
 
 
 class Failure(ctypes.Structure):
@@ -193,7 +200,7 @@ def fields(headers, keep):
     headers = list(headers)
     array = (Field * max(len(headers), 1))()
     for i, (name, value) in enumerate(headers):
-        array[i] = Field(span(name.encode() if isinstance(name, str) else name, keep), span(value, keep))
+        array[i] = Field(span(name.encode(errors="surrogateescape") if isinstance(name, str) else name, keep), span(value, keep))
     keep.append(array)
     return ctypes.cast(array, POINTER(Field)) if headers else None, len(headers)
 
@@ -225,8 +232,13 @@ def record_array(records, hold):
 
 def failure_of(error):
     """An exception as a failure; what is not ours is INTERNAL."""
-    words = str(error).encode()[:511].decode(errors="ignore").encode()  # cut between characters
-    return made(Failure, code=code_of(error), native_code=getattr(error, "native_code", 0), retry_after_ms=getattr(error, "retry_after_ms", 0), index=-1,
+    try:
+        words = str(error)
+    except Exception:  # pylint: disable=broad-except
+        words = type(error).__name__
+    words = words.encode(errors="replace")[:511].decode(errors="ignore").encode()  # cut between characters
+    ours = isinstance(error, SluiceError)
+    return made(Failure, code=code_of(error), native_code=error.native_code if ours else 0, retry_after_ms=error.retry_after_ms if ours else 0, index=-1,
                 text=words)
 
 
@@ -247,6 +259,7 @@ _DECLARATIONS = {
     "sluice_release": (_HANDLE,),
     "sluice_consumer_open": (*_TEXT, *_TEXT, POINTER(_HANDLE)),
     "sluice_consumer_poll": (_HANDLE, POINTER(Poll), POINTER(_HANDLE), POINTER(Polled)),
+    "sluice_consumer_give_back": (_HANDLE, _HANDLE),
     "sluice_consumer_wake": (_HANDLE,),
     "sluice_consumer_add": (_HANDLE, *_TEXT, POINTER(c_uint32)),
     "sluice_consumer_remove": (_HANDLE, *_TEXT),
@@ -427,11 +440,17 @@ def stats_of(function, handle, struct):
     return {name: getattr(counts, name) for name, _ in struct._fields_ if name not in ("size", "reserved")}
 
 
+_LIVE = weakref.WeakSet()
+_LIVE_LOCK = threading.RLock()
+
+
 class Handle:
     """A number of the C face that is released once. Released objects answer with NotFound."""
 
     def __init__(self, value):
         self.value = value
+        with _LIVE_LOCK:
+            _LIVE.add(self)
 
     def release(self):
         value, self.value = self.value, 0
@@ -447,3 +466,42 @@ def opened(function, *arguments):
     handle = c_uint64()
     call(function, *arguments, byref(handle))
     return Handle(handle.value)
+
+
+class Worker:
+    """A thread that does jobs one after the other; the first begins it, end() is its end."""
+
+    def __init__(self, name):
+        self._name, self._jobs, self._thread = name, queue.SimpleQueue(), None
+
+    def do(self, job):
+        """One caller at a time."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread.start()
+            self._thread = thread
+        self._jobs.put(job)
+
+    def end(self):
+        self._jobs.put(None)
+
+    def _run(self):
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except BaseException:  # pylint: disable=broad-except
+                traceback.print_exc()
+
+
+@atexit.register
+def _end(process=os.getpid()):
+    """A thread of the library that calls a function of ours while Python ends would end the process with it: before that, everything is ended."""
+    if os.getpid() != process:
+        return  # a fork, where those threads are not
+    with _LIVE_LOCK:
+        live = list(_LIVE)
+    for handle in live:
+        handle.release()
+    deadline = time.monotonic() + _EXIT_S
+    while LIBRARY.sluice_handles() and time.monotonic() < deadline:
+        time.sleep(0.005)

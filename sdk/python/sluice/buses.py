@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import traceback
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import _library as lib
@@ -28,8 +29,8 @@ class Ingested(NamedTuple):
 
 class Bus:
     """`settings` as in sdk/c/README.md; `sink` may be a Sink. Functions: `route`, from an event and the number of shards to one of them (with
-    routing="custom"), `on_change`, which hears of shards "added", "draining" and "finished", and `log`, of warnings. Any thread. A context manager,
-    which shuts down."""
+    routing="custom"; where it raises, there is no route), `on_change`, which hears of shards "added", "draining" and "finished", and `log`, of warnings.
+    Any thread. A context manager, which shuts down."""
 
     def __init__(self, route: Optional[Callable[[Event, int], int]] = None, on_change: Optional[Callable[[int, str], None]] = None,
                  log: Optional[Callable[[str], None]] = None, **settings: Any):
@@ -114,11 +115,14 @@ class Bus:
 
 @lib.Route
 def _ROUTE(context, event, shards):
-    functions, one = lib.kept(context), event[0]
-    if functions is None:
-        return shards
-    headers = lib.pairs(one.headers[i] for i in range(one.header_count))
-    return functions[0](Event(lib.bytes_of(one.value), lib.bytes_of(one.key), headers), shards)
+    try:
+        functions, one = lib.kept(context), event[0]
+        headers = lib.pairs(one.headers[i] for i in range(one.header_count))
+        shard = functions[0](Event(lib.bytes_of(one.value), lib.bytes_of(one.key), headers), shards)
+        return shard if 0 <= shard < shards else shards
+    except BaseException:  # pylint: disable=broad-except
+        traceback.print_exc()
+        return shards  # there is no route
 
 
 @lib.OnChange

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import ctypes
+import threading
+import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
@@ -54,28 +57,72 @@ class Page:
 
 
 class Consumer:
-    """`settings` as in sdk/c/README.md: sources, storages, filter, order, ...; `accept`, a function, judges records in place of a filter.
-    Any thread; one poll at a time. A context manager."""
+    """`settings` as in sdk/c/README.md: sources, storages, filter, order, ...; `accept`, a function, judges records in place of a filter:
+    what it raises, poll() raises, and no record is passed; resume() tries its shard again. Any thread; one poll at a time. A context manager."""
 
     def __init__(self, cursor: str = "", accept: Optional[Callable[[Record], bool]] = None, **settings: Any):
+        sources = settings.get("sources")
+        self._calls_us = accept is not None or (isinstance(sources, (list, tuple)) and any(map(_calls_us, sources)))
+        self._judge = None if accept is None else _Judge(accept)
         if accept is None:
             self._handle = lib.opened("sluice_consumer_open", *lib.settings(settings), *lib.text(cursor))
-        else:
-            self._accept = accept
-            self._context = lib.keep(accept)
+            return
+        self._context = lib.keep(self._judge)
+        try:
             self._handle = lib.opened("sluice_consumer_open_with", *lib.settings(settings), *lib.text(cursor), _ACCEPT, self._context)
+        except SluiceError:
+            lib.drop(self._context)
+            raise
 
     def poll(self, max_records: int = 1000, wait_ms: int = 1000, max_bytes: int = 16 << 20, min_records: int = 1) -> Page:
         request = lib.made(lib.Poll, max_records=max_records, max_bytes=max_bytes, wait_ms=wait_ms, min_records=min_records)
         polled, handle = lib.made(lib.Polled), ctypes.c_uint64()
-        lib.call("sluice_consumer_poll", self._handle.value, ctypes.byref(request), ctypes.byref(handle), ctypes.byref(polled))
-        return _page(handle.value, polled)
+        ask = self._ask_apart if self._calls_us and threading.current_thread() is threading.main_thread() else self._ask
+        try:
+            ask(request, handle, polled)
+            return _page(handle.value, polled, self._judge)
+        except BaseException:  # also what a signal raises
+            _give_back(self._handle.value, handle.value)
+            raise
+        finally:
+            lib.LIBRARY.sluice_release(handle, None)
 
-    def subscribe(self, push: Callable[[Optional[Page], Optional[SluiceError]], Optional[bool]], max_records: int = 1000, wait_ms: int = 1000,
+    def _ask(self, request: lib.Poll, handle: ctypes.c_uint64, polled: lib.Polled) -> None:
+        lib.call("sluice_consumer_poll", self._handle.value, ctypes.byref(request), ctypes.byref(handle), ctypes.byref(polled))
+
+    def _ask_apart(self, request: lib.Poll, handle: ctypes.c_uint64, polled: lib.Polled) -> None:
+        """The same on another thread. What a signal raises comes on the main thread, also before the first line of a function that the library calls there:
+        the function could not answer then, and nobody would hear of it."""
+        over, left, failed = threading.Event(), [], []
+
+        def run():
+            try:
+                self._ask(request, handle, polled)
+            except BaseException as error:  # pylint: disable=broad-except
+                failed.append(error)
+            if left:
+                _give_back(self._handle.value, handle.value)
+                lib.LIBRARY.sluice_release(handle, None)
+            over.set()
+
+        threading.Thread(target=run, name="sluice-poll", daemon=True).start()
+        try:
+            over.wait()
+        except BaseException:
+            left.append(True)
+            with suppress(SluiceError):
+                self.wake()
+            over.wait()
+            raise
+        if failed:
+            raise failed[0]
+
+    def subscribe(self, push: Callable[[Optional[Page], Optional[BaseException]], Optional[bool]], max_records: int = 1000, wait_ms: int = 1000,
                   max_bytes: int = 16 << 20) -> Subscription:
-        """Pages pushed to a function, on a thread of their own, until it returns False or the shards end. An error comes last, as its second argument."""
+        """Pages pushed to a function, on a thread of their own, until it returns False or the shards end. An error comes last, as its second argument,
+        also what it raises itself."""
         request = lib.made(lib.Poll, max_records=max_records, max_bytes=max_bytes, wait_ms=wait_ms, min_records=1)
-        context = lib.keep(push)
+        context = lib.keep((push, self._judge, self._handle.value))
         try:
             return Subscription(lib.opened("sluice_subscribe", self._handle.value, ctypes.byref(request), _PUSH, lib.drop, context))
         except SluiceError:
@@ -110,6 +157,7 @@ class Consumer:
     def add(self, **source: Any) -> int:
         """Adds a shard, one element of `sources`, which begins at `start` if the cursor does not name it; gives its number."""
         shard = ctypes.c_uint32()
+        self._calls_us = self._calls_us or _calls_us(source)
         lib.call("sluice_consumer_add", self._handle.value, *lib.settings(source), ctypes.byref(shard))
         return shard.value
 
@@ -197,41 +245,91 @@ def record_of(one: lib.RecordStruct) -> Record:
                   lib.bytes_of(one.value), lib.pairs(one.headers[j] for j in range(one.header_count)), bool(one.late))
 
 
+def _calls_us(source: Any) -> bool:
+    """Whether an element of `sources` is made of functions."""
+    setting = source.as_setting() if hasattr(source, "as_setting") else source
+    return isinstance(setting, dict) and setting.get("kind") == "calls"
+
+
+class _Judge:
+    """A function that judges records, and what it raised."""
+
+    def __init__(self, accept: Callable[[Record], bool]):
+        self.accept, self._raised = accept, None
+
+    def fail(self, error: BaseException) -> None:
+        self._raised = self._raised or error
+
+    def check(self) -> None:
+        """Raises it, once."""
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
+
+
 @lib.Predicate
 def _ACCEPT(context, record):
-    accept = lib.kept(context)
-    return 1 if accept is not None and accept(record_of(record[0])) else 0
+    judge = lib.kept(context)
+    try:
+        return 1 if judge.accept(record_of(record[0])) else 0
+    except BaseException as error:  # pylint: disable=broad-except
+        if judge is not None:
+            judge.fail(error)
+        return 2  # the record is not passed
 
 
 @lib.Push
 def _PUSH(context, page, polled, failure):
-    push = lib.kept(context)
-    if push is None:
+    kept = lib.kept(context)
+    if kept is None:
+        lib.LIBRARY.sluice_release(page, None)
         return 0
+    push, judge, consumer = kept
     if failure:
-        push(None, lib.error_from(failure[0]))
-        return 0
-    return 0 if push(_page(page, polled[0]), None) is False else 1
-
-
-def _page(handle: int, polled: lib.Polled) -> Page:
-    page = lib.Handle(handle)
+        return _push_last(push, lib.error_from(failure[0]))
     try:
-        return Page(_records(page), lib.text_from("sluice_page_cursor", page.value), _notes(page), bool(polled.has_more), bool(polled.done),
-                    polled.rejected, polled.corrupt, polled.late, polled.lost)
-    finally:
-        page.release()
+        try:
+            shown = _page(page, polled[0], judge)
+        except BaseException:
+            _give_back(consumer, page)
+            raise
+        finally:
+            lib.LIBRARY.sluice_release(page, None)
+        return 0 if push(shown, None) is False else 1
+    except BaseException as error:  # pylint: disable=broad-except
+        return _push_last(push, error)
 
 
-def _records(page: lib.Handle) -> List[Record]:
+def _push_last(push: Callable[..., Any], error: BaseException) -> int:
+    try:
+        push(None, error)
+    except BaseException:  # pylint: disable=broad-except
+        traceback.print_exc()  # nobody is left to hear it
+    return 0
+
+
+def _give_back(consumer: int, page: int) -> None:
+    """What nobody has seen comes again; a consumer that is closed needs that no more."""
+    if page:
+        lib.LIBRARY.sluice_consumer_give_back(consumer, page, None)
+
+
+def _page(page: int, polled: lib.Polled, judge: Optional[_Judge]) -> Page:
+    if judge is not None:
+        judge.check()
+    return Page(_records(page), lib.text_from("sluice_page_cursor", page), _notes(page), bool(polled.has_more), bool(polled.done), polled.rejected,
+                polled.corrupt, polled.late, polled.lost)
+
+
+def _records(page: int) -> List[Record]:
     array, count = ctypes.POINTER(lib.RecordStruct)(), ctypes.c_uint64()
-    lib.call("sluice_page_records", page.value, ctypes.byref(array), ctypes.byref(count))
+    lib.call("sluice_page_records", page, ctypes.byref(array), ctypes.byref(count))
     return [record_of(array[i]) for i in range(count.value)]
 
 
-def _notes(page: lib.Handle) -> List[Note]:
+def _notes(page: int) -> List[Note]:
     array, count = ctypes.POINTER(lib.NoteStruct)(), ctypes.c_uint64()
-    lib.call("sluice_page_notes", page.value, ctypes.byref(array), ctypes.byref(count))
+    lib.call("sluice_page_notes", page, ctypes.byref(array), ctypes.byref(count))
     notes = []
     for i in range(count.value):
         one = array[i]

@@ -87,9 +87,10 @@ _BY_CLASS = {1: CallerError, 2: LookAgain, 3: Unavailable, 4: Unknown}
 
 def code_of(error: BaseException) -> int:
     """The number of an exception: its own, that of its class, or INTERNAL where it is none of ours."""
-    if isinstance(error, SluiceError) and error.code != 500:
+    if isinstance(error, SluiceError) and error.code not in (0, 500):
         return error.code
-    return next((code for code, kind in _BY_CODE.items() if type(error) is kind), 500)
+    codes = {kind: code for code, kind in _BY_CODE.items()}
+    return next((codes[kind] for kind in type(error).__mro__ if kind in codes), 500)
 
 
 def error_of(code: int, text: str, native_code: int = 0, index: int = -1, retry_after_ms: int = 0) -> SluiceError:

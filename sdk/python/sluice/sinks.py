@@ -35,15 +35,16 @@ class Sink:
 
 @lib.SinkDeliver
 def _DELIVER(context, batch, answer):
-    deliver, one = lib.kept(context), batch[0]
-    outcome = None
     try:
+        deliver, one = lib.kept(context), batch[0]
         if deliver is None:
             raise SluiceError("the sink is gone")
         deliver(Batch([record_of(one.records[i]) for i in range(one.count)], (lib.bytes_of(one.bus) or b"").decode(), one.epoch, one.shard, one.attempt))
-    except Exception as error:  # pylint: disable=broad-except
-        outcome = ctypes.byref(lib.failure_of(error))
-    lib.LIBRARY.sluice_answer(answer, outcome, None, None)
+        lib.LIBRARY.sluice_answer(answer, None, None, None)
+    except BaseException as error:  # pylint: disable=broad-except
+        lib.LIBRARY.sluice_answer(answer, ctypes.byref(lib.failure_of(error)), None, None)
+    finally:
+        lib.LIBRARY.sluice_release(answer, None)  # INTERNAL where nothing could be answered
 
 
 class DeadLetterQueue:

@@ -2,9 +2,13 @@
 """The package as its users see it: python -m unittest, with SLUICE_LIBRARY naming libsluice.so."""
 
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 import sluice
 from sluice import errors
@@ -124,6 +128,88 @@ class ConsumerTest(unittest.TestCase):
         with sluice.Consumer(accept=lambda record: int(record.value) % 2 == 0, sources=[{"kind": "memory", "memory": shard}]) as consumer:
             self.assertEqual([record.value for record in consumer], [b"2", b"4"])
 
+    def test_what_a_judging_function_raises_passes_no_record(self):
+        for raised in (ValueError("not this one"), KeyboardInterrupt()):
+            faults = [raised]
+
+            def accept(record, faults=faults):
+                if record.value == b"2" and faults:
+                    raise faults.pop()
+                return record.value != b"4"
+
+            shard = shard_of(b"1", b"2", b"3", b"4")
+            shard.seal()
+            with sluice.Consumer(accept=accept, sources=[{"kind": "memory", "memory": shard}]) as consumer:
+                with self.assertRaises(type(raised)) as caught:
+                    consumer.poll(wait_ms=60_000)
+                self.assertIs(caught.exception, raised)
+                consumer.resume()
+                self.assertEqual([record.value for record in consumer], [b"1", b"2", b"3"])
+
+    def test_an_interrupt_passes_no_record(self):
+        interrupts = [b"2"]
+
+        def accept(record):
+            if record.value in interrupts:
+                interrupts.remove(record.value)
+                os.kill(os.getpid(), signal.SIGINT)
+            return True
+
+        shard, seen, interrupted = shard_of(b"1", b"2", b"3", b"4"), [], 0
+        shard.seal()
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with sluice.Consumer(accept=accept, sources=[{"kind": "memory", "memory": shard}]) as consumer:
+                done = False
+                while not done:
+                    try:
+                        page = consumer.poll(wait_ms=60_000)
+                        seen += [record.value for record in page.records]
+                        done = page.done and not page.has_more
+                    except KeyboardInterrupt:
+                        interrupted += 1
+        finally:
+            signal.signal(signal.SIGINT, before)
+        self.assertEqual((seen, interrupted), ([b"1", b"2", b"3", b"4"], 1))
+
+    def test_a_page_that_does_not_reach_its_reader_comes_again(self):
+        with sluice.Consumer(sources=[{"kind": "memory", "memory": shard_of(b"a", b"b", b"c")}]) as consumer:
+            for _ in range(2):
+                with mock.patch("sluice.consumers._records", side_effect=KeyboardInterrupt), self.assertRaises(KeyboardInterrupt):
+                    consumer.poll(max_records=1, wait_ms=60_000)
+            self.assertEqual([record.value for record in consumer.poll(min_records=3, wait_ms=60_000).records], [b"a", b"b", b"c"])
+
+    def test_what_a_pushed_function_raises_is_told_it_last(self):
+        told, over = [], threading.Event()
+
+        def push(page, error):
+            if page is not None:
+                raise SystemExit("no more")
+            told.append(error)
+            over.set()
+            raise ValueError("not this either")
+
+        with sluice.Consumer(sources=[{"kind": "memory", "memory": shard_of(b"a", b"b")}]) as consumer, mock.patch("traceback.print_exc"):
+            with consumer.subscribe(push, max_records=1) as subscription:
+                self.assertTrue(over.wait(60))
+                subscription.stop(60_000)
+        self.assertEqual([str(error) for error in told], ["no more"])
+
+    def test_a_subscription_ends_with_what_a_judging_function_raises(self):
+        told, over = [], threading.Event()
+
+        def accept(_):
+            raise ValueError("not this one")
+
+        def push(page, error):
+            told.append((page, str(error)))
+            over.set()
+
+        with sluice.Consumer(accept=accept, sources=[{"kind": "memory", "memory": shard_of(b"a")}]) as consumer:
+            with consumer.subscribe(push):
+                self.assertTrue(over.wait(60))
+        self.assertEqual(told, [(None, "not this one")])
+
     def test_pages_are_pushed(self):
         shard, seen, over = shard_of(b"a", b"b"), [], threading.Event()
 
@@ -177,6 +263,90 @@ class SourceTest(unittest.TestCase):
             self.assertIn("shown.next is -1", str(consumer.poll(wait_ms=60_000).notes[0].cause))
 
 
+    def test_a_read_that_waits_does_not_keep_a_poll(self):
+        waits, woken, threads = threading.Event(), threading.Event(), set()
+
+        def read(position, *_):
+            threads.add(threading.current_thread())
+            waits.set()
+            self.assertTrue(woken.wait(60))
+            return sluice.SourcePage([], position)
+
+        source = sluice.Source("mine", read, lambda: (0, 0), wake=woken.set)
+        with sluice.Consumer(sources=[source]) as consumer:
+            self.assertEqual(consumer.poll(wait_ms=0).records, [])
+            self.assertTrue(waits.wait(60))
+            self.assertEqual(consumer.poll(wait_ms=10).records, [])
+            self.assertFalse(woken.is_set())
+        self.assertTrue(woken.is_set())
+        del source, consumer
+        worker, = threads
+        worker.join(60)
+        self.assertFalse(worker.is_alive())
+
+    def test_whatever_a_function_raises_is_answered(self):
+        class Speechless(Exception):
+            def __str__(self):
+                raise ValueError("no words")
+
+        workers = []
+        with mock.patch("traceback.print_exc"):
+            for raised in (SystemExit("stop"), ValueError("\ud800"), errors.SluiceError("said nothing", code=0), Speechless(),
+                           errors.SluiceError("nor a number", native_code="x")):
+                def read(*_, raised=raised):
+                    workers.append(threading.current_thread())
+                    raise raised
+
+                with sluice.Consumer(sources=[sluice.Source("mine", read, lambda: (0, 1))]) as consumer:
+                    page = consumer.poll(wait_ms=60_000)
+                self.assertTrue(page.done, raised)
+                self.assertEqual(page.notes[0].cause.code, 500)
+            del consumer
+            for worker in workers:
+                worker.join(60)
+
+    def test_a_header_that_is_no_text_goes_on_as_it_came(self):
+        shard = sluice.MemoryShard("m")
+        shard.append(sluice.Record(headers=(("\udcff", b"1"),)))
+        with sluice.Consumer(sources=[{"kind": "memory", "memory": shard}]) as consumer:
+            record = consumer.poll(wait_ms=60_000).records[0]
+            shard.append(record)
+            self.assertEqual(consumer.poll(wait_ms=60_000).records[0].headers, (("\udcff", b"1"),))
+
+
+class ErrorTest(unittest.TestCase):
+    def test_a_class_of_ones_own_means_what_its_base_does(self):
+        class Away(errors.Unavailable):
+            pass
+
+        class Full(errors.Busy):
+            pass
+
+        for error, code in ((Away("x"), 300), (Full("x"), 301), (errors.Busy("x", code=0), 301), (errors.SluiceError("x", code=0), 500), (OSError(), 500),
+                            (errors.Unavailable("x", code=399), 399)):
+            self.assertEqual(errors.code_of(error), code)
+
+
+class ExitTest(unittest.TestCase):
+    def test_a_process_ends_while_its_functions_are_called(self):
+        program = """
+import sluice
+def deliver(batch):
+    raise sluice.errors.Unavailable("not yet")
+shard = sluice.MemoryShard("m")
+shard.append(sluice.Record(value=b"a"))
+consumer = sluice.Consumer(sources=[{"kind": "memory", "memory": shard}])
+def push(page, error):
+    if page is not None:
+        shard.append(sluice.Record(value=b"b"))
+subscription = consumer.subscribe(push)
+bus = sluice.Bus(sink=sluice.Sink(deliver), retry={"first_ms": 1, "longest_ms": 1, "retries": 1000000})
+bus.ingest(b"x")
+"""
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
 class CursorTest(unittest.TestCase):
     def test_it_is_a_mapping(self):
         cursor = sluice.Cursor()
@@ -212,6 +382,46 @@ class SinkTest(unittest.TestCase):
             self.assertEqual(len(bus.subscribable()), 2)
         self.assertEqual(values, [b"%d" % n for n in range(10)])
         self.assertEqual(attempts[:2], [0, 1])
+
+    def test_whatever_a_function_raises_is_answered(self):
+        for raised in (SystemExit("stop"), ValueError("\ud800"), errors.SluiceError("said nothing", code=0)):
+            def deliver(_, raised=raised):
+                raise raised
+
+            bus = sluice.Bus(sink=sluice.Sink(deliver))
+            bus.ingest(b"x")
+            with self.assertRaises(errors.SluiceError):
+                bus.shutdown(60_000)
+            self.assertEqual(bus.stats()["dropped_failed"], 1)
+
+    def test_a_class_of_ones_own_is_tried_again(self):
+        class Away(errors.Unavailable):
+            pass
+
+        attempts = []
+
+        def deliver(batch):
+            attempts.append(batch.attempt)
+            if len(attempts) < 3:
+                raise Away("not yet")
+
+        with sluice.Bus(sink=sluice.Sink(deliver), retry={"first_ms": 1}) as bus:
+            bus.ingest(b"x")
+            bus.drain(60_000)
+        self.assertEqual(attempts, [0, 1, 2])
+
+    def test_an_event_that_cannot_be_routed_is_refused(self):
+        def route(event, shards):
+            if event.value == b"raise":
+                raise KeyboardInterrupt
+            return {b"none": None, b"below": -(2**32), b"above": shards}.get(event.value, 0)
+
+        with sluice.Bus(shards=2, retain_events=10, routing="custom", route=route) as bus, mock.patch("traceback.print_exc"):
+            for value in (b"raise", b"none", b"below", b"above"):
+                with self.assertRaises(errors.SluiceError):
+                    bus.ingest(value)
+            bus.ingest(b"x")
+            self.assertEqual((bus.stats()["accepted"], bus.stats()["unrouted"]), (1, 4))
 
     def test_dead_letters_carry_their_cause(self):
         kept = []

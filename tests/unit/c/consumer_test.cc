@@ -239,6 +239,98 @@ TEST_F(ConsumerFace, a_function_judges_records) {
             SLUICE_INVALID);
 }
 
+/// A shard in memory with the values "0", "1", ...
+void open_memory(std::string_view id, int count, Owned& memory) {
+  open_by(&sluice_memory_open, fmt::format(R"({{"id": "{}"}})", id), memory);
+  for (int i = 0; i < count; ++i) {
+    const std::string value = fmt::format("{}", i);
+    sluice_record record{};
+    record.value = span(value);
+    ASSERT_EQ(sluice_memory_append(memory, &record, 1, nullptr, nullptr), SLUICE_OK);
+  }
+}
+std::string memory_of(sluice_handle memory) {
+  return fmt::format(R"({{"kind": "memory", "memory": {}}})", memory);
+}
+
+TEST(ConsumerPlaces, a_record_that_a_function_cannot_judge_is_not_passed) {
+  Owned memory;
+  open_memory("m", 4, memory);
+  struct Judge {
+    uint32_t verdict;
+    static uint32_t judges(void* context, const sluice_record* record) {
+      return view(record->value) == "2" ? static_cast<Judge*>(context)->verdict : 1;
+    }
+  };
+  for (const uint32_t unknown : {2U, UINT32_MAX}) {
+    Judge judge{unknown};
+    Owned consumer;
+    const std::string config = fmt::format(R"({{"sources": [{}]}})", memory_of(memory));
+    ASSERT_TRUE(comes_true([&] {
+      return sluice_consumer_open_with(config.data(), config.size(), nullptr, 0, &Judge::judges, &judge,
+                                       &consumer.handle, nullptr) == SLUICE_OK;
+    }));
+    Owned page;
+    Polled polled;
+    const auto wanted = request(10);
+    ASSERT_EQ(sluice_consumer_poll(consumer, &wanted, &page.handle, &polled, nullptr), SLUICE_OK);
+    EXPECT_EQ(polled.records + polled.rejected, 0U);
+    const sluice_note* notes = nullptr;
+    uint64_t count = 0;
+    ASSERT_EQ(sluice_page_notes(page, &notes, &count, nullptr), SLUICE_OK);
+    ASSERT_EQ(count, 1U);
+    EXPECT_EQ(notes[0].condition, SLUICE_SHARD_FAILED);
+    EXPECT_EQ(notes[0].position, 0);
+    EXPECT_THAT(std::string(view(notes[0].text)), HasSubstr("cannot tell"));
+    judge.verdict = 0;
+    ASSERT_EQ(sluice_consumer_resume(consumer, nullptr, 0, nullptr), SLUICE_OK);
+    EXPECT_EQ(values_of(consumer, 3, 10'000), (std::vector<std::string>{"0", "1", "3"}));
+    EXPECT_EQ(sluice_consumer_close(consumer, 10'000, nullptr), SLUICE_OK);
+  }
+}
+
+TEST(ConsumerPlaces, a_page_that_is_given_back_comes_again) {
+  Owned first;
+  Owned second;
+  open_memory("a", 3, first);
+  open_memory("b", 3, second);
+  Owned consumer;
+  open_consumer(fmt::format(R"({{"sources": [{}]}})", memory_of(first)), "", consumer);
+  const std::string added = memory_of(second);
+  ASSERT_EQ(sluice_consumer_add(consumer, added.data(), added.size(), nullptr, nullptr), SLUICE_OK);
+  auto wanted = request(4);
+  wanted.min_records = 4;
+  Owned page;
+  ASSERT_EQ(sluice_consumer_poll(consumer, &wanted, &page.handle, nullptr, nullptr), SLUICE_OK);
+  Failure failure;
+  ASSERT_EQ(sluice_consumer_give_back(consumer, page, &failure), SLUICE_OK) << failure.text;
+  EXPECT_THAT(values_of(consumer, 6, 10'000), ::testing::UnorderedElementsAre("0", "1", "2", "0", "1", "2"));
+  EXPECT_EQ(sluice_consumer_give_back(page, consumer, &failure), SLUICE_INVALID);
+  EXPECT_EQ(sluice_consumer_give_back(consumer, 0, &failure), SLUICE_NOT_FOUND);
+  Owned third;
+  open_memory("c", 1, third);
+  Owned alone;
+  open_consumer(fmt::format(R"({{"sources": [{}]}})", memory_of(third)), "", alone);
+  EXPECT_EQ(sluice_consumer_give_back(alone, page, &failure), SLUICE_INVALID);
+  EXPECT_THAT(std::string(failure.text), HasSubstr("another consumer's"));
+}
+
+TEST(ConsumerPlaces, a_page_for_which_there_is_no_handle_comes_with_the_next_poll) {
+  Owned memory;
+  open_memory("m", 5, memory);
+  Owned consumer;
+  open_consumer(fmt::format(R"({{"sources": [{}]}})", memory_of(memory)), "", consumer);
+  {
+    const AllHandles all;
+    const auto wanted = request(2);
+    sluice_handle page = 0;
+    Failure failure;
+    EXPECT_EQ(sluice_consumer_poll(consumer, &wanted, &page, nullptr, &failure), SLUICE_BUSY);
+    EXPECT_THAT(std::string(failure.text), HasSubstr("no more are given out"));
+  }
+  EXPECT_EQ(values_of(consumer, 5, 10'000), (std::vector<std::string>{"0", "1", "2", "3", "4"}));
+}
+
 TEST_F(ConsumerFace, bad_arguments_are_told) {
   struct Case {
     std::string config;

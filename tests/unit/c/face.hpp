@@ -9,12 +9,14 @@
 #include <chrono>
 #include <filesystem>
 #include <latch>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "../support/folder.hpp"
+#include "c/handle_table.hpp"
 #include "sluice/sluice.h"
 
 namespace sluice::c::testing {
@@ -50,6 +52,33 @@ class Owned {
   Owned& operator=(const Owned&) = delete;
   operator sluice_handle() const { return handle; }  // NOLINT(google-explicit-constructor)
   sluice_handle handle = 0;
+};
+
+/// Takes every handle that is left until it ends.
+class AllHandles {
+ public:
+  AllHandles() {
+    for (;;) {
+      const auto handle = handles().insert(std::make_unique<Nothing>());
+      if (!handle) return;
+      taken_.push_back(*handle);
+    }
+  }
+  ~AllHandles() {
+    while (!taken_.empty()) leave_one();
+  }
+  AllHandles(const AllHandles&) = delete;
+  AllHandles& operator=(const AllHandles&) = delete;
+  void leave_one() {
+    EXPECT_EQ(sluice_release(taken_.back(), nullptr), SLUICE_OK);
+    taken_.pop_back();
+  }
+
+ private:
+  struct Nothing final : Object {
+    Nothing() : Object(Kind::cursor) {}
+  };
+  std::vector<uint64_t> taken_;
 };
 
 using test::comes_true;

@@ -91,6 +91,28 @@ TEST(HandleTable, no_number_comes_twice) {
   }
 }
 
+TEST(HandleTable, a_number_fits_a_configuration) {
+  static_assert(((uint64_t{HandleTable::kMaxLives} << 32) | UINT32_MAX) <= uint64_t{INT64_MAX});
+  HandleTable table(3);
+  std::atomic<int> alive{0};
+  std::set<uint64_t> seen;
+  for (int i = 0; i < 7; ++i) {
+    const uint64_t handle = insert(table, alive);
+    EXPECT_LE(handle >> 32, 3U);
+    EXPECT_TRUE(seen.insert(handle).second);
+    EXPECT_TRUE(table.release(handle).ok());
+  }
+}
+
+TEST(HandleTable, what_is_not_taken_stays_with_the_caller) {
+  HandleTable table;
+  std::atomic<int> alive{0};
+  for (uint32_t i = 0; i < HandleTable::kMaxHandles; ++i) ASSERT_NE(insert(table, alive), 0U);
+  std::unique_ptr<Object> more = std::make_unique<Counted>(alive);
+  EXPECT_EQ(table.insert(std::move(more)).error().code(), StatusCode::busy);
+  EXPECT_NE(more, nullptr);  // NOLINT(bugprone-use-after-move)
+}
+
 TEST(HandleTable, B01_calls_never_reach_an_object_that_is_gone) {
   constexpr int kThreads = 8;
   constexpr int kRounds = 10'000;

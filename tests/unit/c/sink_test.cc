@@ -286,6 +286,74 @@ TEST(SinkFace, S16_a_delivery_may_release_its_queue) {
   EXPECT_EQ(sluice_release(queue, nullptr), SLUICE_NOT_FOUND);
 }
 
+/// Answers deliveries, and lets the answers of other calls go.
+struct LettingGo {
+  bool opens = true;
+  static void open(void* context, sluice_handle answer) {
+    if (static_cast<LettingGo*>(context)->opens) {
+      sluice_answer(answer, nullptr, nullptr, nullptr);
+    } else {
+      sluice_release(answer, nullptr);
+    }
+  }
+  static void deliver(void*, const sluice_event_batch*, sluice_handle answer) {
+    sluice_answer(answer, nullptr, nullptr, nullptr);
+  }
+  static void close(void*, int64_t, sluice_handle answer) { sluice_release(answer, nullptr); }
+
+  void take(Owned& sink) {
+    sluice_sink_calls calls{};
+    calls.size = sizeof calls;
+    calls.context = this;
+    calls.open = &open;
+    calls.deliver = &deliver;
+    calls.close = &close;
+    ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  }
+};
+
+TEST(SinkFace, an_answer_that_is_let_go_is_told_a_queue) {
+  for (const bool opens : {true, false}) {
+    LettingGo letting_go{opens};
+    Owned sink;
+    letting_go.take(sink);
+    Owned queue;
+    open_by(&sluice_dead_letters_open, "{" + sink_of(sink) + "}", queue);
+    sluice_record record{};
+    record.value = span("x");
+    Failure why;
+    why.code = SLUICE_CORRUPT;
+    const sluice_cause cause{sizeof(sluice_cause), 1, &why, span("s")};
+    ASSERT_EQ(sluice_dead_letters_offer(queue, &record, &cause, nullptr), SLUICE_OK);
+    Failure failure;
+    EXPECT_EQ(sluice_dead_letters_close(queue, 60'000, &failure), SLUICE_INTERNAL);
+    EXPECT_THAT(std::string(failure.text), HasSubstr("let its answer go"));
+    sluice_dead_letters_counts counts{};
+    counts.size = sizeof counts;
+    ASSERT_EQ(sluice_dead_letters_stats(queue, &counts, nullptr), SLUICE_OK);
+    EXPECT_EQ(counts.sent, opens ? 1U : 0U);
+    EXPECT_EQ(counts.failed, opens ? 0U : 1U);
+  }
+}
+
+TEST(SinkFace, an_answer_that_is_let_go_is_told_a_bus_once) {
+  for (const bool opens : {true, false}) {
+    LettingGo letting_go{opens};
+    Owned sink;
+    letting_go.take(sink);
+    Owned bus;
+    open_bus(R"({"shards": 1, )" + sink_of(sink) + "}", bus);
+    const sluice_event one = event("k", "v");
+    ASSERT_EQ(sluice_bus_ingest(bus, &one, nullptr), SLUICE_OK);
+    Failure failure;
+    EXPECT_EQ(sluice_bus_shutdown(bus, 60'000, &failure), SLUICE_INTERNAL);
+    EXPECT_THAT(std::string(failure.text), HasSubstr("let its answer go"));
+    const auto counts = stats(bus);
+    EXPECT_EQ(counts.delivered, opens ? 1U : 0U);
+    EXPECT_EQ(counts.dropped_failed, opens ? 0U : 1U);
+  }
+}
+
 TEST(SinkFace, B01_offers_race_with_close_and_release) {
   race_with_release(
       50,

@@ -146,6 +146,30 @@ TEST_F(SubscriptionFace, a_closed_consumer_says_so_last) {
   end(pushed, subscription);
 }
 
+TEST_F(SubscriptionFace, a_page_for_which_there_is_no_handle_is_not_passed) {
+  Pushed pushed;
+  Owned subscription;
+  {
+    AllHandles all;
+    all.leave_one();
+    subscribe(pushed, subscription);
+    append(0, 5);
+    uint32_t running = 1;
+    EXPECT_TRUE(comes_true([&] {
+      EXPECT_EQ(sluice_subscription_running(subscription, &running, nullptr), SLUICE_OK);
+      return running == 0;
+    }));
+  }
+  EXPECT_EQ(pushed.failed, SLUICE_BUSY);
+  end(pushed, subscription);
+  std::vector<std::string> values;
+  EXPECT_TRUE(comes_true([&] {  // the end of the subscription wakes a poll
+    for (auto& value : values_of(consumer_, 5, 10)) values.push_back(std::move(value));
+    return values.size() >= 5;
+  }));
+  EXPECT_EQ(values, (std::vector<std::string>{"0", "1", "2", "3", "4"}));
+}
+
 TEST_F(SubscriptionFace, wrong_arguments_are_told) {
   Failure failure;
   sluice_handle made = 0;

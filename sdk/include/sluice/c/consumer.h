@@ -25,17 +25,21 @@ typedef struct sluice_poll {
  * SLUICE_INVALID names the field by its path; nothing was opened then. [waits for connections of the storages it names] */
 SLUICE_CALL sluice_status sluice_consumer_open(const char *config, uint64_t config_size, const char *cursor, uint64_t cursor_size,
                                                sluice_handle *consumer, sluice_failure *failure);
-/* Judges a record: 1 to have it, 0 not to. On the thread that polls, without locks, once for each record that is read. */
+/* Judges a record: 1 to have it, 0 not to. Anything else: it cannot tell; the shard fails then, before the records that were read with
+ * this one, and sluice_consumer_resume() tries them again. On the thread that polls, without locks, once for each record that is read. */
 typedef uint32_t (*sluice_predicate)(void *context, const sluice_record *record);
 /* The same with a function in place of the configuration's filter. Nobody calls it once the consumer has ended and no poll is
  * under way. */
 SLUICE_CALL sluice_status sluice_consumer_open_with(const char *config, uint64_t config_size, const char *cursor, uint64_t cursor_size,
                                                     sluice_predicate passes, void *context, sluice_handle *consumer,
                                                     sluice_failure *failure);
-/* [waits up to wait_ms] One page. SLUICE_BUSY: another poll is under way; SLUICE_FENCED: closed. Release the page.
- * `polled` may be NULL. */
+/* [waits up to wait_ms] One page. SLUICE_BUSY: another poll is under way, or there are too many handles; SLUICE_FENCED: closed. Release
+ * the page. `polled` may be NULL. Where the page cannot be shown, its records come with the next poll. */
 SLUICE_CALL sluice_status sluice_consumer_poll(sluice_handle consumer, const sluice_poll *request, sluice_handle *page,
                                                sluice_polled *polled, sluice_failure *failure);
+/* Goes back to where the page of the last poll began: for who cannot use it. Its records come again; what was refused or lost before
+ * them does not. */
+SLUICE_CALL sluice_status sluice_consumer_give_back(sluice_handle consumer, sluice_handle page, sluice_failure *failure);
 /* Ends a poll that waits, with what it has. */
 SLUICE_CALL sluice_status sluice_consumer_wake(sluice_handle consumer, sluice_failure *failure);
 /* The place after the last page, or where it was sought since, as text. */

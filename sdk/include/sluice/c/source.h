@@ -35,7 +35,10 @@ typedef struct sluice_page_shown {
 
 /* Called by threads of the library, one call at a time but for wake. Each gets the handle of an answer, which is to be given once by
  * the function named here, from any thread, also before the call returns; an answer that is released instead counts as
- * SLUICE_INTERNAL. At most one read waits for its answer. */
+ * SLUICE_INTERNAL. At most one read waits for its answer.
+ * read, bounds and locate must not block: a read that waits returns, and is answered later by another thread. They may be called
+ * inside sluice_consumer_poll() and inside sluice_answer_...() of this source, on the thread that called: hold no lock there that they
+ * take. */
 typedef struct sluice_source_calls {
   uint32_t size;
   uint32_t reserved; /* 0 */

@@ -12,8 +12,9 @@ extern "C" {
 #endif
 
 /* Gets every page that has records, progress or something to say, and releases it; 0 ends the subscription, 1 goes on. An error
- * comes last: `page` is 0 and `polled` NULL then, and `failure` NULL otherwise. On a thread of the subscription's own, one call
- * after the other and without locks: it may call everything, and release or stop the subscription itself. */
+ * comes last: `page` is 0 and `polled` NULL then, and `failure` NULL otherwise; the consumer has not passed a page that it could not
+ * show. On a thread of the subscription's own, one call after the other and without locks: it may call everything, and release or stop
+ * the subscription itself. */
 typedef uint32_t (*sluice_push)(void *context, sluice_handle page, const sluice_polled *polled, const sluice_failure *failure);
 
 /* Polls a consumer, as `request` says, until it is done. The consumer takes one poll at a time: have one subscription, and do not
