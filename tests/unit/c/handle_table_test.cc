@@ -29,8 +29,8 @@ uint64_t insert(HandleTable& table, std::atomic<int>& alive) {
 }
 
 TEST(HandleTable, an_object_is_found_until_it_is_released) {
-  HandleTable table;
   std::atomic<int> alive{0};
+  HandleTable table;
   const uint64_t handle = insert(table, alive);
   EXPECT_NE(handle, 0U);
   EXPECT_TRUE(table.acquire(handle, Kind::bus));
@@ -41,8 +41,8 @@ TEST(HandleTable, an_object_is_found_until_it_is_released) {
 }
 
 TEST(HandleTable, B22_releasing_twice_is_harmless) {
-  HandleTable table;
   std::atomic<int> alive{0};
+  HandleTable table;
   const uint64_t first = insert(table, alive);
   EXPECT_TRUE(table.release(first).ok());
   const uint64_t second = insert(table, alive);  // the same slot, another life
@@ -55,8 +55,8 @@ TEST(HandleTable, B22_releasing_twice_is_harmless) {
 }
 
 TEST(HandleTable, numbers_that_were_never_given_out_name_nothing) {
-  HandleTable table;
   std::atomic<int> alive{0};
+  HandleTable table;
   const uint64_t handle = insert(table, alive);
   for (const uint64_t wrong :
        {uint64_t{0}, uint64_t{1}, handle + 1, handle + (uint64_t{1} << 32), ~uint64_t{0}, uint64_t{UINT32_MAX}}) {
@@ -68,8 +68,8 @@ TEST(HandleTable, numbers_that_were_never_given_out_name_nothing) {
 }
 
 TEST(HandleTable, a_call_under_way_keeps_a_released_object) {
-  HandleTable table;
   std::atomic<int> alive{0};
+  HandleTable table;
   const uint64_t handle = insert(table, alive);
   {
     const auto use = table.acquire(handle, Kind::bus);
@@ -81,8 +81,8 @@ TEST(HandleTable, a_call_under_way_keeps_a_released_object) {
 }
 
 TEST(HandleTable, no_number_comes_twice) {
-  HandleTable table;
   std::atomic<int> alive{0};
+  HandleTable table;
   std::set<uint64_t> seen;
   for (int i = 0; i < 1000; ++i) {
     const uint64_t handle = insert(table, alive);
@@ -93,8 +93,8 @@ TEST(HandleTable, no_number_comes_twice) {
 
 TEST(HandleTable, a_number_fits_a_configuration) {
   static_assert(((uint64_t{HandleTable::kMaxLives} << 32) | UINT32_MAX) <= uint64_t{INT64_MAX});
-  HandleTable table(3);
   std::atomic<int> alive{0};
+  HandleTable table(3);
   std::set<uint64_t> seen;
   for (int i = 0; i < 7; ++i) {
     const uint64_t handle = insert(table, alive);
@@ -105,8 +105,8 @@ TEST(HandleTable, a_number_fits_a_configuration) {
 }
 
 TEST(HandleTable, what_is_not_taken_stays_with_the_caller) {
-  HandleTable table;
   std::atomic<int> alive{0};
+  HandleTable table;
   for (uint32_t i = 0; i < HandleTable::kMaxHandles; ++i) ASSERT_NE(insert(table, alive), 0U);
   std::unique_ptr<Object> more = std::make_unique<Counted>(alive);
   EXPECT_EQ(table.insert(std::move(more)).error().code(), StatusCode::busy);
@@ -116,8 +116,8 @@ TEST(HandleTable, what_is_not_taken_stays_with_the_caller) {
 TEST(HandleTable, B01_calls_never_reach_an_object_that_is_gone) {
   constexpr int kThreads = 8;
   constexpr int kRounds = 10'000;
-  HandleTable table;
   std::atomic<int> alive{0};
+  HandleTable table;
   std::atomic<uint64_t> handle{insert(table, alive)};
   std::atomic<int> wrong{0};
   std::atomic<bool> over{false};
