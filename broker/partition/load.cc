@@ -154,8 +154,10 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
   cluster::TopicPtr topic = context_.cluster.state().topic_in_any_state(topic_->id);
   if (!topic || topic->deleting) co_return Status(StatusCode::not_found, "the topic is gone");
   bool raise = false;
+  int64_t known_start = 0;
   {
     std::lock_guard lock(mutex_);
+    known_start = log_start_;
     // Who appends to a log that was switched away from loses what he appends.
     if (switch_unknown_ && !context_.cluster.health().ok())
       co_return Status(StatusCode::unavailable, "nobody can tell which log is to be written");
@@ -232,7 +234,7 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
   state_ = std::move(state);
   generation_ = position->generation;
   // Somebody may have moved it on since it was read.
-  if (known_log_ == extent.log) start = std::max(start, std::min(log_start_, bounds->end));
+  if (log_start_ > known_start) start = std::max(start, std::min(log_start_, bounds->end));
   state_.cut_before(start);
   log_start_ = start;
   high_watermark_ = bounds->end;

@@ -12,7 +12,7 @@ namespace sluice::kafka {
 namespace {
 
 constexpr uint64_t kDefaultLargestMessage = 1'048'588;  // of a cluster that does not say: Kafka's default
-constexpr uint64_t kPreferredUnitBytes = 4 << 20;       // several of librdkafka's requests, so that they overlap
+constexpr uint64_t kPreferredUnitBytes = 2 << 20;       // several of librdkafka's requests, so that they overlap
 constexpr int64_t kPurgeNs = 1'000'000'000;             // of stop's time, for what is given up to come back
 
 Status stopped() {

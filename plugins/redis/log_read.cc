@@ -85,7 +85,7 @@ int64_t Log::entries_for(uint64_t bytes, uint64_t token, int64_t from) const {
 void Log::saw(uint64_t bytes, size_t entries, uint64_t largest) {
   if (entries == 0) return;
   usual_bytes_ = std::max<uint64_t>((usual_bytes_ + bytes / entries) / 2, 1);
-  largest_bytes_ = std::max(largest, largest_bytes_);
+  largest_bytes_ = std::max({largest, largest_bytes_ / 2, kAssumedUnitBytes});
 }
 
 /// Entries from that which holds `from`, wholly below `limit`.

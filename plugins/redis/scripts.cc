@@ -66,8 +66,8 @@ return {'OK'}
 
 // RENAME is the last write. Were it not, it might be carried out without what follows it, and the RENAME of a fence
 // that was written behind it would find no stream; without RENAME, the token before says where the stream is. (A cut in
-// EXEC does that harm yet.) What last_id() writes changes nothing and is allowed when memory is spent, as is then
-// whatever the script writes behind it; HSET as its first write is not.
+// EXEC does that harm yet.) The HDEL changes nothing and is allowed when memory is spent, as is then whatever the script
+// writes behind it; HSET as its first write is not, nor, on 6.2, what last_id() writes.
 constexpr std::string_view kFence = R"(
 local there = redis.call('HMGET', KEYS[1], 'token', 'start', 'before')
 local token = there[1]
@@ -77,6 +77,7 @@ local from = token
 if there[3] and redis.call('EXISTS', KEYS[1] .. ':' .. token) == 0 then from = there[3] end
 local stream = KEYS[1] .. ':' .. from
 if redis.call('EXISTS', stream) == 0 then return {'GONE'} end
+redis.call('HDEL', KEYS[1], 'nothing')
 local last = last_id(stream)
 local raised = ARGV[1] > from
 if raised then
@@ -93,6 +94,7 @@ if ARGV[1] ~= there[1] then return {'FENCED', there[1]} end
 if ARGV[2] <= padded(there[2]) then return {'OK', there[2]} end
 local stream = KEYS[1] .. ':' .. there[1]
 if redis.call('EXISTS', stream) == 0 then return {'GONE'} end
+redis.call('HDEL', KEYS[1], 'nothing')
 local last = last_id(stream)
 if last == '0-0' or ARGV[3] > padded(string.match(last, '%d+')) then return {'PAST', last} end
 local start = string.gsub(ARGV[2], '^0+(%d)', '%1')

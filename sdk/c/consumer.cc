@@ -167,7 +167,8 @@ Status ConsumerObject::give_back(const Response& response) {
     const std::scoped_lock lock(mutex_);
     for (const auto& [shard, position] : firsts) {
       if (shard >= ids_.size()) return Status(StatusCode::invalid, "the page is another consumer's");
-      if (Status status = place.set(ids_[shard], position); !status.ok()) return status;
+      const int64_t known = place.next(ids_[shard]).value_or(position);  // dropped and added again: twice
+      if (Status status = place.set(ids_[shard], std::min(known, position)); !status.ok()) return status;
     }
   }
   return consumer->seek(place);

@@ -162,6 +162,13 @@ Status KafkaTrouble::last(uint64_t settled) const {
   return other_.number > settled ? other_.status : Status();
 }
 
+bool KafkaTrouble::claim_refusal(uint64_t over) {
+  const std::lock_guard lock(mutex_);
+  if (refused_.number <= std::max(over, claimed_)) return false;
+  claimed_ = refused_.number;
+  return true;
+}
+
 Status KafkaTrouble::take(const std::string& topic, int32_t partition) {
   const std::lock_guard lock(mutex_);
   if (places_.empty()) return {};

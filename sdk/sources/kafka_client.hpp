@@ -38,6 +38,9 @@ class KafkaTrouble {
   /// Where whoever comes new begins: the first `heard` are over, or were told.
   void settle(uint64_t heard);
   uint64_t settled() const;
+  /// Whether the caller is to tell of the last refusal: it came after the first `over`, and nobody has told of it. One
+  /// refusal, which a client may get over by itself, is no reason for all of its partitions to fail.
+  bool claim_refusal(uint64_t over);
   /// For a client with one user: the last that it has not forgotten.
   Status last() const { return last(settled()); }
   void forget() { settle(count()); }
@@ -53,6 +56,7 @@ class KafkaTrouble {
   mutable std::mutex mutex_;  // guards all below
   uint64_t count_ = 0;
   uint64_t settled_ = 0;
+  uint64_t claimed_ = 0;
   Said refused_;
   Said other_;
   std::map<std::string, Status> places_;  // by "TOPIC [PARTITION]"

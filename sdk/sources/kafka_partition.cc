@@ -108,7 +108,7 @@ KafkaThreads::KafkaThreads() {
 }
 
 bool KafkaThreads::is_current() const {
-  return loop_.is_current() ||
+  return loop_.is_current() || probing_.is_current() ||
          std::any_of(asking_.begin(), asking_.end(), [](const auto& each) { return each->is_current(); });
 }
 
@@ -202,8 +202,11 @@ void KafkaPartition::serve(Lock& lock) {
       }
     }
     waiting_ = true;  // before looking, so that nothing comes unnoticed in between
+    const uint64_t before = reader_->trouble().count();
     take();
     if (has_page()) {
+      flowed_ = before;
+      silent_ = Status();
       Page page = make_page(pending_->request);
       answer(lock, std::move(page));
       continue;
@@ -217,13 +220,17 @@ void KafkaPartition::serve(Lock& lock) {
     const int64_t now = threads_->loop().now_ms();
     const uint64_t heard = reader_->trouble().count();
     const Status trouble = reader_->trouble().last(settled_);
-    if (trouble.code() == StatusCode::denied) {
+    if (trouble.code() == StatusCode::denied && reader_->trouble().claim_refusal(flowed_)) {
       settle(heard);  // the next read may find it mended
       answer(lock, fail(trouble));
       continue;
     }
     if (at_end_) {
-      if (!trouble.ok()) return probe();
+      if (!silent_.ok()) {
+        answer(lock, fail(std::exchange(silent_, Status())));
+        continue;
+      }
+      if (!trouble.ok()) probe();
       if (pending_->deadline_ms > now) return look_later(pending_->deadline_ms);
       Page page;
       page.next = from;
@@ -478,7 +485,7 @@ void KafkaPartition::settle(uint64_t heard) {
 /// At the end nothing comes, whether or not the broker is there: after trouble it is asked. With the lock.
 void KafkaPartition::probe() {
   if (std::exchange(probing_, true)) return;
-  threads_->asking().post([self = shared_from_this()] {
+  threads_->probing().post([self = shared_from_this()] {
     const uint64_t heard = self->reader_->trouble().count();
     const Result<SourceBounds> marks =
         ask_marks(*self->reader_, self->topic_, self->partition_, self->request_timeout_ms_);
@@ -486,9 +493,7 @@ void KafkaPartition::probe() {
     Lock lock(self->mutex_);
     self->probing_ = false;
     if (marks) self->settle(heard);
-    const bool waits = self->pending_ && self->at_end_ && self->stands_at(self->pending_->request.from);
-    if (marks || !waits || self->has_page()) return self->serve(lock);
-    self->answer(lock, fail(std::move(why)));
+    if (!marks && self->at_end_) self->silent_ = std::move(why);
     self->serve(lock);
   });
 }

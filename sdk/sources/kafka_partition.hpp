@@ -36,6 +36,8 @@ class KafkaThreads {
   ThreadLoop& loop() { return loop_; }
   /// For a question that waits: one of a few, in turn.
   ThreadLoop& asking() { return *asking_[next_++ % kAsking]; }
+  /// For questions whether somebody is there, which nobody else should wait behind.
+  ThreadLoop& probing() { return probing_; }
   /// Whether this is one of these threads, on which nobody may wait for another.
   bool is_current() const;
 
@@ -43,6 +45,7 @@ class KafkaThreads {
   static constexpr size_t kAsking = 4;
   KafkaThreads();
   ThreadLoop loop_{"sluice-kafka"};
+  ThreadLoop probing_{"sluice-kafka-pr"};
   std::array<std::unique_ptr<ThreadLoop>, kAsking> asking_;
   std::atomic<size_t> next_{0};
 };
@@ -128,6 +131,8 @@ class KafkaPartition final : public std::enable_shared_from_this<KafkaPartition>
   Status broken_;               // fetching ended with it
   bool asking_ = false;         // the cluster, what the partition has
   bool probing_ = false;        // ... whether it is there
+  Status silent_;               // it was not, and nobody has been told
+  uint64_t flowed_ = 0;         // what the connections had said before records came
   int64_t timer_due_ms_ = INT64_MAX;
 };
 

@@ -35,7 +35,7 @@ struct Page {
 
 struct SourceBounds {
   int64_t start = 0;  // first position that can still be read
-  int64_t end = 0;    // position that the next record will get, or a smaller bound of it
+  int64_t end = 0;  // position that the next record will get, or a smaller bound of it: a removed shard is read so far
 };
 
 /// Calls come from one thread at a time. A call's callback is called exactly once, from any thread, possibly before the

@@ -58,7 +58,8 @@ class Page:
 
 class Consumer:
     """`settings` as in sdk/c/README.md: sources, storages, filter, order, ...; `accept`, a function, judges records in place of a filter:
-    what it raises, poll() raises, and no record is passed; resume() tries its shard again. Any thread; one poll at a time. A context manager."""
+    what it raises, poll() raises, and no record is passed; resume() tries its shard again. It may run on another thread than that which polls, and waits
+    for: locks and what is bound to a thread are not shared. Any thread; one poll at a time. A context manager."""
 
     def __init__(self, cursor: str = "", accept: Optional[Callable[[Record], bool]] = None, **settings: Any):
         sources = settings.get("sources")
@@ -105,14 +106,16 @@ class Consumer:
                 lib.LIBRARY.sluice_release(handle, None)
             over.set()
 
-        threading.Thread(target=run, name="sluice-poll", daemon=True).start()
+        thread = threading.Thread(target=run, name="sluice-poll", daemon=True)
         try:
+            thread.start()
             over.wait()
         except BaseException:
             left.append(True)
             with suppress(SluiceError):
                 self.wake()
-            over.wait()
+            if thread.ident is not None:  # it began
+                over.wait()
             raise
         if failed:
             raise failed[0]

@@ -398,6 +398,19 @@ TEST_F(KafkaSource, B32_an_outage_at_the_end_is_told_and_passes) {
 }
 
 // What the connections say, as partitions hear it.
+// A client that gets over a refusal by itself does not cost all of its shards.
+TEST(KafkaTrouble, B32_one_tells_of_a_refusal) {
+  sources::KafkaTrouble trouble;
+  EXPECT_FALSE(trouble.claim_refusal(0));
+  trouble.heard(RD_KAFKA_RESP_ERR__AUTHENTICATION, "a first");
+  EXPECT_FALSE(trouble.claim_refusal(trouble.count())) << "records came after it";
+  EXPECT_TRUE(trouble.claim_refusal(0));
+  EXPECT_FALSE(trouble.claim_refusal(0));
+  EXPECT_EQ(trouble.last(0).code(), StatusCode::denied) << "which is still why nobody answers";
+  trouble.heard(RD_KAFKA_RESP_ERR__AUTHENTICATION, "a second");
+  EXPECT_TRUE(trouble.claim_refusal(0));
+}
+
 TEST(KafkaTrouble, B32_is_over_for_who_found_so_and_not_for_others) {
   sources::KafkaTrouble trouble;
   EXPECT_TRUE(trouble.last(0).ok());

@@ -62,7 +62,8 @@ SLUICE_CALL sluice_status sluice_source_open(const char *id, uint64_t id_size, c
  * shown cannot be, or was not asked for, and the answer is still to be given. SLUICE_NOT_FOUND: answered before, which is harmless. */
 SLUICE_CALL sluice_status sluice_answer_page(sluice_handle answer, const sluice_failure *outcome, const sluice_page_shown *shown,
                                              sluice_failure *failure);
-/* First position that can still be read, and that which the next record will get, or a smaller bound of it. */
+/* First position that can still be read, and that which the next record will get, or a smaller bound of it, up to which a shard that
+ * is removed is read. */
 SLUICE_CALL sluice_status sluice_answer_bounds(sluice_handle answer, const sluice_failure *outcome, int64_t start, int64_t end,
                                                sluice_failure *failure);
 SLUICE_CALL sluice_status sluice_answer_position(sluice_handle answer, const sluice_failure *outcome, int64_t position,
