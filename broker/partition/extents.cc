@@ -89,31 +89,17 @@ Task<Result<std::shared_ptr<host::Log>>> Extents::sealed(cluster::Extent extent,
     co_return fail(fate);
   }
   if (!position) co_return fail(position.error());
-  bool tell = false;
+  if (position->end < extent.to) co_return fail(lost_tail(extent, position->end));
   {
     std::lock_guard lock(mutex_);
     auto found = handles_.find(extent.log);
-    if (found != handles_.end()) {
-      if (position->end >= extent.to) found->second.checked_epoch = leader_epoch;
-      tell = position->end < extent.to && !std::exchange(found->second.told, true);
-    }
+    if (found != handles_.end()) found->second.checked_epoch = leader_epoch;
   }
-  if (position->end >= extent.to) co_return log;
-  Status damage = lost_tail(extent, position->end);
-  if (tell) note(SLUICE_LOG_ERROR, "DATA LOSS: " + damage.text());
-  co_return fail(damage);
+  co_return log;
 }
 
+/// A sealed log ends too early, whether or not it was whole before. Said once.
 Status Extents::lost_tail(const cluster::Extent& extent, int64_t end) {
-  return Status(
-      StatusCode::corrupt,
-      fmt::format("a log on storage \"{}\" was sealed at {} and ends at {} now: acknowledged records are gone",
-                  extent.storage, extent.to, end));
-}
-
-/// A sealed log that was whole was found to end too early.
-Status Extents::found_short(const cluster::Extent& extent, int64_t end) {
-  Status damage = lost_tail(extent, end);
   bool tell = false;
   {
     std::lock_guard lock(mutex_);
@@ -122,6 +108,10 @@ Status Extents::found_short(const cluster::Extent& extent, int64_t end) {
       tell = !std::exchange(found->second.told, true);
     }
   }
+  Status damage(
+      StatusCode::corrupt,
+      fmt::format("a log on storage \"{}\" was sealed at {} and ends at {} now: acknowledged records are gone",
+                  extent.storage, extent.to, end));
   if (tell) note(SLUICE_LOG_ERROR, "DATA LOSS: " + damage.text());
   return damage;
 }
@@ -186,7 +176,7 @@ Task<tl::expected<host::ReadResult, Status>> Extents::read_listed(int64_t offset
         if (!is_open && nothing) {
           if (total.end < extent.to) {  // it lost what it had when it was looked at
             if (total.bytes > 0) break;
-            co_return tl::unexpected(found_short(extent, total.end));
+            co_return tl::unexpected(lost_tail(extent, total.end));
           }
           total.next = below;  // a gap up to where it was sealed
         }

@@ -68,8 +68,7 @@ class Extents {
                                                            int32_t leader_epoch, Loop& loop);
   /// Says what became of a log that its storage does not have.
   Task<Status> not_there(const cluster::Extent& extent, Status why, Loop& loop);
-  static Status lost_tail(const cluster::Extent& extent, int64_t end);
-  Status found_short(const cluster::Extent& extent, int64_t end);
+  Status lost_tail(const cluster::Extent& extent, int64_t end);
   cluster::TopicPtr topic() const;
   bool is_listed(const host::LogId& log) const;
   void note(int level, const std::string& text) const;

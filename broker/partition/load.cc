@@ -220,22 +220,21 @@ Task<Status> LogPartition::load_once(Loop& loop, bool& again) {
   PartitionState state;
   status = co_await load_state(loop, state, several ? start : bounds->start, bounds->end, info.leader_epoch);
   if (!status.ok()) co_return status;
-  state.cut_before(start);
-  state.end = bounds->end;
   std::lock_guard lock(mutex_);
   if (stage_ == Stage::closed) co_return Status(StatusCode::not_found, "the topic is gone");
   if (extents_.open_extent().log != extent.log) {
     again = true;
     co_return Status(StatusCode::unavailable, "another log is written now");
   }
+  // Somebody may have moved it on since it was read.
+  if (log_start_ > known_start) start = std::max(start, std::min(log_start_, bounds->end));
+  state.cut_before(start);
+  state.end = bounds->end;
   loaded_epoch_ = info.leader_epoch;
   leader_epoch_ = std::max(leader_epoch(), info.leader_epoch);
   state.producers.inherit_refused(state_.producers);
   state_ = std::move(state);
   generation_ = position->generation;
-  // Somebody may have moved it on since it was read.
-  if (log_start_ > known_start) start = std::max(start, std::min(log_start_, bounds->end));
-  state_.cut_before(start);
   log_start_ = start;
   high_watermark_ = bounds->end;
   known_log_ = extent.log;

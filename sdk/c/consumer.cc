@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <vector>
@@ -157,18 +156,14 @@ Status ConsumerObject::show(Response got, sluice_handle* page, sluice_polled* po
 }
 
 Status ConsumerObject::give_back(const Response& response) {
-  std::map<uint32_t, int64_t> firsts;
-  for (const MergedRecord& record : response.records) {
-    const auto first = firsts.emplace(record.shard, record->position).first;
-    first->second = std::min(first->second, record->position);
-  }
   Cursor place;
   {
     const std::scoped_lock lock(mutex_);
-    for (const auto& [shard, position] : firsts) {
-      if (shard >= ids_.size()) return Status(StatusCode::invalid, "the page is another consumer's");
-      const int64_t known = place.next(ids_[shard]).value_or(position);  // dropped and added again: twice
-      if (Status status = place.set(ids_[shard], std::min(known, position)); !status.ok()) return status;
+    for (const MergedRecord& record : response.records) {
+      if (record.shard >= ids_.size()) return Status(StatusCode::invalid, "the page is another consumer's");
+      const std::string& id = ids_[record.shard];
+      const int64_t first = std::min(place.next(id).value_or(record->position), record->position);
+      if (Status status = place.set(id, first); !status.ok()) return status;
     }
   }
   return consumer->seek(place);
