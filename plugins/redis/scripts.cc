@@ -11,9 +11,11 @@ namespace {
 // entry.hpp). So writes come in an order in which each of them does no harm without those that follow.
 
 // The last generated id of a stream without a look at its entries, which XINFO STREAM would copy: a group that nobody
-// reads from is set to it, and asked where it is. Both are allowed when memory is spent.
+// reads from is set to it, and asked where it is. KEYS[1] is the hash: taking nothing out of it changes nothing and is
+// allowed when memory is spent, as is then whatever the script writes behind it; on 6.2 the group alone is not.
 constexpr std::string_view kLastId = R"(
 local function last_id(stream)
+  redis.call('HDEL', KEYS[1], 'nothing')
   if redis.pcall('XGROUP', 'SETID', stream, 'end', '$').err then redis.call('XGROUP', 'CREATE', stream, 'end', '$') end
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local fields = {}
@@ -66,8 +68,7 @@ return {'OK'}
 
 // RENAME is the last write. Were it not, it might be carried out without what follows it, and the RENAME of a fence
 // that was written behind it would find no stream; without RENAME, the token before says where the stream is. (A cut in
-// EXEC does that harm yet.) The HDEL changes nothing and is allowed when memory is spent, as is then whatever the script
-// writes behind it; HSET as its first write is not, nor, on 6.2, what last_id() writes.
+// EXEC does that harm yet.) HSET as the first write would be refused when memory is spent; behind last_id() it is not.
 constexpr std::string_view kFence = R"(
 local there = redis.call('HMGET', KEYS[1], 'token', 'start', 'before')
 local token = there[1]
@@ -77,7 +78,6 @@ local from = token
 if there[3] and redis.call('EXISTS', KEYS[1] .. ':' .. token) == 0 then from = there[3] end
 local stream = KEYS[1] .. ':' .. from
 if redis.call('EXISTS', stream) == 0 then return {'GONE'} end
-redis.call('HDEL', KEYS[1], 'nothing')
 local last = last_id(stream)
 local raised = ARGV[1] > from
 if raised then
@@ -94,7 +94,6 @@ if ARGV[1] ~= there[1] then return {'FENCED', there[1]} end
 if ARGV[2] <= padded(there[2]) then return {'OK', there[2]} end
 local stream = KEYS[1] .. ':' .. there[1]
 if redis.call('EXISTS', stream) == 0 then return {'GONE'} end
-redis.call('HDEL', KEYS[1], 'nothing')
 local last = last_id(stream)
 if last == '0-0' or ARGV[3] > padded(string.match(last, '%d+')) then return {'PAST', last} end
 local start = string.gsub(ARGV[2], '^0+(%d)', '%1')
