@@ -16,6 +16,7 @@ class FaultTest : public ::testing::Test {
   explicit FaultTest(SyncMode sync = SyncMode::os) : world_(settings(sync), files_), log_(world_.log(1)) {
     EXPECT_TRUE(create(*log_, descriptor(1)).ok());
     for (int64_t at = 0; at < 30; ++at) EXPECT_TRUE(put(at).ok());
+    world_.settle();
   }
   Settings settings(SyncMode sync) const {
     Settings settings;
@@ -257,6 +258,7 @@ TEST_F(SyncFaultTest, ARemovalIsAcknowledgedOnceItIsDurable) {
 
 TEST_F(FaultTest, ASyncUnitCoversAllBeforeIt) {
   for (int64_t at = 30; at < 40; ++at) ASSERT_TRUE(put(at).ok());
+  world_.settle();
   files_.sync_error = EIO;
   EXPECT_EQ(put(40, 0, SLUICE_APPEND_SYNC).code(), StatusCode::unknown);
   files_.sync_error = 0;

@@ -400,10 +400,14 @@ class World {
     return storage_->start();
   }
   Status stop() { return storage_->stop(std::chrono::steady_clock::now() + std::chrono::seconds(30)); }
-  /// As kill -9 leaves it: nothing is synced or written down any more. The object is left behind.
-  void abandon() {
+  /// Waits for what goes on behind answered calls, such as the sealing of segments, which syncs and writes too.
+  void settle() {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
     EXPECT_TRUE(storage_->engine().outstanding.wait_for_none(deadline));
+  }
+  /// As kill -9 leaves it: nothing is synced or written down any more. The object is left behind.
+  void abandon() {
+    settle();
     storage_->let_go();
     storage_.reset();
   }
