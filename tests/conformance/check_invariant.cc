@@ -238,7 +238,7 @@ void idle(Context& context) {
 
 void stop_in_time(Context& context) {
   Storage& storage = context.storage();
-  constexpr int64_t kMostMs = 2'500;
+  constexpr int64_t kMostMs = 5'000;
   std::vector<std::unique_ptr<Log>> logs;
   std::vector<SentAppend> sent;
   const size_t size = context.unit_bytes(size_t{1} << 20);

@@ -61,7 +61,7 @@ void claimed_sizes(Context& context) {
 
 void stop_in_time(Context& context) {
   Storage& storage = context.storage();
-  constexpr int64_t kMostMs = 2'500;
+  constexpr int64_t kMostMs = 5'000;
   FreshNative log(context);
   auto sent = log->send({make_native_batch(numbered("a", 50, 1'000))});
   const auto began = Clock::now();

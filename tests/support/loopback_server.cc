@@ -12,6 +12,7 @@
 #include <chrono>
 #include <mutex>
 #include <random>
+#include <set>
 #include <thread>
 
 namespace sluice::test {
@@ -25,7 +26,8 @@ constexpr int kMostStarts = 3;
 // be connected to itself. Nodes of a Redis cluster take the port that is 10,000 higher too.
 constexpr uint16_t kFirstPort = 10'000;
 constexpr uint16_t kLastPort = 19'999;
-constexpr int kMostPorts = 1'000;  // tried
+constexpr int kMostPorts = 1'000;     // tried
+constexpr size_t kMostGiven = 5'000;  // remembered; then any that is free
 
 sockaddr_in loopback(uint16_t port) {
   sockaddr_in address{};
@@ -76,15 +78,20 @@ Status LoopbackServer::start() {
 uint16_t free_port() {
   static std::mutex mutex;
   static std::random_device random;
+  static std::set<uint16_t> given;  // what is told to one server is not told to another before that has bound it
   const std::lock_guard lock(mutex);
   std::uniform_int_distribution<uint16_t> any(kFirstPort, kLastPort);
   for (int tries = 0; tries < kMostPorts; ++tries) {
     const uint16_t port = any(random);
+    if (given.size() < kMostGiven && given.contains(port)) continue;
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const sockaddr_in address = loopback(port);
     const bool free = bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     close(fd);
-    if (free) return port;
+    if (free) {
+      given.insert(port);
+      return port;
+    }
   }
   return 0;
 }

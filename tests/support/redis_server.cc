@@ -44,7 +44,7 @@ std::string RedisServer::cli(const std::vector<std::string>& arguments) const {
 
 RedisCluster::RedisCluster(size_t masters, size_t replicas) : replicas_(replicas) {
   RedisSettings settings;
-  settings.lines = {"cluster-enabled yes", "cluster-node-timeout 1000", "cluster-require-full-coverage no"};
+  settings.lines = {"cluster-enabled yes", "cluster-node-timeout 5000", "cluster-require-full-coverage no"};
   for (size_t i = 0; i < masters * (1 + replicas); ++i) servers_.push_back(std::make_unique<RedisServer>(settings));
 }
 

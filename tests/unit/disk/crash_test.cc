@@ -110,7 +110,7 @@ TEST_P(CrashTest, NothingAcknowledgedIsLostByAKill) {
     }
     EXPECT_EQ(world.counters().torn_tails, 0U) << "a kill tears nothing that was committed";
   }
-  EXPECT_GT(told->appends, static_cast<uint64_t>(kRounds));
+  EXPECT_GE(told->appends, static_cast<uint64_t>(kRounds));
   ::munmap(told, sizeof(Told));
 }
 

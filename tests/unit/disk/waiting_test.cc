@@ -197,6 +197,7 @@ TEST(WaitingTest, B16_StopHasADeadlineAndMayBeCalledAgain) {
   World world(Settings{.directory = directory.path()}, files);
   auto log = world.log(1);
   ASSERT_TRUE(create(*log, descriptor(1)).ok());
+  world.settle();
   files.hang(true);
   Sent sent(*log, 0);
   const auto before = std::chrono::steady_clock::now();

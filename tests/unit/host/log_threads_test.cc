@@ -137,7 +137,9 @@ TEST_P(LogThreadsTest, UnknownOutcomesAreSettledWhileOthersAppendAndRead) {
     if (n % 50 == 0) {
       reader.post([&] {
         sluice::start(log->save("state", "value", reader),
-                      [](Status status) { EXPECT_TRUE(status.ok()) << status.describe(); });
+                      [](Status status) {  // given up where fences come between time and again
+                        EXPECT_TRUE(status.ok() || status.code() == StatusCode::fenced) << status.describe();
+                      });
       });
     }
   }

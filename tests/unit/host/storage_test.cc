@@ -138,6 +138,9 @@ TEST(Storage, AFailedStartMayBeRepeated) {
   EXPECT_TRUE(storage->start().has_value());
 }
 
+// Long enough for a thread of a busy machine to get there.
+constexpr int64_t kGivenUpMs = 1'000;
+
 TEST(Storage, ASlowStartIsGivenUpAndCountsOnceItComesBack) {
   FakeEngine engine;
   Door door;
@@ -146,12 +149,12 @@ TEST(Storage, ASlowStartIsGivenUpAndCountsOnceItComesBack) {
     return SLUICE_OK;
   };
   StorageOptions options = engine.options();
-  options.lifecycle_timeout_ms = 30;
+  options.lifecycle_timeout_ms = kGivenUpMs;
   auto storage = *Storage::create(FakeEngine::library(), std::move(options));
   Result<Condition> started = storage->start();
   EXPECT_EQ(started.error().code(), StatusCode::unavailable);
   EXPECT_EQ(started.error().text(),
-            "storage fake: adapter fake ((built in)) did not come back from start within 30 ms");
+            "storage fake: adapter fake ((built in)) did not come back from start within 1000 ms");
   started = storage->start();
   EXPECT_EQ(started.error().text(),
             "storage fake: adapter fake ((built in)) is still busy with start, so start must wait");
@@ -171,11 +174,11 @@ TEST(Storage, ASlowStopIsGivenUpAndTheProcessGoesOn) {
     return SLUICE_OK;
   };
   StorageOptions options = engine.options();
-  options.lifecycle_timeout_ms = 30;
+  options.lifecycle_timeout_ms = kGivenUpMs;
   std::vector<std::string> lines;
   options.log = [&](int, const std::string& line) { lines.push_back(line); };
   auto storage = engine.start(std::move(options));
-  EXPECT_EQ(storage->stop(30).code(), StatusCode::unavailable);
+  EXPECT_EQ(storage->stop(kGivenUpMs).code(), StatusCode::unavailable);
   EXPECT_FALSE(storage->started());
   storage = nullptr;
   door.open();

@@ -51,7 +51,7 @@ TEST_F(JetstreamFaults, KilledServerWithAppendsInFlight) {
     const auto back = Clock::now();
     const size_t acknowledged = writer.acknowledged();
     ASSERT_TRUE(eventually([&] { return writer.append(1) > acknowledged; }));
-    EXPECT_LT(Clock::now() - back, std::chrono::seconds(5)) << "service is back late";
+    EXPECT_LT(Clock::now() - back, std::chrono::seconds(15)) << "service is back late";
     EXPECT_EQ(writer.answered(), writer.told_size());
   }
   writer.verify(*log);
@@ -60,7 +60,7 @@ TEST_F(JetstreamFaults, KilledServerWithAppendsInFlight) {
 
 TEST_F(JetstreamFaults, StoppedServer) {
   start_server();
-  Broker broker(server->url(), {}, 1'000);
+  Broker broker(server->url(), {}, 2'000);
   ASSERT_TRUE(broker.storage->start());
   const auto log = broker.create();
   Writer writer(broker, log, 1);
@@ -92,7 +92,7 @@ TEST_F(JetstreamFaults, StopWithAServerThatHangsHasADeadline) {
   writer.send(1);
   const auto before = Clock::now();
   const Status stopped = broker.storage->stop(3'000);
-  EXPECT_LT(Clock::now() - before, std::chrono::milliseconds(4'500));
+  EXPECT_LT(Clock::now() - before, std::chrono::seconds(7));
   EXPECT_TRUE(stopped.ok()) << stopped.describe();
   EXPECT_TRUE(eventually([&] { return writer.answered() == writer.told_size(); })) << "stop completes every ticket";
   server->resume();
@@ -106,11 +106,15 @@ TEST_F(JetstreamFaults, B12_ALostReplyDoublesNothing) {
   const auto log = broker.create();
   Writer writer(broker, log, 1);
   ASSERT_EQ(writer.append(3), 3u);
+  Stranger stranger(server->url());
+  const auto stored = [&] { return stranger.stream_info()["state"].value("last_seq", uint64_t{0}); };
   for (int round = 0; round < 5; ++round) {
     const size_t before = writer.acknowledged();
+    const uint64_t last = stored();
     proxy.hold_replies(true);
     writer.send(1, 1'000);
-    ASSERT_TRUE(eventually([&] { return proxy.held() > 0; })) << "the server stored it, and said so to nobody";
+    // Not only something, such as a ping of the server's.
+    ASSERT_TRUE(eventually([&] { return stored() > last && proxy.held() > 0; })) << "and said so to nobody";
     proxy.cut();
     proxy.hold_replies(false);
     ASSERT_TRUE(eventually([&] { return writer.answered() == writer.told_size(); }));
@@ -124,7 +128,7 @@ TEST_F(JetstreamFaults, B12_ALostReplyDoublesNothing) {
 TEST_F(JetstreamFaults, LateRepliesAreForgotten) {
   start_server();
   test::TcpProxy proxy(server->port());
-  Broker broker("nats://127.0.0.1:" + std::to_string(proxy.port()), {}, 700);
+  Broker broker("nats://127.0.0.1:" + std::to_string(proxy.port()), {}, 2'000);
   ASSERT_TRUE(broker.storage->start());
   const auto log = broker.create();
   Writer writer(broker, log, 1);
@@ -248,7 +252,7 @@ TEST_F(JetstreamFaults, ForbiddenSubjectsAreDenied) {
   const Status denied = refusal({{"user", std::string("u")}, {"password", std::string("p")}});
   EXPECT_EQ(denied.code(), StatusCode::denied) << denied.describe();
   EXPECT_NE(denied.text().find("STREAM.CREATE"), std::string::npos) << denied.text();
-  EXPECT_LT(Clock::now() - before, std::chrono::seconds(3)) << "it is not waited for an answer that never comes";
+  EXPECT_LT(Clock::now() - before, std::chrono::seconds(8)) << "it is not waited for an answer that never comes";
 }
 
 TEST_F(JetstreamFaults, NoServerIsUnavailable) {
@@ -396,7 +400,7 @@ TEST_F(JetstreamFaults, ADeletedStreamIsNotFound) {
       broker.loop, [&] { return log->read(0, INT64_MAX, 1 << 20, broker.loop); });
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().status.code(), StatusCode::not_found) << read.error().status.describe();
-  EXPECT_LT(Clock::now() - before, std::chrono::seconds(5));
+  EXPECT_LT(Clock::now() - before, std::chrono::seconds(8));
   EXPECT_EQ(wait<Result<host::Bounds>>(broker.loop, [&] { return log->bounds(broker.loop); }).error().code(),
             StatusCode::not_found);
 }

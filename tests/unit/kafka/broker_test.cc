@@ -282,7 +282,7 @@ TEST_P(KafkaBroker, Transactions) {
   ASSERT_TRUE(at_marker) << at_marker.error().status.describe();
   EXPECT_EQ(at_marker->next, bounds->end);
   EXPECT_TRUE(Adapter::records_of(*at_marker).empty());
-  EXPECT_LT(Clock::now() - began, std::chrono::seconds(3));
+  EXPECT_LT(Clock::now() - began, std::chrono::seconds(8));
   const auto after = one->append(*log, numbered("after", 1));
   ASSERT_TRUE(after.status.ok());
   EXPECT_EQ(after.first_offset, bounds->end);
@@ -379,7 +379,7 @@ TEST_P(KafkaBroker, KilledWithAppendsInFlight) {
       settle();
       return told.back().answer.status.ok();
     }));
-    EXPECT_LT(Clock::now() - back, std::chrono::seconds(server->is_apache() ? 20 : 5)) << "service is back late";
+    EXPECT_LT(Clock::now() - back, std::chrono::seconds(server->is_apache() ? 20 : 10)) << "service is back late";
   }
   judge(*one, *log, told);
   const size_t acknowledged = static_cast<size_t>(
@@ -390,7 +390,7 @@ TEST_P(KafkaBroker, KilledWithAppendsInFlight) {
 TEST_P(KafkaBroker, StoppedProcess) {
   ASSERT_NO_FATAL_FAILURE(start_server());
   if (IsSkipped()) return;
-  const auto one = adapter({}, 2'000);
+  const auto one = adapter({}, 3'000);
   const auto log = one->ready(topic_of("orders"));
   ASSERT_TRUE(one->append(*log, numbered("w0", 1)).status.ok());
   EXPECT_EQ(one->read_all(*log).size(), 1u);
@@ -405,7 +405,7 @@ TEST_P(KafkaBroker, StoppedProcess) {
   }
   EXPECT_FALSE(one->watch(*log, 5).ok());
   EXPECT_FALSE(one->make(topic_of("another")).ok());
-  EXPECT_LT(Clock::now() - began, std::chrono::seconds(15)) << "calls are not answered by their deadlines";
+  EXPECT_LT(Clock::now() - began, std::chrono::seconds(25)) << "calls are not answered by their deadlines";
   server->resume();
   ASSERT_TRUE(eventually([&] { return one->append(*log, numbered("w2", 1)).status.ok(); }));
   const auto all = one->read_all(*log);
@@ -429,7 +429,7 @@ TEST_P(KafkaBroker, StopWhileTheClusterHangs) {
   const auto began = Clock::now();
   const Status stopped = one->storage->stop(2'000);
   EXPECT_TRUE(stopped.ok() || stopped.code() == StatusCode::unavailable) << stopped.describe();
-  EXPECT_LT(Clock::now() - began, std::chrono::milliseconds(3'500));
+  EXPECT_LT(Clock::now() - began, std::chrono::seconds(6));
   ASSERT_EQ(append.wait_for(std::chrono::seconds(1)), std::future_status::ready);
   EXPECT_FALSE(append.get().status.ok());
   EXPECT_FALSE(watch.get().ok());
@@ -517,7 +517,7 @@ TEST_P(KafkaBroker, B12_WhatIsGivenUpComesOnceAndInItsPlace) {
 TEST_P(KafkaBroker, WhatWasNotSentIsUnavailable) {
   if (GetParam()) GTEST_SKIP() << "one broker suffices here";
   ASSERT_NO_FATAL_FAILURE(start_server());
-  const auto one = adapter({{"delivery_timeout", std::string("1s")}}, 15'000);
+  const auto one = adapter({{"delivery_timeout", std::string("4s")}}, 15'000);
   const auto log = one->ready(topic_of("orders"));
   ASSERT_TRUE(one->append(*log, numbered("w0", 1)).status.ok());
   server->kill();
@@ -597,13 +597,13 @@ TEST_P(KafkaBroker, SaneSpeed) {
 
 TEST_P(KafkaBroker, WrongAddressesAndNames) {
   if (GetParam()) GTEST_SKIP() << "one broker suffices here";
-  Adapter nobody("127.0.0.1:1", {{"request_timeout", std::string("1s")}});
+  Adapter nobody("127.0.0.1:1", {{"request_timeout", std::string("3s")}});
   const auto began = Clock::now();
   const auto started = nobody.start();
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code(), StatusCode::unavailable) << started.error().describe();
   EXPECT_NE(started.error().text().find("refused"), std::string::npos) << started.error().text();
-  EXPECT_LT(Clock::now() - began, std::chrono::seconds(5));
+  EXPECT_LT(Clock::now() - began, std::chrono::seconds(15));
   EXPECT_THROW(Adapter("x:1", {{"properties", std::string("acks=1")}}), std::runtime_error);
 }
 

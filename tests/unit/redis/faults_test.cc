@@ -27,7 +27,7 @@ TEST_F(RedisFaults, KilledServerWithAppendsInFlight) {
     const auto back = Clock::now();
     const size_t acknowledged = writer.acknowledged();
     ASSERT_TRUE(eventually([&] { return writer.append(1) > acknowledged; }));
-    EXPECT_LT(Clock::now() - back, std::chrono::seconds(5)) << "service is back late";
+    EXPECT_LT(Clock::now() - back, std::chrono::seconds(15)) << "service is back late";
   }
   writer.verify(*log);
   EXPECT_EQ(one->storage->metrics().data_losses.load(), 0u);
@@ -77,7 +77,7 @@ TEST_F(RedisFaults, AServerThatForgetsIsFoundOut) {
 
 TEST_F(RedisFaults, StoppedServer) {
   start_server();
-  const auto one = broker({}, 1'000);
+  const auto one = broker({}, 2'000);
   const auto log = one->create();
   Writer writer(*one, log, 1);
   ASSERT_EQ(writer.append(10), 10u);
@@ -100,13 +100,13 @@ TEST_F(RedisFaults, StoppedServer) {
 
 TEST_F(RedisFaults, AServerThatIsSilentForLongIsLeft) {
   start_server();
-  const auto one = broker({{"response_timeout", int64_t{300}}, {"connect_timeout", int64_t{300}}});
+  const auto one = broker({{"response_timeout", int64_t{1'500}}});
   const auto log = one->create();
   Writer writer(*one, log, 1);
   ASSERT_EQ(writer.append(1), 1u);
   server->pause();
   writer.send(3, 100'000);
-  ASSERT_TRUE(eventually([&] { return one->said("no reply for 300 ms"); }));
+  ASSERT_TRUE(eventually([&] { return one->said("no reply for 1500 ms"); }));
   server->resume();
   ASSERT_TRUE(eventually([&] { return writer.append(1) > 1; }));
   writer.verify(*log);
@@ -180,7 +180,7 @@ TEST_F(RedisFaults, ConnectionsCutAtAnyMoment) {
 TEST_F(RedisFaults, LateRepliesAreForgotten) {
   start_server();
   test::TcpProxy proxy(server->port());
-  const auto one = broker({{"address", fmt::format("127.0.0.1:{}", proxy.port())}}, 700);
+  const auto one = broker({{"address", fmt::format("127.0.0.1:{}", proxy.port())}}, 2'000);
   const auto log = one->create();
   Writer writer(*one, log, 1);
   ASSERT_EQ(writer.append(3), 3u);
@@ -261,7 +261,7 @@ TEST_F(RedisFaults, NobodyReadsAheadOfTheEnd) {
 // An append that waits in a stopped server's socket is executed after its connection was closed and the log was read.
 TEST_F(RedisFaults, AnAppendThatComesLateFindsNoStream) {
   start_server();
-  const auto one = broker({{"response_timeout", int64_t{200}}}, 600);
+  const auto one = broker({{"response_timeout", int64_t{1'000}}}, 3'000);
   const auto log = one->create();
   Writer writer(*one, log, 1);
   ASSERT_EQ(writer.append(5), 5u);

@@ -60,7 +60,7 @@ class RedisSentinel : public ::testing::Test {
     ASSERT_TRUE(replica->start());
     sentinel = std::make_unique<RedisServer>(test::RedisSettings{
         .lines = {fmt::format("sentinel monitor orders 127.0.0.1 {} 1", master.port()),
-                  "sentinel down-after-milliseconds orders 1500", "sentinel failover-timeout orders 3000"},
+                  "sentinel down-after-milliseconds orders 5000", "sentinel failover-timeout orders 3000"},
         .sentinel = true});
     ASSERT_TRUE(sentinel->start());
     ASSERT_TRUE(eventually([&] { return contains(replica->cli({"INFO", "replication"}), "master_link_status:up"); }));
