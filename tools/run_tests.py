@@ -24,7 +24,7 @@ LONG_FUZZ_SECONDS = 120
 LONG_CRASH_CYCLES = 1000
 NEWER_NATS = "v2.15.2"
 # A command that hangs is a failure with a name, not a run without an end.
-COMMAND_DEADLINE_S = 30 * 60
+COMMAND_DEADLINE_S = 40 * 60
 LONG_COMMAND_DEADLINE_S = 24 * 3600  # where long parts are wanted
 FAILED_TEST_LINES = 200  # of what it printed
 FAREWELL_S = 20  # between SIGTERM and SIGKILL: for stopping what was started
@@ -350,7 +350,7 @@ def part_fuzz(seconds=FUZZ_SECONDS):
 def fuzz(fuzzer, seconds):
     corpus = ROOT / "build" / "asan" / "corpus" / fuzzer.name
     corpus.mkdir(parents=True, exist_ok=True)
-    return run([str(fuzzer), f"-max_total_time={seconds}", f"-seed={FUZZ_SEED}", "-timeout=10", "-rss_limit_mb=2048", str(corpus)], f"{fuzzer.name}.log")
+    return run([str(fuzzer), f"-max_total_time={seconds}", f"-seed={FUZZ_SEED}", "-timeout=60", "-rss_limit_mb=2048", str(corpus)], f"{fuzzer.name}.log")
 
 
 PARTS = {

@@ -216,7 +216,7 @@ void Shard::settle(Flight& at, int64_t now_ns) {
   }
   ++at.retries;
   add(retries_, 1);
-  at.not_before_ns = now_ns + *delay_ms * 1'000'000;
+  at.not_before_ns = monotonic_ns() + *delay_ms * 1'000'000;  // a sink may have kept this step for longer
   at.phase = Flight::Phase::waiting;
 }
 

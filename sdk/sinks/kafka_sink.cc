@@ -549,7 +549,10 @@ void KafkaSink::Impl::finish(std::unique_ptr<Shipment> shipment) {
       unsettled.erase(found);
       for (auto it = held.begin(); it != held.end();) {
         const auto next = std::next(it);
-        if ((*it)->shard == shipment->shard) follow.splice(follow.end(), held, it);
+        if ((*it)->shard == shipment->shard) {
+          (*it)->deadline = Clock::now() + std::chrono::milliseconds(settings.delivery_timeout_ms);  // which begins now
+          follow.splice(follow.end(), held, it);
+        }
         it = next;
       }
     }

@@ -17,6 +17,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -357,6 +358,7 @@ def main(test_type=CrashTest, default_storages=("disk",)):
         report.result("the client", [run_with_client()])
         return report.summary()
     self_check(report)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}, {arguments.cycles} cycles, librdkafka {confluent_kafka.libversion()[0]}", flush=True)
     started = time.monotonic()
@@ -375,7 +377,7 @@ def main(test_type=CrashTest, default_storages=("disk",)):
         victims = {"broker": [("broker", broker)], "storage": servers, "both": [("broker", broker), *servers]}[arguments.victim]
         test = test_type(broker, storages, victims, seed)
         test.run(arguments.cycles)
-    except (BrokerError, Failure) as error:
+    except (BrokerError, Failure, confluent_kafka.KafkaException) as error:
         report.result("the run", [str(error)] + (test.history.errors if test else []))
     else:
         for check, problems in histories.verify(test.history).items():

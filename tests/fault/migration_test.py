@@ -46,7 +46,10 @@ class MigrationTest(CrashTest):
 
     def _settle(self):
         def moved():
-            storage, migration = self._look()
+            try:
+                storage, migration = self._look()
+            except KafkaException:  # not answered in time
+                return False
             if migration:
                 return False
             self._count(migration)

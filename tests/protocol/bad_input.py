@@ -13,6 +13,7 @@ After each case a connection that was opened at the start produces and fetches. 
 import argparse
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -49,6 +50,7 @@ def main():
     parser.add_argument("--seed", type=int, default=mutation.SEED, help="of the random mutations")
     parser.add_argument("--frames", type=int, default=mutation.FRAMES, help="how many mutated frames")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the broker is stopped
 
     binary = Path(options.bin) / "sluiced"
     if not os.access(binary, os.X_OK):
@@ -83,7 +85,8 @@ def main():
     except Failure as error:
         print(f"FAIL run: {error}", flush=True)
         failed += 1
-    code = broker.stop()
+    finally:
+        code = broker.stop()
     if code == 0:
         print("PASS stops in order", flush=True)
         passed += 1

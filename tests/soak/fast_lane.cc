@@ -15,7 +15,8 @@ namespace sluice::soak {
 namespace {
 
 const std::string kWho = "fast";
-constexpr int64_t kEndMs = 60'000;  // for a bus whose sink answers
+constexpr int64_t kEndMs = 60'000;               // for a bus whose sink answers
+constexpr std::chrono::seconds kDestruction{2};  // what a bus gives itself to deliver when it is destroyed
 
 BusOptions options_of(Random& random, uint32_t number) {
   BusOptions options;
@@ -207,10 +208,12 @@ void FastLane::live_and_end() {
       check_sums(verdict, kWho, stats);
     }
     stats = bus->stats();
+    const auto destroying = Clock::now();
     lost = destroy(std::move(bus));
+    const bool in_time = Clock::now() - destroying < kDestruction;
     const Taken taken = sink->taken();
     check_end(verdict, stats, produced, taken, lost, evicts);
-    if (!held) verdict.expect_equal(kWho, "lost although the sink takes everything", lost, 0u);
+    if (!held && in_time) verdict.expect_equal(kWho, "lost although the sink takes everything", lost, 0u);
     sink->release();
     figures.add(stats);
     figures.delivered = taken.delivered;

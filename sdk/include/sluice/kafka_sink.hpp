@@ -28,7 +28,7 @@ struct KafkaSinkSettings {
   int32_t create_replication = -1;                  // -1: the cluster's default
   std::map<std::string, std::string> properties{};  // of librdkafka, as in KafkaClusterSettings
   uint64_t max_pending_bytes = 64ull << 20;         // given and not reported; beyond: BUSY. 1 MiB to 2 GiB
-  int64_t delivery_timeout_ms = 30'000;             // until a batch is answered; 100 to 900'000
+  int64_t delivery_timeout_ms = 30'000;             // to send a batch, then until its answer; 100 to 900'000
   int64_t request_timeout_ms = 10'000;              // 100 to 600'000
 };
 

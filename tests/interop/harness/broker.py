@@ -15,7 +15,7 @@ ROOT = INTEROP.parent.parent
 CACHE = ROOT / "build" / "interop-cache"
 SLUICE_BINARY = ROOT / "build" / "release" / "bin" / "sluiced"
 
-READY_DEADLINE_S = {"sluice": 15, "kafka": 120}
+READY_DEADLINE_S = {"sluice": 60, "kafka": 120}
 REBALANCE_DELAY_MS = 0  # by default a new group waits 3 s, in every case that makes one
 
 

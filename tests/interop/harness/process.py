@@ -13,6 +13,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 SERVER_PORTS = range(10_000, 20_000)
+_given = set()  # what is told to one server is not told to another before that has bound it
 
 
 class BrokerError(Exception):
@@ -27,6 +28,8 @@ def free_ports(count):
         for port in random.sample(SERVER_PORTS, len(SERVER_PORTS)):
             if len(bound) == count:
                 break
+            if port in _given:
+                continue
             one = socket.socket()
             try:
                 one.bind((HOST, port))
@@ -35,7 +38,9 @@ def free_ports(count):
                 one.close()
         if len(bound) < count:
             raise BrokerError(f"no {count} free ports from {SERVER_PORTS.start} to {SERVER_PORTS.stop - 1}")
-        return [one.getsockname()[1] for one in bound]
+        ports = [one.getsockname()[1] for one in bound]
+        _given.update(ports)
+        return ports
     finally:
         for one in bound:
             one.close()

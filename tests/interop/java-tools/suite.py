@@ -93,6 +93,7 @@ class Tools:
         try:
             got = [member.stdout.readline().strip() for _ in range(20)]
             check(sorted(got) == sorted(str(i) for i in range(20)), f"consumed {got}")
+            overdue.cancel()  # what follows has deadlines of its own
             check(group in self.run("groups", "--list").split(), "the group is not listed")
             output = self.run("groups", "--describe", "--group", group, "--state")
             check(re.search(rf"{group}\s+\S+\s+\(\d+\)\s+range\s+Stable\s+1", output), f"described as {output}")

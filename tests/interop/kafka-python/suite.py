@@ -5,6 +5,7 @@
 nor DeleteRecords. Both refuse a record with neither key nor value.
 """
 
+import logging
 import sys
 
 import kafka
@@ -157,4 +158,5 @@ class PythonClient(scenarios.Client):
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(threadName)s %(name)s %(message)s")  # shown where a case fails
     sys.exit(scenarios.main(PythonClient))

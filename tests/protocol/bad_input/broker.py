@@ -20,7 +20,7 @@ from pathlib import Path
 import messages
 import wire
 
-START_S, STOP_S, ANSWER_S, LINE_S = 20, 20, 10, 5
+START_S, STOP_S, ANSWER_S, LINE_S = 60, 40, 20, 5
 BURST_LINES, LINES_PER_SECOND = 50, 10  # the broker's own limits (base/log_limiter.hpp)
 MIN_MEMORY_FOLDER_BYTES = 2 << 30
 HEALTHY = "healthy"

@@ -248,10 +248,10 @@ def _(broker):
 def _(broker):
     group = "g-gone"
     with broker.connect() as c:
-        generation, member = join(c, group, session_ms=6_000, rebalance_ms=500)
+        generation, member = join(c, group, session_ms=6_000, rebalance_ms=3_000)
         settle(c, group, generation, member)
     with broker.connect() as other:
-        error, _, _, second = messages.read_join_group(other.call(wire.JOIN_GROUP, 5, messages.join_group(group, rebalance_ms=500)))
+        error, _, _, second = messages.read_join_group(other.call(wire.JOIN_GROUP, 5, messages.join_group(group, rebalance_ms=3_000)))
         expect(error, wire.MEMBER_ID_REQUIRED)
-        joined = messages.read_join_group(other.call(wire.JOIN_GROUP, 5, messages.join_group(group, second, rebalance_ms=500)))
+        joined = messages.read_join_group(other.call(wire.JOIN_GROUP, 5, messages.join_group(group, second, rebalance_ms=3_000)))
         expect(joined[:3], (wire.NONE, generation + 1, second), "join once the other's rebalance timeout is over")

@@ -67,7 +67,10 @@ class WireClient {
     return send(request, kProduceVersion);
   }
   protocol::FetchResponse::Partition fetch(std::string_view topic, int64_t offset, int32_t leader_epoch = -1) {
-    const auto response = ask<protocol::FetchResponse>(fetch_request(topic, offset, leader_epoch, 0), kFetchVersion);
+    // Answered at once where there is data or an error; a partition that is loaded first may take its time.
+    constexpr int32_t kMaxWaitMs = 10'000;
+    const auto response =
+        ask<protocol::FetchResponse>(fetch_request(topic, offset, leader_epoch, kMaxWaitMs), kFetchVersion);
     return response.topics.empty() ? protocol::FetchResponse::Partition{} : response.topics[0].partitions.at(0);
   }
   static protocol::FetchRequest fetch_request(std::string_view topic, int64_t offset, int32_t leader_epoch,

@@ -137,7 +137,7 @@ TEST(Bus, a_full_shard_blocks_fails_or_samples_as_told) {
 
   sink->held = true;
   options.when_full = WhenFull::block;
-  options.block_ms = 50;
+  options.block_ms = 200;
   bus = make_bus(options);
   for (int i = 0; i < 8; ++i) EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::queued);
   EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::timed_out);
@@ -150,6 +150,7 @@ TEST(Bus, a_full_shard_blocks_fails_or_samples_as_told) {
   EXPECT_EQ(refused.index, 0U);
   EXPECT_EQ(bus->stats().refused, 301U);
   sink->release();
+  ASSERT_TRUE(eventually([&] { return bus->stats().delivered > 0; }));
   EXPECT_EQ(bus->ingest(event("k", "v")), Outcome::queued);
   ASSERT_TRUE(bus->shutdown(kPatienceMs));
 

@@ -62,10 +62,12 @@ class TestSink : public Sink {
   }
   void deliver(EventBatch batch, Delivered done) override {
     ++batches;
-    if (held) {
+    {
       const std::lock_guard lock(mutex_);
-      waiting_.push_back({batch, std::move(done)});
-      return;
+      if (held) {
+        waiting_.push_back({batch, std::move(done)});
+        return;
+      }
     }
     finish(batch, std::move(done));
   }
@@ -79,7 +81,10 @@ class TestSink : public Sink {
   }
 
   void release() {
-    held = false;
+    {
+      const std::lock_guard lock(mutex_);
+      held = false;  // what is not waiting by now will not wait
+    }
     answer_waiting();
   }
   void answer_waiting() {

@@ -126,7 +126,7 @@ TEST_F(RedisLimiter, AConnectionThatTheServerClosedIsMadeAnew) {
 TEST_F(RedisLimiter, S13_WhenTheServerFailsTheAnswerIsNo) {
   start_server();
   auto made = settings({1'000, 1'000, 1'000});
-  made.timeout_ms = 300;
+  made.timeout_ms = 2'000;
   const auto limiter = std::move(make_redis_limiter(made).value());
   ASSERT_TRUE(works_again(*limiter));
   uint64_t failed = limiter->counters().failed;
@@ -147,7 +147,7 @@ TEST_F(RedisLimiter, S13_WhenTheServerFailsTheAnswerIsNo) {
   server->pause();
   const auto begin = Clock::now();
   refused("stopped", StatusCode::unavailable);
-  EXPECT_GE(Clock::now() - begin, std::chrono::milliseconds(290));
+  EXPECT_GE(Clock::now() - begin, std::chrono::milliseconds(1'990));
   EXPECT_LT(Clock::now() - begin, std::chrono::seconds(10));
   server->resume();
   ASSERT_TRUE(works_again(*limiter));

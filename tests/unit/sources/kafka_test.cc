@@ -370,7 +370,7 @@ TEST_F(KafkaSource, B32_an_outage_at_the_end_is_told_and_passes) {
   const std::string name = topic();
   produce(name, 0, 10);
   KafkaClusterSettings settings;
-  settings.request_timeout_ms = 1'000;
+  settings.request_timeout_ms = 3'000;
   const auto cluster = open_cluster(server().address(), settings);
   const auto one = cluster->source(name, 0);
   const auto another = cluster->source(name, 0);
@@ -387,12 +387,12 @@ TEST_F(KafkaSource, B32_an_outage_at_the_end_is_told_and_passes) {
   EXPECT_EQ(locate(**one, 0).error().code(), StatusCode::unavailable);
   ASSERT_TRUE(server().start());
   for (const auto* each : {&one, &another}) {
-    ASSERT_TRUE(comes_true([&] { return read(***each, 10).has_value(); }));
+    ASSERT_TRUE(comes_true([&] { return bounds(***each).has_value(); }));
   }
   produce(name, 10, 11);
   for (const auto* each : {&one, &another}) {
-    const auto page = read(***each, 10, 10, 60'000);
-    ASSERT_TRUE(page) << page.error().describe();
+    Result<Page> page;  // the last trouble may be told first
+    ASSERT_TRUE(comes_true([&] { return (page = read(***each, 10, 10, 1'000)) && !page->records.empty(); }));
     EXPECT_EQ(page->records.size(), 1u);
   }
 }
@@ -432,7 +432,7 @@ TEST(KafkaTrouble, B32_is_over_for_who_found_so_and_not_for_others) {
 
 TEST(KafkaSourceFailures, nobody_there_is_unavailable_in_time) {
   KafkaClusterSettings settings;
-  settings.request_timeout_ms = 500;
+  settings.request_timeout_ms = 2'000;
   const auto cluster = open_cluster(fmt::format("127.0.0.1:{}", free_port()), settings);
   const auto one = cluster->source("orders", 0);
   const auto page = read(**one, 0);

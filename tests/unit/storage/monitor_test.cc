@@ -23,7 +23,7 @@ class MonitorTest : public testing::Test {
   MonitorTest() {
     options_.well_pause_ms = options_.ill_pause_ms = options_.start_pause_ms = options_.tick_ms = 5;
     options_.refused_pause_ms = 20;
-    options_.patience_ms = 50;
+    options_.patience_ms = 100;
     options_.stall_ms = 150;
   }
   ~MonitorTest() override {
@@ -92,7 +92,7 @@ class MonitorTest : public testing::Test {
 
 TEST_F(MonitorTest, WhatDidNotStartIsStartedAndTied) {
   watch(R"("failures": 3)");
-  EXPECT_TRUE(monitor_->health("a").well);
+  EXPECT_TRUE(eventually([&] { return monitor_->health("a").well; }));
   ASSERT_TRUE(eventually([&] { return monitor_->health("b").well; }));
   EXPECT_TRUE(storages_->find("b")->started());
   EXPECT_FALSE(storages_->find("b")->held_off());
@@ -118,10 +118,10 @@ TEST_F(MonitorTest, AStorageOfAnotherClusterIsNotUsed) {
 TEST_F(MonitorTest, AnIllStorageIsNamedAndItsCallsGoOn) {
   watch(R"("ill": ")" + path("ill") + '"');
   create("ill");
-  ASSERT_TRUE(eventually([&] { return !monitor_->health("b").well; }));
-  EXPECT_THAT(monitor_->health("b").reason, HasSubstr("the engine is ill"));
+  ASSERT_TRUE(eventually([&] { return monitor_->health("b").reason.find("the engine is ill") != std::string::npos; }));
+  EXPECT_FALSE(monitor_->health("b").well);
   EXPECT_FALSE(storages_->find("b")->held_off()) << "it answers: so do its calls";
-  EXPECT_TRUE(monitor_->health("a").well);
+  EXPECT_TRUE(eventually([&] { return monitor_->health("a").well; }));
   remove("ill");
   ASSERT_TRUE(eventually([&] { return monitor_->health("b").well; }));
   EXPECT_THAT(lines(), HasSubstr("storage \"b\" is well again"));
@@ -135,12 +135,11 @@ TEST_F(MonitorTest, OneThatLosesAgainAndAgainIsFailingUntilItStops) {
   // Each time again, since a busy machine may let the time for it pass.
   ASSERT_TRUE(eventually([&] {
     storage.metrics().data_losses.fetch_add(1);
-    return !monitor_->health("b").well;
+    return lines().find("losses of acknowledged records") != std::string::npos;
   }));
-  EXPECT_THAT(lines(), HasSubstr("losses of acknowledged records"));
+  EXPECT_FALSE(monitor_->health("b").well);
   EXPECT_FALSE(storage.held_off()) << "its other topics go on";
-  EXPECT_TRUE(monitor_->health("a").well);
-  EXPECT_TRUE(eventually([&] { return monitor_->health("b").well; }));
+  EXPECT_TRUE(eventually([&] { return monitor_->health("a").well && monitor_->health("b").well; }));
 }
 
 TEST_F(MonitorTest, OneThatAnswersNothingIsHeldOffUntilItDoes) {
@@ -153,7 +152,7 @@ TEST_F(MonitorTest, OneThatAnswersNothingIsHeldOffUntilItDoes) {
   EXPECT_TRUE(health.held_off);
   EXPECT_THAT(health.reason, HasSubstr("calls are held off"));
   EXPECT_TRUE(storage.started());
-  EXPECT_TRUE(monitor_->health("a").well) << "others are asked all the same";
+  EXPECT_TRUE(eventually([&] { return monitor_->health("a").well; })) << "others are asked all the same";
   remove("hang-b");
   ASSERT_TRUE(eventually([&] { return !storage.held_off() && monitor_->health("b").well; }));
 }

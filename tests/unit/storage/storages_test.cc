@@ -174,35 +174,35 @@ TEST_F(StoragesTest, TheStorageOfInternalLogsIsAlwaysRequired) {
 }
 
 TEST_F(StoragesTest, StartsAndStopsAllAtOnce) {
-  auto storages = open(R"("a": {"library": "unruly", "options": {"start_ms": 400, "stop_ms": 400}},
-                          "b": {"library": "unruly", "options": {"start_ms": 400, "stop_ms": 400}},
-                          "c": {"library": "unruly", "options": {"start_ms": 400, "stop_ms": 400}},
-                          "d": {"library": "unruly", "options": {"start_ms": 400, "stop_ms": 400}})");
+  auto storages = open(R"("a": {"library": "unruly", "options": {"start_ms": 1000, "stop_ms": 1000}},
+                          "b": {"library": "unruly", "options": {"start_ms": 1000, "stop_ms": 1000}},
+                          "c": {"library": "unruly", "options": {"start_ms": 1000, "stop_ms": 1000}},
+                          "d": {"library": "unruly", "options": {"start_ms": 1000, "stop_ms": 1000}})");
   ASSERT_TRUE(storages) << storages.error().text();
   auto begin = std::chrono::steady_clock::now();
   ASSERT_TRUE((*storages)->start().ok());
-  EXPECT_LT(elapsed_ms(begin), 1200);
+  EXPECT_LT(elapsed_ms(begin), 3000);
   begin = std::chrono::steady_clock::now();
   ASSERT_TRUE((*storages)->stop(10'000).ok());
-  EXPECT_LT(elapsed_ms(begin), 1200);
+  EXPECT_LT(elapsed_ms(begin), 3000);
 }
 
 TEST_F(StoragesTest, ASlowStartCostsItsDeadline) {
-  timeout_ms_ = 200;
+  timeout_ms_ = 1'000;
   auto storages =
-      open(std::string(kGood) + R"(, "b": {"library": "unruly", "required": false, "options": {"start_ms": 1500}})");
+      open(std::string(kGood) + R"(, "b": {"library": "unruly", "required": false, "options": {"start_ms": 6000}})");
   ASSERT_TRUE(storages) << storages.error().text();
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_TRUE((*storages)->start().ok());
-  EXPECT_LT(elapsed_ms(begin), 1200);
-  EXPECT_THAT(lines(), HasSubstr("did not come back from start within 200 ms"));
+  EXPECT_LT(elapsed_ms(begin), 4000);
+  EXPECT_THAT(lines(), HasSubstr("did not come back from start within 1000 ms"));
 }
 
 TEST_F(StoragesTest, StopNamesWhatDidNotStop) {
-  auto storages = open(std::string(kGood) + R"(, "b": {"library": "unruly", "options": {"stop_ms": 800}})");
+  auto storages = open(std::string(kGood) + R"(, "b": {"library": "unruly", "options": {"stop_ms": 3000}})");
   ASSERT_TRUE(storages) << storages.error().text();
   ASSERT_TRUE((*storages)->start().ok());
-  const Status status = (*storages)->stop(100);
+  const Status status = (*storages)->stop(1'000);
   EXPECT_EQ(status.code(), StatusCode::unavailable);
   EXPECT_THAT(status.text(), AllOf(HasSubstr("storage b did not stop"), Not(HasSubstr("storage a"))));
 }
