@@ -204,6 +204,22 @@ TEST_F(ToKafkaThroughProxy, B12_what_was_given_up_never_comes_behind_what_came_l
   EXPECT_EQ(counters.pending_bytes, 0u);
 }
 
+// What is sent late because of what was before it has all of its time, and is not UNKNOWN for want of it.
+TEST_F(ToKafkaThroughProxy, what_was_held_has_its_time_when_it_is_sent) {
+  const auto one = sink(settings_);
+  ASSERT_TRUE(deliver(*one, Batch({"before"})).status.ok());
+  proxy_->hold_requests();
+  EXPECT_EQ(deliver(*one, Batch({"first"})).status.code(), StatusCode::unknown);
+  const Batch second({"second"});
+  auto told = begin_delivery(*one, second);
+  // Half of its time is over when the first goes on, and what is left is not enough for two replies.
+  std::this_thread::sleep_for(std::chrono::milliseconds(settings_.delivery_timeout_ms / 2));
+  proxy_->delay_replies(settings_.delivery_timeout_ms / 3);
+  proxy_->release_requests();
+  const Delivery delivery = wait_for(told, never());
+  EXPECT_TRUE(delivery.status.ok() || delivery.status.code() == StatusCode::unavailable) << delivery.status.describe();
+}
+
 TEST_F(ToKafkaThroughProxy, what_was_not_sent_may_be_tried_again) {
   const auto one = sink(settings_);
   ASSERT_TRUE(deliver(*one, Batch({"before"})).status.ok());
