@@ -18,8 +18,8 @@ struct FreeWith {
 template <class Object, auto kFree>
 using Owned = std::unique_ptr<Object, FreeWith<kFree>>;
 
+using ClientHandle = Owned<rd_kafka_t, rd_kafka_destroy>;
 using ConfHandle = Owned<rd_kafka_conf_t, rd_kafka_conf_destroy>;
-using ErrorHandle = Owned<rd_kafka_error_t, rd_kafka_error_destroy>;
 using EventHandle = Owned<rd_kafka_event_t, rd_kafka_event_destroy>;
 using HeadersHandle = Owned<rd_kafka_headers_t, rd_kafka_headers_destroy>;
 using MessageHandle = Owned<rd_kafka_message_t, rd_kafka_message_destroy>;

@@ -30,6 +30,7 @@
 
 #include "base/thread_loop.hpp"
 #include "rdkafka/errors.hpp"
+#include "rdkafka/handles.hpp"
 #include "rdkafka/requests.hpp"
 #include "sinks/cold_start.hpp"
 #include "sources/kafka_client.hpp"
@@ -45,6 +46,8 @@ constexpr uint64_t kLeastPendingBytes = 1 << 20;
 constexpr uint64_t kMostPendingBytes = uint64_t{2} << 30;
 constexpr uint64_t kRecordBytes = 128;  // what a record takes beside its bytes, about
 constexpr int kPollMs = 50;
+constexpr int64_t kFirstRenewMs = 100;  // between two producers of which neither wrote anything; then twice as long
+constexpr int64_t kLongestRenewMs = 10'000;
 constexpr int64_t kFirstAskMs = 200;  // of a cluster for the topic; then twice as long, until the time is up
 constexpr int64_t kBusyMs = 5;
 constexpr int64_t kPurgeMs = 5'000;  // until librdkafka has reported what was given up
@@ -115,13 +118,20 @@ struct KafkaSink::Impl {
     bool given_up = false;
   };
 
+  /// Lives until nobody uses it any more: who looks for the topic does so beside the thread that replaces it.
+  struct Producer {
+    kafka::ClientHandle client;
+    kafka::TopicHandle topic;  // of it, so it goes first
+  };
+
   explicit Impl(KafkaSinkSettings given) : settings(std::move(given)) {}
   ~Impl();
 
-  Status make_producer();
+  Result<std::shared_ptr<Producer>> make_producer();
+  std::shared_ptr<Producer> current();
   void open(ColdStart::Waiter waiter);
-  Status find_topic();
-  Status create_topic();
+  Status find_topic(const Producer& on);
+  Status create_topic(const Producer& on);
   void ship(std::unique_ptr<Shipment> shipment);
   void send_all(std::unique_ptr<Shipment> shipment);
   void send(Shipment& shipment, size_t i);
@@ -143,8 +153,11 @@ struct KafkaSink::Impl {
   ColdStart start{kMaxWaitingBatches};
   sources::KafkaTrouble trouble;
   std::mutex producing;  // held while records are given to the producer, and while it is replaced
-  rd_kafka_t* producer = nullptr;
-  rd_kafka_topic_t* topic = nullptr;
+  std::shared_ptr<Producer> producer;
+  // Of the reports' thread: when a producer may be replaced, and by how much later each time that nothing was written.
+  Clock::time_point renew_at{};
+  int64_t renew_pause_ms = 0;
+  uint64_t delivered_before = 0;
   std::atomic<int32_t> partitions{0};
   std::atomic<bool> renewing{false}, closed{false}, stopping{false};
   std::atomic<uint64_t> opened{0}, sent{0}, delivered{0}, failed{0}, pending_bytes{0};
@@ -165,7 +178,9 @@ struct KafkaSink::Impl {
 Result<std::unique_ptr<KafkaSink>> KafkaSink::make(KafkaSinkSettings settings) {
   if (Status bad = check_settings(settings); !bad.ok()) return fail(std::move(bad));
   auto impl = std::make_shared<Impl>(std::move(settings));
-  if (Status made = impl->make_producer(); !made.ok()) return fail(std::move(made));
+  auto producer = impl->make_producer();
+  if (!producer) return fail(producer.error());
+  impl->producer = std::move(*producer);
   impl->reports = std::thread([raw = impl.get()] { raw->serve(); });
   return std::unique_ptr<KafkaSink>(new KafkaSink(std::move(impl)));
 }
@@ -180,11 +195,15 @@ KafkaSink::Impl::~Impl() {
   loop.stop();
   stopping = true;
   if (reports.joinable()) reports.join();
-  if (topic != nullptr) rd_kafka_topic_destroy(topic);
-  if (producer != nullptr) rd_kafka_destroy(producer);
+  producer.reset();  // whose callbacks use what is here
 }
 
-Status KafkaSink::Impl::make_producer() {
+std::shared_ptr<KafkaSink::Impl::Producer> KafkaSink::Impl::current() {
+  const std::lock_guard lock(producing);
+  return producer;
+}
+
+Result<std::shared_ptr<KafkaSink::Impl::Producer>> KafkaSink::Impl::make_producer() {
   const sources::KafkaPairs more = {
       {"enable.idempotence", "true"},
       // Deadlines are kept here: where librdkafka gives up one record, it sends those behind it once more as if they
@@ -196,7 +215,7 @@ Status KafkaSink::Impl::make_producer() {
       {"queue.buffering.max.messages", "10000000"},
       {"queue.buffering.max.kbytes", "2147483647"}};
   auto conf = sources::make_kafka_conf(settings.bootstrap, settings.request_timeout_ms, more, settings.properties);
-  if (!conf) return conf.error();
+  if (!conf) return fail(conf.error());
   rd_kafka_conf_set_opaque(conf->get(), this);
   rd_kafka_conf_set_log_cb(
       conf->get(), +[](const rd_kafka_t*, int, const char*, const char*) {});
@@ -211,18 +230,19 @@ Status KafkaSink::Impl::make_producer() {
       });
   kafka::count_produce_requests(*conf->get(), requests);
   std::array<char, 512> text{};
-  producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf->get(), text.data(), text.size());
-  if (producer == nullptr) return wrong("properties", text.data());
+  auto made = std::make_shared<Producer>();
+  made->client.reset(rd_kafka_new(RD_KAFKA_PRODUCER, conf->get(), text.data(), text.size()));
+  if (!made->client) return fail(wrong("properties", text.data()));
   static_cast<void>(conf->release());  // librdkafka's now
-  topic = rd_kafka_topic_new(producer, settings.topic.c_str(), nullptr);
-  if (topic == nullptr) return kafka::status_of(rd_kafka_last_error());
-  return {};
+  made->topic.reset(rd_kafka_topic_new(made->client.get(), settings.topic.c_str(), nullptr));
+  if (!made->topic) return fail(kafka::status_of(rd_kafka_last_error()));
+  return made;
 }
 
 /// The reports' thread, which alone replaces the producer.
 void KafkaSink::Impl::serve() {
   while (!stopping) {
-    rd_kafka_poll(producer, kPollMs);
+    rd_kafka_poll(producer->client.get(), kPollMs);
     if (is_overdue()) give_up_overdue();
     if (renewing) renew();
   }
@@ -233,7 +253,8 @@ void KafkaSink::Impl::heard(rd_kafka_resp_err_t error, const char* text) {
   if (error == RD_KAFKA_RESP_ERR__FATAL) renewing = true;
   if (kafka::status_of(error, text != nullptr ? text : "").code() != StatusCode::denied) return;
   // It will not be let in: nothing that waits for it can be written.
-  rd_kafka_purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+  rd_kafka_purge(producer->client.get(),
+                 RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
 }
 
 /// Something waits for longer than it may.
@@ -270,10 +291,10 @@ void KafkaSink::Impl::give_up_overdue() {
 }
 
 /// A producer that failed for good says so of every record, and what is overdue is given up. One that could send
-/// nothing gives back what it has; what it sends in that very moment is waited for. Then comes another one. On the
-/// reports' thread.
+/// nothing gives back what it has; what it sends in that very moment is waited for. Then comes another one, later and
+/// later where nothing is ever written. On the reports' thread.
 void KafkaSink::Impl::renew() {
-  rd_kafka_t* old = producer;
+  rd_kafka_t* old = producer->client.get();
   const bool fatal = rd_kafka_fatal_error(old, nullptr, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
   const int given_back = RD_KAFKA_PURGE_F_QUEUE | (fatal ? RD_KAFKA_PURGE_F_INFLIGHT : 0);
   bool gives_up = !fatal;
@@ -282,19 +303,20 @@ void KafkaSink::Impl::renew() {
     if (gives_up) rd_kafka_purge(old, given_back | RD_KAFKA_PURGE_F_NON_BLOCKING);
     rd_kafka_poll(old, kPollMs);
   }
-  rd_kafka_topic_t* old_topic = topic;
+  if (Clock::now() < renew_at) return;
+  renew_pause_ms = delivered == delivered_before && renew_pause_ms > 0 ? std::min(2 * renew_pause_ms, kLongestRenewMs)
+                                                                       : kFirstRenewMs;
+  renew_at = Clock::now() + std::chrono::milliseconds(renew_pause_ms);
+  delivered_before = delivered;
+  std::shared_ptr<Producer> replaced;  // ends without the lock
   {
     const std::lock_guard lock(producing);
     if (pending_bytes > 0) return;
-    if (!make_producer().ok()) {
-      producer = old;
-      topic = old_topic;
-      return;
-    }
+    auto made = make_producer();
+    if (!made) return;
+    replaced = std::exchange(producer, std::move(*made));
     renewing = false;
   }
-  rd_kafka_topic_destroy(old_topic);
-  rd_kafka_destroy(old);
 }
 
 // ---- The topic
@@ -303,10 +325,11 @@ void KafkaSink::Impl::open(ColdStart::Waiter waiter) {
   start.when_open(std::move(waiter), [this] {
     loop.post([this] {
       ++opened;
-      Status status = closed ? Status(StatusCode::fenced, "the sink is closed") : find_topic();
+      const std::shared_ptr<Producer> on = current();
+      Status status = closed ? Status(StatusCode::fenced, "the sink is closed") : find_topic(*on);
       if (status.code() == StatusCode::not_found && settings.create_partitions > 0) {
-        status = create_topic();
-        if (status.ok() || status.code() == StatusCode::exists) status = find_topic();
+        status = create_topic(*on);
+        if (status.ok() || status.code() == StatusCode::exists) status = find_topic(*on);
       }
       // What the connections said is why nobody answered.
       if (status.code() == StatusCode::unavailable && !trouble.last().ok()) status = trouble.last();
@@ -317,11 +340,11 @@ void KafkaSink::Impl::open(ColdStart::Waiter waiter) {
 }
 
 /// Asks, in rising steps, since librdkafka goes on waiting where it was refused.
-Status KafkaSink::Impl::find_topic() {
+Status KafkaSink::Impl::find_topic(const Producer& on) {
   const rd_kafka_metadata_t* raw = nullptr;
   rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
   for (int64_t left = settings.request_timeout_ms, step = kFirstAskMs; left > 0; left -= step, step *= 2) {
-    error = rd_kafka_metadata(producer, 0, topic, &raw, static_cast<int>(std::min(left, step)));
+    error = rd_kafka_metadata(on.client.get(), 0, on.topic.get(), &raw, static_cast<int>(std::min(left, step)));
     if (error != RD_KAFKA_RESP_ERR__TIMED_OUT && error != RD_KAFKA_RESP_ERR__TRANSPORT) break;
     if (trouble.last().code() == StatusCode::denied) break;
   }
@@ -335,13 +358,13 @@ Status KafkaSink::Impl::find_topic() {
   return {};
 }
 
-Status KafkaSink::Impl::create_topic() {
+Status KafkaSink::Impl::create_topic(const Producer& on) {
   std::array<char, 512> text{};
   rd_kafka_NewTopic_t* wanted = rd_kafka_NewTopic_new(settings.topic.c_str(), settings.create_partitions,
                                                       settings.create_replication, text.data(), text.size());
   if (wanted == nullptr) return wrong("create_partitions", text.data());
-  const kafka::QueueHandle queue(rd_kafka_queue_new(producer));
-  rd_kafka_CreateTopics(producer, &wanted, 1, nullptr, queue.get());
+  const kafka::QueueHandle queue(rd_kafka_queue_new(on.client.get()));
+  rd_kafka_CreateTopics(on.client.get(), &wanted, 1, nullptr, queue.get());
   rd_kafka_NewTopic_destroy(wanted);
   const kafka::EventHandle event(rd_kafka_queue_poll(queue.get(), static_cast<int>(settings.request_timeout_ms)));
   if (!event) return Status(StatusCode::unavailable, "the cluster did not answer whether it made the topic");
@@ -477,12 +500,13 @@ void KafkaSink::Impl::send(Shipment& shipment, size_t i) {
           ? static_cast<int32_t>(shipment.batch.origin().shard % static_cast<uint64_t>(partitions.load()))
           : RD_KAFKA_PARTITION_UA;
   ++sent;
-  const rd_kafka_resp_err_t error = rd_kafka_producev(
-      producer, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-      RD_KAFKA_V_VALUE(pointer(record.value), (record.value ? record.value->size() : 0)),
-      RD_KAFKA_V_KEY(pointer(record.key), (record.key ? record.key->size() : 0)),
-      RD_KAFKA_V_TIMESTAMP(record.timestamp_ns == kNoTimestamp ? 0 : record.timestamp_ns / 1'000'000),
-      RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&slot), RD_KAFKA_V_END);
+  const rd_kafka_resp_err_t error =
+      rd_kafka_producev(producer->client.get(), RD_KAFKA_V_RKT(producer->topic.get()), RD_KAFKA_V_PARTITION(partition),
+                        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                        RD_KAFKA_V_VALUE(pointer(record.value), (record.value ? record.value->size() : 0)),
+                        RD_KAFKA_V_KEY(pointer(record.key), (record.key ? record.key->size() : 0)),
+                        RD_KAFKA_V_TIMESTAMP(record.timestamp_ns == kNoTimestamp ? 0 : record.timestamp_ns / 1'000'000),
+                        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(&slot), RD_KAFKA_V_END);
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
   if (headers != nullptr) rd_kafka_headers_destroy(headers);
   report(slot, error, kafka::code_of(error));
@@ -600,7 +624,7 @@ void KafkaSink::close(int64_t timeout_ms, Done done) {
       impl->refuse_held(Clock::time_point::max(), Status(StatusCode::unavailable, "the sink is closed"));
       // Given up: the reports say so, one by one.
       const std::lock_guard lock(impl->producing);
-      rd_kafka_purge(impl->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+      rd_kafka_purge(impl->producer->client.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     }
     static_cast<void>(impl->wait_empty(kPurgeMs));
     (*shared)(std::move(status));
