@@ -2,7 +2,11 @@
 // Metadata, versions 0 to 13. Creates the topics asked for where both the broker and the request allow it. Authorised operations
 // are reported as all, while there are no ACLs.
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "handlers/gather.hpp"
 #include "handlers/handlers.hpp"
 #include "handlers/topics.hpp"
 #include "protocol/gen/metadata.hpp"
@@ -15,7 +19,7 @@ using Response = protocol::MetadataResponse;
 
 constexpr int kMaxCreatedAtOnce = 1'000;
 
-Response::Topic describe(const RequestContext& context, const cluster::TopicInfo& topic, bool operations) {
+Response::Topic describe(const cluster::TopicInfo& topic, bool operations) {
   Response::Topic result;
   result.name = topic.name;
   result.topic_id = topic.id;
@@ -31,7 +35,6 @@ Response::Topic describe(const RequestContext& context, const cluster::TopicInfo
     result.partitions.push_back(std::move(partition));
   }
   if (operations) result.topic_authorized_operations = kAllTopicOperations;
-  static_cast<void>(context);
   return result;
 }
 
@@ -59,10 +62,12 @@ Task<Response> answer(RequestContext context, Request request) {
 
   // Version 0 asks for all topics by an empty list, later ones by null.
   if (!request.topics || (context.version() == 0 && request.topics->empty())) {
-    for (const auto& topic : broker.cluster.state().topics()) response.topics.push_back(describe(context, *topic, operations));
+    for (const auto& topic : broker.cluster.state().topics()) response.topics.push_back(describe(*topic, operations));
     co_return response;
   }
   int created = 0;
+  std::vector<Task<cluster::ClusterResult<cluster::TopicPtr>>> making;
+  std::vector<size_t> places;  // of those in the response
   std::set<std::pair<Uuid, std::string_view>> seen;
   for (const auto& wanted : *request.topics) {
     // Whoever names a topic twice is told of it once.
@@ -72,7 +77,7 @@ Task<Response> answer(RequestContext context, Request request) {
       if (topic && wanted.name && *wanted.name != topic->name) {
         response.topics.push_back(refuse(wanted.name, wanted.topic_id, ErrorCode::kInconsistentTopicId));
       } else if (topic && !topic->internal) {
-        response.topics.push_back(describe(context, *topic, operations));
+        response.topics.push_back(describe(*topic, operations));
       } else {
         response.topics.push_back(refuse(std::nullopt, wanted.topic_id, ErrorCode::kUnknownTopicId));
       }
@@ -85,7 +90,7 @@ Task<Response> answer(RequestContext context, Request request) {
     auto topic = broker.cluster.state().topic(*wanted.name);
     if (topic && topic->internal) topic = nullptr;
     if (topic) {
-      response.topics.push_back(describe(context, *topic, operations));
+      response.topics.push_back(describe(*topic, operations));
       continue;
     }
     const bool allowed = broker.options.auto_create_topics && (context.version() < 4 || request.allow_auto_topic_creation);
@@ -96,15 +101,21 @@ Task<Response> answer(RequestContext context, Request request) {
     } else {
       cluster::NewTopic fresh;
       fresh.name = std::string(*wanted.name);
-      auto made = co_await broker.cluster.create_topic(std::move(fresh), *context.loop);
-      topic = broker.cluster.state().topic(*wanted.name);
-      if (topic) {
-        response.topics.push_back(describe(context, *topic, operations));
-      } else {
-        // Another request is making it, or it cannot be made now: clients ask again.
-        const bool final = !made && (made.error().code == ErrorCode::kInvalidConfig || made.error().code == ErrorCode::kInvalidPartitions);
-        response.topics.push_back(refuse(wanted.name, {}, final ? made.error().code : ErrorCode::kLeaderNotAvailable));
-      }
+      making.push_back(broker.cluster.create_topic(std::move(fresh), *context.loop));
+      places.push_back(response.topics.size());
+      // Until it is there, or if another request is making it, or if it cannot be made now: clients ask again.
+      response.topics.push_back(refuse(wanted.name, {}, ErrorCode::kLeaderNotAvailable));
+    }
+  }
+  if (making.empty()) co_return response;
+  const cluster::ClusterResult<cluster::TopicPtr> late = tl::unexpected(cluster::ClusterError{ErrorCode::kLeaderNotAvailable, {}});
+  const auto made = co_await gather(std::move(making), *context.loop, kGatherMs, late);
+  for (size_t i = 0; i < places.size(); ++i) {
+    auto& answered = response.topics[places[i]];
+    if (const auto topic = broker.cluster.state().topic(answered.name.value_or(""))) {
+      answered = describe(*topic, operations);
+    } else if (!made[i] && (made[i].error().code == ErrorCode::kInvalidConfig || made[i].error().code == ErrorCode::kInvalidPartitions)) {
+      answered.error_code = made[i].error().code;
     }
   }
   co_return response;

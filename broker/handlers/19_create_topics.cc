@@ -94,8 +94,7 @@ Task<Response> answer(RequestContext context, Request request) {
   }
   const cluster::ClusterResult<cluster::TopicPtr> late =
       tl::unexpected(ClusterError{ErrorCode::kRequestTimedOut, "The topic is being made: its storage did not answer in time."});
-  const int64_t timeout_ms = request.timeout_ms > 0 ? std::max<int64_t>(request.timeout_ms, kGatherMinMs) : kGatherMs;
-  const auto results = co_await gather(std::move(tasks), *context.loop, timeout_ms, late);
+  const auto results = co_await gather(std::move(tasks), *context.loop, gather_ms(request.timeout_ms), late);
   Response response;
   for (size_t i = 0; i < request.topics.size(); ++i) {
     const auto& made = results[i];

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // DeleteTopics, versions 1 to 6, by name or by id.
 #include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "handlers/gather.hpp"
 #include "handlers/handlers.hpp"
 #include "handlers/topics.hpp"
 #include "protocol/gen/delete_topics.hpp"
@@ -62,17 +67,23 @@ Task<Response> answer(RequestContext context, Request request) {
     const auto topic = find_topic(*context.broker, id, name);
     return topic && mentions[topic->id] > 1;
   };
-  if (context.version() >= 6) {
-    for (const auto& topic : request.topics) {
-      std::optional<std::string> name;
-      if (topic.name) name = std::string(*topic.name);
-      const bool twice = named_twice(topic.topic_id, topic.name.value_or(""));
-      response.topics.push_back(co_await remove(context, std::move(name), topic.topic_id, twice));
-    }
-  } else {
-    for (const auto name : request.topic_names) {
-      response.topics.push_back(co_await remove(context, std::string(name), Uuid{}, named_twice({}, name)));
-    }
+  std::vector<std::pair<std::optional<std::string>, Uuid>> wanted;
+  for (const auto& topic : request.topics) {
+    std::optional<std::string> name;
+    if (topic.name) name = std::string(*topic.name);
+    wanted.emplace_back(std::move(name), topic.topic_id);
+  }
+  for (const auto name : request.topic_names) wanted.emplace_back(std::string(name), Uuid());
+  std::vector<Task<Response::Topic>> tasks;
+  for (const auto& [name, id] : wanted) tasks.push_back(remove(context, name, id, named_twice(id, name.value_or(""))));
+  Response::Topic late;
+  late.error_code = ErrorCode::kRequestTimedOut;
+  late.error_message = "The topic is being deleted: its metadata was not written in time.";
+  response.topics = co_await gather(std::move(tasks), *context.loop, gather_ms(request.timeout_ms), late);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (response.topics[i].error_code != ErrorCode::kRequestTimedOut) continue;
+    if (wanted[i].first) response.topics[i].name = *wanted[i].first;
+    response.topics[i].topic_id = wanted[i].second;
   }
   co_return response;
 }

@@ -25,8 +25,7 @@ Task<Response> answer(RequestContext context, Request request) {
     }
   }
   const OffsetAnswer late{ErrorCode::kRequestTimedOut};
-  const int64_t timeout_ms = request.timeout_ms > 0 ? std::max<int64_t>(request.timeout_ms, kGatherMinMs) : kGatherMs;
-  const auto answers = co_await gather(std::move(tasks), *context.loop, timeout_ms, late);
+  const auto answers = co_await gather(std::move(tasks), *context.loop, gather_ms(request.timeout_ms), late);
   Response response;
   size_t index = 0;
   for (const auto& topic : request.topics) {

@@ -2,6 +2,8 @@
 // Many partitions of one request at the same time, answered together.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -12,8 +14,14 @@ namespace sluice::handlers {
 
 /// How long a request waits for partitions whose storage does not answer, where it does not say itself.
 constexpr int64_t kGatherMs = 10'000;
-/// ... and where it says less.
+/// ... and the least and the most where it does.
 constexpr int64_t kGatherMinMs = 100;
+constexpr int64_t kGatherMaxMs = 300'000;
+
+/// How long a request waits that asks for `timeout_ms`; 0 and below: no wish.
+constexpr int64_t gather_ms(int64_t timeout_ms) {
+  return timeout_ms <= 0 ? kGatherMs : std::clamp(timeout_ms, kGatherMinMs, kGatherMaxMs);
+}
 
 /// Runs the tasks on `loop`, each up to its first wait, and gives all results in their order. Those that are not there when
 /// `timeout_ms` have passed are `late`; their tasks go on, and so refer to nothing of the caller's.

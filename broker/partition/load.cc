@@ -248,10 +248,13 @@ Task<Status> LogPartition::replace_lost_log(const cluster::TopicInfo& topic, hos
   {
     std::lock_guard lock(mutex_);
     if (Status held = may_raise_locked(extents_.open_extent().storage); !held.ok()) co_return held;
-    epoch_budget_.raised(context_.clock.monotonic_ms());
   }
   auto fresh = co_await context_.cluster.replace_lost_extent(topic.id, index_, lost, loop);
-  if (!fresh) co_return Status(StatusCode::internal, fresh.error().text);
+  if (!fresh) co_return Status(StatusCode::unavailable, fresh.error().text);
+  {
+    std::lock_guard lock(mutex_);
+    epoch_budget_.raised(context_.clock.monotonic_ms());
+  }
   context_.metrics.lost_logs.fetch_add(1, std::memory_order_relaxed);
   again = true;
   co_return why;
