@@ -31,6 +31,7 @@ namespace {
 constexpr int64_t kGroupTickMs = 50;
 constexpr int64_t kMonitorStopMs = 500;
 constexpr int64_t kMaintainMs = 5'000;
+constexpr int64_t kMetadataMs = 120'000;  // for reading the broker's metadata at the start
 constexpr int64_t kShardRetryMs = 1'000;
 constexpr int64_t kStopMovingMs = 5'000;  // for copies under way, which are gone on with at the next start
 constexpr int64_t kWaitingShare = 8;  // of the memory of requests: what waits for partitions to load may hold one part
@@ -161,8 +162,11 @@ Status BrokerApp::start() {
     }
   });
   auto started = run_on<Status>(
-      p.main_loop(), [&p] { return p.cluster->start(); }, options_.shutdown_timeout_ms);
-  if (!started) return Status(StatusCode::unavailable, "metadata: no answer from its storage");
+      p.main_loop(), [&p] { return p.cluster->start(); }, kMetadataMs);
+  if (!started) {
+    return Status(StatusCode::unavailable, fmt::format("metadata: not read within {} ms; see storage \"{}\"", kMetadataMs,
+                                                       p.storages->internal_storage()));
+  }
   if (!started->ok()) return *started;
 
   net::ServerOptions server_options;

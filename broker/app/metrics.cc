@@ -120,6 +120,10 @@ void show_metrics(admin::Registry& registry, storage::Storages& storages, const 
         static_cast<double>(p.data_losses));
     one("sluice_partition_lost_offsets_total", "Acknowledged offsets that were gone then.", MetricType::counter,
         static_cast<double>(p.lost_offsets));
+    one("sluice_partition_snapshots_total", "Snapshots of the state of partitions saved.", MetricType::counter, static_cast<double>(p.snapshots));
+    one("sluice_partition_retention_runs_total", "Times that a log was cut by retention.", MetricType::counter, static_cast<double>(p.retention_runs));
+    one("sluice_native_entries_skipped_total", "Entries of NATIVE storages that are no records, passed by readers.", MetricType::counter,
+        static_cast<double>(p.entries_skipped));
     one("sluice_partition_switches_total", "Partitions that went over to another storage.", MetricType::counter, static_cast<double>(p.switches));
     one("sluice_migration_copied_bytes_total", "Bytes of batches copied after them.", MetricType::counter, static_cast<double>(p.bytes_copied));
     const auto g = groups.metrics();
@@ -130,6 +134,8 @@ void show_metrics(admin::Registry& registry, storage::Storages& storages, const 
     one("sluice_group_members_expired_total", "Members whose session ran out.", MetricType::counter, static_cast<double>(g.members_expired));
     one("sluice_group_commits_total", "Commits of offsets.", MetricType::counter, static_cast<double>(g.commits));
     const auto& h = broker.metrics;
+    one("sluice_request_memory_bytes", "What requests hold of queued.max.request.bytes.", MetricType::gauge,
+        static_cast<double>(server.request_memory_bytes()));
     one("sluice_requests_malformed_total", "Requests that cost their sender the connection.", MetricType::counter, static_cast<double>(h.malformed));
     one("sluice_requests_unsupported_version_total", "Requests of versions that are not served.", MetricType::counter,
         static_cast<double>(h.unsupported_versions));

@@ -43,7 +43,7 @@ struct Options {
   size_t loops = 0;               // 0: one per core
   int32_t offsets_partitions = 8;
   int64_t shutdown_timeout_ms = 30'000;
-  int64_t retention_check_ms = 1'000;
+  int64_t retention_check_ms = 5'000;
   int64_t producer_expiration_ms = 86'400'000;
   bool checked_storages = false;
   std::string log_level;

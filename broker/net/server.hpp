@@ -21,7 +21,7 @@ namespace sluice::net {
 /// Every bound of the network layer. Kafka's names where it has one.
 struct NetLimits {
   int64_t max_frame_bytes = 104857600;           // socket.request.max.bytes
-  int64_t max_request_memory_bytes = 512 << 20;  // queued.max.request.bytes: what all requests together hold
+  int64_t max_request_memory_bytes = 256 << 20;  // queued.max.request.bytes: what all requests together hold
   size_t max_connections = 10000;                // max.connections
   size_t max_connections_per_ip = 10000;         // max.connections.per.ip
   int64_t max_idle_ms = 600000;        // connections.max.idle.ms: no request in flight, nothing read; 0: no limit
