@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kafka/calls.hpp"
 
-#include <pthread.h>
-
 #include <chrono>
-#include <csignal>
 #include <vector>
 
 #include "kafka/worker.hpp"
@@ -85,10 +82,7 @@ size_t Calls::open_count() {
 }
 
 void Calls::run() {
-  pthread_setname_np(pthread_self(), "kafka-deadlines");
-  sigset_t signals;
-  sigfillset(&signals);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  settle_in("kafka-deadlines");
   std::vector<TicketPtr> over;
   std::unique_lock lock(mutex_);
   while (!ending_) {

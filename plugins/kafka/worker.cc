@@ -18,15 +18,6 @@ std::chrono::steady_clock::time_point at(int64_t monotonic_ns) {
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(monotonic_ns));
 }
 
-void settle_in(const std::string& name) {
-  constexpr size_t kThreadNameChars = 15;  // Linux's limit
-  pthread_setname_np(pthread_self(), name.substr(0, kThreadNameChars).c_str());
-  sigset_t signals;
-  sigfillset(&signals);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&signals, fault);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-}
-
 // Memory ran out, most likely: the calls concerned are answered at their deadlines.
 template <class Function>
 void guarded(const Say& say, Function&& function) noexcept {
@@ -44,6 +35,15 @@ void guarded(const Say& say, Function&& function) noexcept {
 
 int64_t now_ns() {
   return system_clock().monotonic_ns();
+}
+
+void settle_in(const std::string& name) {
+  constexpr size_t kThreadNameChars = 15;  // Linux's limit
+  pthread_setname_np(pthread_self(), name.substr(0, kThreadNameChars).c_str());
+  sigset_t signals;
+  sigfillset(&signals);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&signals, fault);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
 void Worker::start(Serve serve) {
