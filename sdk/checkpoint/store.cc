@@ -33,10 +33,10 @@ Status check_settings(const CheckpointSettings& settings) {
   const auto invalid = [](std::string text) { return Status(StatusCode::invalid, std::move(text)); };
   if (settings.directory.empty()) return invalid("checkpoint.directory: empty");
   if (settings.keep < 1 || settings.keep > kMaxKeptCheckpoints) {
-    return invalid(fmt::format("checkpoint.keep: {} is not within 1 and {}", settings.keep, kMaxKeptCheckpoints));
+    return invalid(fmt::format("checkpoint.keep: {} is not from 1 to {}", settings.keep, kMaxKeptCheckpoints));
   }
   if (settings.lock_timeout_ms < 1 || settings.lock_timeout_ms > kMaxLockTimeoutMs) {
-    return invalid(fmt::format("checkpoint.lock_timeout_ms: {} is not within 1 and {}", settings.lock_timeout_ms,
+    return invalid(fmt::format("checkpoint.lock_timeout_ms: {} is not from 1 to {}", settings.lock_timeout_ms,
                                kMaxLockTimeoutMs));
   }
   return {};

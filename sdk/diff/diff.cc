@@ -23,7 +23,7 @@ constexpr size_t kMaxWorkPerByte = 64;  // what a patch may copy and move, for e
 Status check_limits(const DiffLimits& limits) {
   if (limits.max_depth >= 1 && limits.max_depth <= kMostDepth) return {};
   return Status(StatusCode::invalid,
-                fmt::format("diff.max_depth: {} is not within 1 and {}", limits.max_depth, kMostDepth));
+                fmt::format("diff.max_depth: {} is not from 1 to {}", limits.max_depth, kMostDepth));
 }
 
 Result<Json> parse_state(std::string_view text, const DiffLimits& limits, std::string_view what) {

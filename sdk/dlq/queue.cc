@@ -22,7 +22,7 @@ int64_t steady_now_ms() {
 
 Status check(const DeadLetterSettings& settings, const std::shared_ptr<Sink>& sink) {
   const auto out_of_range = [](const char* field, uint64_t value, uint64_t most) {
-    return Status(StatusCode::invalid, fmt::format("dlq.{}: {} is not within 1 and {}", field, value, most));
+    return Status(StatusCode::invalid, fmt::format("dlq.{}: {} is not from 1 to {}", field, value, most));
   };
   if (settings.max_records < 1 || settings.max_records > dlq::kMaxRecords) {
     return out_of_range("max_records", settings.max_records, dlq::kMaxRecords);
@@ -33,7 +33,8 @@ Status check(const DeadLetterSettings& settings, const std::shared_ptr<Sink>& si
   }
   if (Status status = validate(settings.retry, "dlq.retry"); !status) return status;
   if (settings.name.empty() || settings.name.size() > dlq::kMaxNameBytes) {
-    return out_of_range("name", settings.name.size(), dlq::kMaxNameBytes);
+    return Status(StatusCode::invalid,
+                  fmt::format("dlq.name: {} bytes, not from 1 to {}", settings.name.size(), dlq::kMaxNameBytes));
   }
   if (sink == nullptr) return Status(StatusCode::invalid, "dlq.sink: none");
   return {};

@@ -91,7 +91,7 @@ EnvelopeReader::~EnvelopeReader() = default;
 
 Result<std::unique_ptr<EnvelopeReader>> EnvelopeReader::open(uint32_t max_message_bytes) {
   if (max_message_bytes < 1 || max_message_bytes > kLargestMaxMessageBytes) {
-    return fail(StatusCode::invalid, fmt::format("envelope.max_message_bytes: {} is not within 1 and {}",
+    return fail(StatusCode::invalid, fmt::format("envelope.max_message_bytes: {} is not from 1 to {}",
                                                  max_message_bytes, kLargestMaxMessageBytes));
   }
   auto impl = std::make_unique<Impl>();

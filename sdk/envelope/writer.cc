@@ -19,7 +19,7 @@ Status check_settings(const EnvelopeSettings& settings) {
     return Status(StatusCode::invalid, fmt::format("envelope.codec: no codec {}", static_cast<int>(settings.codec)));
   }
   if (settings.max_message_bytes < 1 || settings.max_message_bytes > kLargestMaxMessageBytes) {
-    return Status(StatusCode::invalid, fmt::format("envelope.max_message_bytes: {} is not within 1 and {}",
+    return Status(StatusCode::invalid, fmt::format("envelope.max_message_bytes: {} is not from 1 to {}",
                                                    settings.max_message_bytes, kLargestMaxMessageBytes));
   }
   return {};

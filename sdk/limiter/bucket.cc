@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kNanosPerMs = 1'000'000;
 
 Status out_of_range(const char* field, uint64_t value, uint64_t most) {
-  return Status(StatusCode::invalid, fmt::format("limiter.rate.{}: {} is not within 1 and {}", field, value, most));
+  return Status(StatusCode::invalid, fmt::format("limiter.rate.{}: {} is not from 1 to {}", field, value, most));
 }
 
 }  // namespace
@@ -19,8 +19,8 @@ Status out_of_range(const char* field, uint64_t value, uint64_t most) {
 Status check(const LimiterRate& rate) {
   if (rate.tokens < 1 || rate.tokens > kMaxLimiterTokens) return out_of_range("tokens", rate.tokens, kMaxLimiterTokens);
   if (rate.period_ms < 1 || rate.period_ms > kMaxLimiterPeriodMs) {
-    return Status(StatusCode::invalid, fmt::format("limiter.rate.period_ms: {} is not within 1 and {}", rate.period_ms,
-                                                   kMaxLimiterPeriodMs));
+    return Status(StatusCode::invalid,
+                  fmt::format("limiter.rate.period_ms: {} is not from 1 to {}", rate.period_ms, kMaxLimiterPeriodMs));
   }
   if (rate.burst < 1 || rate.burst > kMaxLimiterTokens) return out_of_range("burst", rate.burst, kMaxLimiterTokens);
   return {};
@@ -28,7 +28,8 @@ Status check(const LimiterRate& rate) {
 
 Status check(const LimiterRate& rate, const LimiterRequest& request) {
   if (request.key.empty() || request.key.size() > kMaxLimiterKeyBytes) {
-    return Status(StatusCode::invalid, fmt::format("a key of {} bytes", request.key.size()));
+    return Status(StatusCode::invalid,
+                  fmt::format("a key of {} bytes, not from 1 to {}", request.key.size(), kMaxLimiterKeyBytes));
   }
   if (request.tokens == 0) return Status(StatusCode::invalid, "no tokens asked for");
   if (request.tokens > rate.burst) {

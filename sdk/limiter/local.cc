@@ -108,7 +108,7 @@ Result<std::unique_ptr<RateLimiter>> make_local_limiter(LocalLimiterSettings set
   if (Status status = check(settings.rate); !status) return fail(std::move(status));
   if (settings.max_keys < 1 || settings.max_keys > kMaxKeys) {
     return fail(StatusCode::invalid,
-                fmt::format("limiter.max_keys: {} is not within 1 and {}", settings.max_keys, kMaxKeys));
+                fmt::format("limiter.max_keys: {} is not from 1 to {}", settings.max_keys, kMaxKeys));
   }
   if (!settings.now_ns) settings.now_ns = steady_now_ns;
   return std::unique_ptr<RateLimiter>(std::make_unique<LocalLimiter>(std::move(settings)));

@@ -253,10 +253,10 @@ Status check_settings(const RedisLimiterSettings& settings) {
     return invalid(fmt::format("limiter.prefix: more than {} bytes", kMaxPrefixBytes));
   }
   if (settings.timeout_ms < 1 || settings.timeout_ms > kMaxTimeoutMs) {
-    return invalid(fmt::format("limiter.timeout_ms: {} is not within 1 and {}", settings.timeout_ms, kMaxTimeoutMs));
+    return invalid(fmt::format("limiter.timeout_ms: {} is not from 1 to {}", settings.timeout_ms, kMaxTimeoutMs));
   }
   if (settings.max_reconnect_ms < kFirstReconnectMs || settings.max_reconnect_ms > kLongestReconnectMs) {
-    return invalid(fmt::format("limiter.max_reconnect_ms: {} is not within {} and {}", settings.max_reconnect_ms,
+    return invalid(fmt::format("limiter.max_reconnect_ms: {} is not from {} to {}", settings.max_reconnect_ms,
                                kFirstReconnectMs, kLongestReconnectMs));
   }
   return {};

@@ -164,7 +164,7 @@ Telemetry::~Telemetry() = default;
 
 Result<std::unique_ptr<Telemetry>> Telemetry::make(TelemetrySettings settings) {
   const auto out_of_range = [](const char* field, size_t value, size_t most) {
-    return fail(StatusCode::invalid, fmt::format("telemetry.{}: {} is not within 1 and {}", field, value, most));
+    return fail(StatusCode::invalid, fmt::format("telemetry.{}: {} is not from 1 to {}", field, value, most));
   };
   if (settings.max_instruments < 1 || settings.max_instruments > kMostInstruments) {
     return out_of_range("max_instruments", settings.max_instruments, kMostInstruments);
