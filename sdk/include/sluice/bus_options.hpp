@@ -99,7 +99,7 @@ struct BusOptions {
   std::shared_ptr<Sink> sink;
   std::function<Result<std::shared_ptr<Sink>>(uint64_t shard)> sink_for_shard;
   /// Events of each shard kept for Bus::subscribe() after they came; the oldest give way, for
-  /// max_spilled_bytes too. 0: no subscribers. Up to 2^24.
+  /// max_spilled_bytes too. 0: no subscribers; without a sink it must be above 0. Up to 2^24.
   uint32_t retain_events = 0;
 
   /// Nanoseconds since the epoch, or a negative number when the clock fails. Any thread; calls nothing of the bus.

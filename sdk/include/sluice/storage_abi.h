@@ -367,7 +367,7 @@ typedef struct sluice_load_result {
   void (*release)(void *owner);
 } sluice_load_result;
 
-/* ---- The calls. None of 1.0 is NULL; what a kind does not offer answers SLUICE_UNSUPPORTED. ------------------------------ */
+/* ---- The calls. None is NULL; what a kind does not offer answers SLUICE_UNSUPPORTED. ------------------------------------- */
 
 typedef struct sluice_storage_api {
   uint32_t size;
