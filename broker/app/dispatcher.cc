@@ -15,11 +15,7 @@ class Client final : public handlers::ClientConnection {
   uint64_t id() const override { return connection_->id(); }
   const std::string& advertised_host() const override { return connection_->listener().advertised_host; }
   uint16_t advertised_port() const override { return connection_->listener().advertised_port; }
-  const std::string& listener_name() const override { return connection_->listener().name; }
   std::string peer() const override { return fmt::format("{}:{}", connection_->peer_host(), connection_->peer_port()); }
-  void set_client_software(std::string name, std::string version) override {
-    connection_->set_client_software(std::move(name), std::move(version));
-  }
   uint64_t on_close(Job job) override { return connection_->on_close(std::move(job)); }
   void forget(uint64_t id) override { connection_->forget(id); }
   bool closed() const override { return connection_->closed(); }

@@ -97,7 +97,6 @@ Status Cluster::health() const {
 }
 
 // ---- Start
-// --------------------------------------------------------------------------------------------------------------------
 
 Status Cluster::bind() {
   auto internal = storages_.find(storages_.internal_storage());
@@ -232,8 +231,6 @@ Task<void> Cluster::undo_late_creations() {
   }
 }
 
-// Commands are named before they are awaited: GCC 12 copies an aggregate that is made within a co_await bit by bit.
-
 void Cluster::close() {
   closing_ = true;
   if (log_) log_->close();
@@ -243,7 +240,7 @@ void Cluster::close() {
 }
 
 // ---- Proposing
-// ------------------------------------------------------------------------------------------------------------------
+// Commands are named before they are awaited: GCC 12 copies an aggregate that is made within a co_await bit by bit.
 
 Task<ClusterResult<CommandResult>> Cluster::propose(Command command) {
   const CommandId id{options_.broker_id, incarnation_, next_command_++};
@@ -347,7 +344,6 @@ Task<Status> Cluster::finish(TopicPtr topic) {
 }
 
 // ---- Changes
-// --------------------------------------------------------------------------------------------------------------------
 
 Task<ClusterResult<TopicPtr>> Cluster::create_topic(NewTopic topic, Executor& on) {
   co_await hop(loop_);

@@ -8,8 +8,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <random>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>

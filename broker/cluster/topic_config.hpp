@@ -56,11 +56,10 @@ struct TopicSetting {
   ConfigType type;
   std::string_view default_value;
   std::string_view broker_name;  // the broker's property that gives the default; "" if none
-  bool honoured;                 // false: accepted for compatibility, `help` says why it has no effect
   std::string_view choices;      // allowed values separated by '|'; "" for any of the type
   int64_t minimum;
   int64_t maximum;
-  std::string_view help;
+  std::string_view help;  // says why, where a setting is accepted for compatibility and has no effect
 };
 
 std::span<const TopicSetting> topic_settings();

@@ -7,7 +7,6 @@
 // costs nothing while nothing is due.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>

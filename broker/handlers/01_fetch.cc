@@ -2,7 +2,6 @@
 // Fetch, versions 4 to 18, with sessions (KIP-227), waiting for min_bytes, and diverging epochs (KIP-595). The last stable offset is
 // the high watermark while there are no transactions. No followers fetch from this broker: replica_id is ignored.
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <unordered_map>
 #include <utility>

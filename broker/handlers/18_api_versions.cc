@@ -30,13 +30,11 @@ bool is_software_name(std::string_view text) {
 }
 
 Task<protocol::ApiVersionsResponse> answer(RequestContext context, protocol::ApiVersionsRequest request) {
-  if (context.version() >= 3) {
-    if (!is_software_name(request.client_software_name) || !is_software_name(request.client_software_version)) {
-      protocol::ApiVersionsResponse response;
-      response.error_code = ErrorCode::kInvalidRequest;
-      co_return response;
-    }
-    context.connection->set_client_software(std::string(request.client_software_name), std::string(request.client_software_version));
+  if (context.version() >= 3 &&
+      (!is_software_name(request.client_software_name) || !is_software_name(request.client_software_version))) {
+    protocol::ApiVersionsResponse response;
+    response.error_code = ErrorCode::kInvalidRequest;
+    co_return response;
   }
   co_return ranges();
 }

@@ -33,9 +33,7 @@ class ClientConnection {
   /// Where clients that came by this listener reach this broker.
   virtual const std::string& advertised_host() const = 0;
   virtual uint16_t advertised_port() const = 0;
-  virtual const std::string& listener_name() const = 0;
   virtual std::string peer() const = 0;
-  virtual void set_client_software(std::string name, std::string version) = 0;
   /// Runs `job` once when the peer is gone; forget() takes it back.
   virtual uint64_t on_close(Job job) = 0;
   virtual void forget(uint64_t id) = 0;
@@ -43,12 +41,11 @@ class ClientConnection {
 };
 
 struct HandlerOptions {
-  bool auto_create_topics = true;           // auto.create.topics.enable
-  bool delete_topic_enable = true;          // delete.topic.enable
-  int32_t default_replication_factor = 1;   // default.replication.factor
-  int32_t fetch_max_bytes = 57'671'680;     // fetch.max.bytes
-  int32_t max_fetch_wait_ms = 300'000;      // a longer max_wait is cut to this
-  size_t max_fetch_sessions = 1'000;        // max.incremental.fetch.session.cache.slots
+  bool auto_create_topics = true;        // auto.create.topics.enable
+  bool delete_topic_enable = true;       // delete.topic.enable
+  int32_t fetch_max_bytes = 57'671'680;  // fetch.max.bytes
+  int32_t max_fetch_wait_ms = 300'000;   // a longer max_wait is cut to this
+  size_t max_fetch_sessions = 1'000;     // max.incremental.fetch.session.cache.slots
 };
 
 /// A property of the broker, for DescribeConfigs.

@@ -35,7 +35,7 @@ struct FetchedPartition {
   }
 };
 
-/// One client's session. Used by one request at a time: lock() it for the length of a look, not across waits.
+/// One client's session, guarded by the mutex of FetchSessions.
 struct FetchSession {
   int32_t id = 0;
   bool by_id = false;

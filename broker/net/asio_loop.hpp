@@ -32,8 +32,6 @@ class AsioLoop final : public Loop {
   void stop();
 
   boost::asio::io_context& context() { return context_; }
-  /// The loop of the calling thread, or null.
-  static AsioLoop* current();
 
  private:
   void run(const std::string& thread_name);

@@ -33,8 +33,6 @@ class Frame {
   /// All bytes of the request, without the size prefix.
   MutableBytes bytes() { return {data_, size_}; }
   size_t size() const { return size_; }
-  /// How many bytes of it the budget counts.
-  int64_t accounted() const { return accounted_; }
   /// Adds to what goes back to the budget when the frame ends; the caller has reserved it.
   void account(int64_t bytes) { accounted_ += bytes; }
   /// It holds the budget's overdraft, which ends with it.

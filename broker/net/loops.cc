@@ -4,7 +4,6 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <atomic>
 #include <boost/asio/post.hpp>
 #include <chrono>
 #include <utility>
@@ -26,10 +25,6 @@ AsioLoop::AsioLoop(std::string thread_name) {
 
 AsioLoop::~AsioLoop() {
   stop();
-}
-
-AsioLoop* AsioLoop::current() {
-  return current_loop;
 }
 
 void AsioLoop::run(const std::string& thread_name) {
@@ -93,11 +88,7 @@ void AsioLoop::run_due() {
   arm();
 }
 
-struct LoopPool::Shared {
-  std::atomic<size_t> next{0};
-};
-
-LoopPool::LoopPool(size_t count, const std::string& name) : shared_(std::make_unique<Shared>()) {
+LoopPool::LoopPool(size_t count, const std::string& name) {
   if (count == 0) count = std::max<size_t>(1, std::thread::hardware_concurrency());
   count = std::min(count, kMaxLoops);
   for (size_t i = 0; i < count; ++i) loops_.push_back(std::make_unique<AsioLoop>(name + "-" + std::to_string(i)));
@@ -109,16 +100,6 @@ LoopPool::~LoopPool() {
 
 Loop& LoopPool::at(size_t index) {
   return *loops_[index];
-}
-
-Loop& LoopPool::next() {
-  return *loops_[shared_->next.fetch_add(1, std::memory_order_relaxed) % loops_.size()];
-}
-
-Loop* LoopPool::current() {
-  AsioLoop* loop = AsioLoop::current();
-  const bool mine = std::any_of(loops_.begin(), loops_.end(), [&](const auto& l) { return l.get() == loop; });
-  return mine ? loop : nullptr;
 }
 
 void LoopPool::stop() {

@@ -27,10 +27,6 @@ class LoopPool {
 
   size_t size() const { return loops_.size(); }
   Loop& at(size_t index);
-  /// A loop for something new: each in turn.
-  Loop& next();
-  /// The loop of this thread, or null.
-  Loop* current();
 
   /// Ends the threads after the job each is running; jobs and timers left over are destroyed unrun. Not from a loop.
   /// Later calls do nothing. at() stays valid, posts are dropped.
@@ -41,8 +37,6 @@ class LoopPool {
 
  private:
   std::vector<std::unique_ptr<AsioLoop>> loops_;
-  struct Shared;
-  std::unique_ptr<Shared> shared_;
 };
 
 }  // namespace sluice::net

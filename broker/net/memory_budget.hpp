@@ -4,8 +4,7 @@
 // ones.
 //
 // No deadlock: if every byte is held by half-read frames, none could ever finish. So one frame in progress at a time
-// may overdraw, until its request
-// has been answered and its memory is back; the overshoot is at most one frame.
+// may overdraw, until its request has been answered and its memory is back; the overshoot is at most one frame.
 #pragma once
 
 #include <atomic>

@@ -43,21 +43,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   uint64_t id() const { return id_; }
   /// The listener it came by, with bound port and advertised address filled in. Any thread.
   const ListenerOptions& listener() const { return *listener_; }
-  /// Numeric addresses, without port ("127.0.0.1", "::1"). Any thread.
+  /// A numeric address, without port ("127.0.0.1", "::1"). Any thread.
   const std::string& peer_host() const { return peer_host_; }
   uint16_t peer_port() const { return peer_port_; }
-  const std::string& local_host() const { return local_host_; }
-  uint16_t local_port() const { return local_port_; }
   /// The loop on which all of its requests run. Any thread.
   Loop& loop() const { return loop_; }
-
-  /// What ApiVersions said (KIP-511); empty before.
-  const std::string& client_software_name() const { return client_software_name_; }
-  const std::string& client_software_version() const { return client_software_version_; }
-  void set_client_software(std::string name, std::string version) {
-    client_software_name_ = std::move(name);
-    client_software_version_ = std::move(version);
-  }
 
   /// A place for whoever answers requests: what is to be remembered for the length of the connection.
   std::any& slot() { return slot_; }
@@ -81,13 +71,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const uint64_t id_;
   const std::shared_ptr<const ListenerOptions> listener_;
   Loop& loop_;
-  std::string peer_host_, local_host_;
-  uint16_t peer_port_ = 0, local_port_ = 0;
+  std::string peer_host_;
+  uint16_t peer_port_ = 0;
 
  private:
   void run_close_jobs();
 
-  std::string client_software_name_, client_software_version_;
   std::any slot_;
   std::atomic<bool> closed_{false};
   CloseId next_close_id_ = 1;
@@ -99,7 +88,6 @@ struct Request {
   FramePtr frame;
   MutableBytes bytes;  // the frame's bytes: request header and body, without the size prefix; never empty
   std::shared_ptr<Connection> connection;
-  int64_t received_ms = 0;  // Loop::now_ms() when it was whole
 
   Loop& loop() const { return connection->loop(); }
 };

@@ -53,8 +53,7 @@ struct Session::Park {
   void await_resume() const noexcept {}
 };
 
-Session::Session(Shard& shard, uint64_t id, std::shared_ptr<const ListenerOptions> listener, int fd, Endpoint peer,
-                 Endpoint local)
+Session::Session(Shard& shard, uint64_t id, std::shared_ptr<const ListenerOptions> listener, int fd, Endpoint peer)
     : Connection(id, std::move(listener), shard.loop),
       shard_(shard),
       shared_(shard.shared.shared_from_this()),
@@ -67,8 +66,6 @@ Session::Session(Shard& shard, uint64_t id, std::shared_ptr<const ListenerOption
   socket_.assign(address.ss_family == AF_INET6 ? boost::asio::ip::tcp::v6() : boost::asio::ip::tcp::v4(), fd);
   peer_host_ = std::move(peer.host);
   peer_port_ = peer.port;
-  local_host_ = std::move(local.host);
-  local_port_ = local.port;
   last_read_ms_ = last_write_ms_ = loop_.now_ms();
 }
 
@@ -264,7 +261,7 @@ void Session::dispatch(FramePtr frame) {
   count(shared_->metrics.requests);
   count(shared_->metrics.requests_in_flight);
   const MutableBytes bytes = frame->bytes();
-  Request request{std::move(frame), bytes, shared_from_this(), last_read_ms_};
+  Request request{std::move(frame), bytes, shared_from_this()};
   auto self = std::static_pointer_cast<Session>(request.connection);
   start(shared_->dispatch(std::move(request)),
         [self = std::move(self), place](Response response) { self->finished(place, std::move(response)); });

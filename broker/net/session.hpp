@@ -28,8 +28,7 @@ namespace sluice::net {
 class Session final : public Connection {
  public:
   /// Takes `fd`, which is not blocking.
-  Session(Shard& shard, uint64_t id, std::shared_ptr<const ListenerOptions> listener, int fd, Endpoint peer,
-          Endpoint local);
+  Session(Shard& shard, uint64_t id, std::shared_ptr<const ListenerOptions> listener, int fd, Endpoint peer);
   ~Session() override;
 
   /// Begins to read. Once.

@@ -50,13 +50,6 @@ Endpoint peer_of(int fd) {
   return endpoint(address);
 }
 
-Endpoint local_of(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  return endpoint(address);
-}
-
 void Shard::add(uint64_t id, int fd, const std::shared_ptr<const ListenerOptions>& listener) {
   Endpoint peer = peer_of(fd);
   if (stopping) {
@@ -65,7 +58,7 @@ void Shard::add(uint64_t id, int fd, const std::shared_ptr<const ListenerOptions
     shared.leave(peer.host);
     return;
   }
-  auto session = std::make_shared<Session>(*this, id, listener, fd, std::move(peer), local_of(fd));
+  auto session = std::make_shared<Session>(*this, id, listener, fd, std::move(peer));
   sessions.insert(session);
   if (sweep_timer == 0) sweep();
   session->run();

@@ -2,7 +2,6 @@
 // What the sessions of a server have in common, and what those of one loop have. For sources of this folder alone.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -96,12 +95,12 @@ void count(std::atomic<T>& counter, std::type_identity_t<T> by = 1) {
   counter.fetch_add(by, std::memory_order_relaxed);
 }
 
-/// The numeric address of a socket's end.
+/// A numeric address.
 struct Endpoint {
   std::string host;
   uint16_t port = 0;
 };
+/// The far end of a connected socket.
 Endpoint peer_of(int fd);
-Endpoint local_of(int fd);
 
 }  // namespace sluice::net

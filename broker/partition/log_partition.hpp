@@ -16,6 +16,10 @@
 // from the log. Where that happens again and again the partition waits before the next epoch, see epoch_budget.hpp.
 #pragma once
 
+#include <deque>
+#include <functional>
+#include <optional>
+
 #include "partition/epoch_budget.hpp"
 #include "partition/extents.hpp"
 #include "partition/partition.hpp"

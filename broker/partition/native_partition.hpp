@@ -10,6 +10,8 @@
 // Thread-safe. Its mutex is held for arithmetic and queueing only, never across I/O or a callback.
 #pragma once
 
+#include <deque>
+
 #include "partition/native_producers.hpp"
 #include "partition/partition.hpp"
 

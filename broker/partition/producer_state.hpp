@@ -6,11 +6,9 @@
 // No I/O, no clock, no lock: the partition guards it.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <deque>
-#include <functional>
-#include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 

@@ -8,10 +8,8 @@
 // Any thread asks; start and stop belong to one.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>

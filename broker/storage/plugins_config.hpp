@@ -41,8 +41,8 @@ struct PluginsConfig {
 };
 
 /// Parses `text`, the content of `file` (for messages). INVALID: "plugins.json: storages.disk.libary: unknown name, did
-/// you mean
-/// \"library\"?", "plugins.json:3:7: ...". Secrets written as {"env": "NAME"} or {"file": "/path"} are read here.
+/// you mean \"library\"?", "plugins.json:3:7: ...". Secrets written as {"env": "NAME"} or {"file": "/path"} are read
+/// here.
 Result<PluginsConfig> parse_plugins_config(std::string_view text, const std::string& file);
 
 /// The options of one storage alone, a JSON object as under "options": for tools. `source` names the text in messages.

@@ -38,7 +38,6 @@ void ReplayedLog::answer(Waiting& waiting, const Status& status) {
 }
 
 // ---- Reading
-// ------------------------------------------------------------------------------------------------------------------
 
 Task<Status> ReplayedLog::load() {
   auto keep = shared_from_this();
@@ -207,7 +206,6 @@ void ReplayedLog::note_snapshot(int64_t first_offset) {
 }
 
 // ---- Writing
-// ------------------------------------------------------------------------------------------------------------------
 
 void ReplayedLog::append(std::vector<std::string> records, Executor& executor, UniqueFunction<void(Status)> done) {
   Waiting waiting{std::move(records), 0, &executor, std::move(done), false};

@@ -63,8 +63,6 @@ class ReplayedLog final : public StateLog, public std::enable_shared_from_this<R
 
   /// Ok while it serves; the reason for good once it does not. Any thread.
   Status failure() const;
-  /// One past the last applied offset. Loop thread.
-  int64_t applied_end() const { return end_; }
   const host::LogDescriptor& descriptor() const { return log_->descriptor(); }
 
  private:

@@ -86,7 +86,6 @@ ServerInfo Client::server() const {
 }
 
 // ---- Connecting
-// -----------------------------------------------------------------------------------------------------------
 
 // One server after the other, in another order each time, so that it can be ended in between.
 Result<Client::Attached> Client::connect(int64_t deadline_ns) {
@@ -272,7 +271,6 @@ void Client::drop(const std::string& why) {
 }
 
 // ---- Requests
-// -------------------------------------------------------------------------------------------------------------
 
 void Client::send(const Outgoing& outgoing, Slot& slot) {
   if (connection_ == nullptr) return slot.answered({Reply::Kind::not_sent, {}, "not connected"});

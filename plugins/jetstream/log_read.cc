@@ -245,7 +245,6 @@ Task<Status> Log::read(const sluice_read& request, sluice_read_result& result, i
 }
 
 // ---- Locate
-// ---------------------------------------------------------------------------------------------------------------
 
 // The first unit up to which a timestamp is not below `timestamp`. The running maximum never falls, so it can be
 // searched.

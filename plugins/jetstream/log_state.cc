@@ -157,7 +157,6 @@ Task<Status> Log::bounds(sluice_bounds& result, int64_t deadline_ns) {
 }
 
 // ---- Creating and deleting
-// ------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -245,7 +244,6 @@ Task<Status> Log::remove(int64_t deadline_ns) {
 }
 
 // ---- Watches
-// --------------------------------------------------------------------------------------------------------------
 
 void Log::watch(const void* handle, int64_t offset, plugin::Pending pending) {
   {

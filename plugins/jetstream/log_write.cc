@@ -100,7 +100,6 @@ Task<Status> Log::judge(uint64_t token, int64_t deadline_ns) {
 }
 
 // ---- Append
-// ---------------------------------------------------------------------------------------------------------------
 
 Task<Status> Log::append(bool several, const sluice_append& request, sluice_append_result& result,
                          int64_t deadline_ns) {
@@ -186,7 +185,6 @@ Task<Status> Log::room_for(uint64_t bytes, int64_t deadline_ns) {
 }
 
 // ---- Fence
-// ----------------------------------------------------------------------------------------------------------------
 
 Task<Status> Log::fence(uint64_t token, sluice_fence_result& result, int64_t deadline_ns) {
   const std::shared_ptr<Log> keep = shared_from_this();
@@ -250,7 +248,6 @@ Task<Status> Log::fence_in_turn(uint64_t token, int64_t deadline_ns) {
 }
 
 // ---- Trim
-// -----------------------------------------------------------------------------------------------------------------
 
 Task<Status> Log::trim(bool several, uint64_t token, int64_t offset, int64_t deadline_ns) {
   const std::shared_ptr<Log> keep = shared_from_this();
@@ -322,7 +319,6 @@ Task<Status> Log::make_room(int64_t start, int64_t deadline_ns) {
 }
 
 // ---- Saved values
-// ---------------------------------------------------------------------------------------------------------
 
 Task<Status> Log::save(const sluice_save& request, int64_t deadline_ns) {
   const std::shared_ptr<Log> keep = shared_from_this();

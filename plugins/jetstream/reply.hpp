@@ -15,10 +15,8 @@
 namespace sluice::jetstream {
 
 /// err_code of the errors that decide something.
-constexpr int32_t kStreamNameInUse = 10058;
 constexpr int32_t kStreamNotFound = 10059;
 constexpr int32_t kNoMessageFound = 10037;
-constexpr int32_t kWrongLastSequence = 10071;
 constexpr int32_t kNotEnabledForAccount = 10039;
 constexpr int32_t kNotEnabled = 10076;
 

@@ -45,7 +45,6 @@ std::shared_ptr<Log> Storage::log(const Uuid& id) {
 }
 
 // ---- Lifecycle
-// ------------------------------------------------------------------------------------------------------------
 
 Task<Result<nlohmann::json>> Storage::ask(std::string what, std::string body, int64_t deadline_ns) {
   Outgoing outgoing;
@@ -205,7 +204,6 @@ Status Storage::bind(int64_t deadline_ns, bool replace, Uuid& cluster_id) {
 }
 
 // ---- Logs
-// -----------------------------------------------------------------------------------------------------------------
 
 Status Storage::create_log(plugin::Call& call, const sluice_log_descriptor& descriptor) {
   auto wanted = plugin::LogDescriptor::copy_of(descriptor);
@@ -264,7 +262,6 @@ Result<std::unique_ptr<plugin::LogAdapter>> Storage::open(const sluice_log_descr
 }
 
 // ---- Handles
-// --------------------------------------------------------------------------------------------------------------
 
 Handle::~Handle() {
   log_->end_watches(this, Status(StatusCode::unavailable, "the log is closed"));

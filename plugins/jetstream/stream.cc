@@ -121,7 +121,6 @@ std::optional<StoredMessage> whole_message(const Stored& stored) {
 }
 
 // ---- Orders
-// ---------------------------------------------------------------------------------------------------------------
 
 Task<Result<json>> Stream::ask(std::string subject, std::string body, int64_t deadline_ns) {
   Outgoing outgoing;
@@ -204,7 +203,6 @@ Task<Result<uint64_t>> Stream::publish(const Publishing& publishing, int64_t dea
 }
 
 // ---- Reads
-// ----------------------------------------------------------------------------------------------------------------
 
 Result<MaybeStored> Stream::decode_direct(const Message& message) {
   const std::string_view sequence = message.last_header(kSequenceHeader);

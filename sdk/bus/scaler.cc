@@ -16,10 +16,7 @@ bool is_usable(double value) {
 }  // namespace
 
 ScaleDecision Scaler::observe(const LoadSample& sample, int64_t now_ms) {
-  if (!is_usable(sample.fill) || !is_usable(sample.events_per_s)) {
-    ++ignored_;
-    return ScaleDecision::stay;
-  }
+  if (!is_usable(sample.fill) || !is_usable(sample.events_per_s)) return ScaleDecision::stay;
   const double fill = std::min(sample.fill, 1.0);
   fill_ = measured_ ? fill_ + kNewSampleShare * (fill - fill_) : fill;
   rate_ = measured_ ? rate_ + kNewSampleShare * (sample.events_per_s - rate_) : sample.events_per_s;

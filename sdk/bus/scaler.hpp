@@ -25,13 +25,10 @@ class Scaler {
   /// `options` were validated. `now_ms`: any clock that never goes back.
   Scaler(const ScaleOptions& options, int64_t now_ms) : options_(options), started_ms_(now_ms), changed_ms_(now_ms) {}
 
-  /// Samples that are no numbers, or negative, are counted and change nothing.
+  /// Samples that are no numbers, or negative, change nothing.
   ScaleDecision observe(const LoadSample& sample, int64_t now_ms);
   /// A decision was carried out (or a shard was added or removed by hand).
   void changed(int64_t now_ms);
-
-  uint64_t ignored_samples() const { return ignored_; }
-  double smoothed_fill() const { return fill_; }
 
  private:
   bool may_change(int64_t now_ms);
@@ -45,7 +42,6 @@ class Scaler {
   double rate_ = 0;
   int64_t above_since_ms_ = -1;
   int64_t below_since_ms_ = -1;
-  uint64_t ignored_ = 0;
   std::deque<int64_t> changes_ms_;  // within the budget's time
 };
 

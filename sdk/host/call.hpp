@@ -125,7 +125,7 @@ class Call : private Timers::Entry {
   static constexpr sluice_status kStopped = INT32_MIN + 1;  // the storage is not started; the adapter was not called
 
   /// What has happened; the status that came with it is in the upper half of the same word.
-  enum Bits : uint64_t { kReturned = 1, kCompleted = 2, kOverdue = 4, kFinal = 8, kPinned = 16 };
+  enum Bits : uint64_t { kReturned = 1, kCompleted = 2, kOverdue = 4, kFinal = 8 };
   static uint64_t with_status(uint64_t bits, sluice_status status) {
     return (bits & 0xffffffff) | uint64_t{static_cast<uint32_t>(status)} << 32;
   }

@@ -103,7 +103,6 @@ class Log {
   virtual Storage& storage() = 0;
 
   // ---- As the one writer (not on SEVERAL_WRITERS logs, not on NATIVE storages except append)
-  // ------------------------------
 
   /// Fences the log with (leader_epoch, next attempt) and gives the position to write at: always before the first read
   /// or write under a new epoch. FENCED: a higher token is in force. Repeating it is harmless. After an append was
@@ -130,7 +129,6 @@ class Log {
   virtual Task<Result<std::optional<std::string>>> load(std::string name, Executor& on) = 0;
 
   // ---- On logs that several write (SEVERAL_WRITERS)
-  // ------------------------------------------------------------------------
 
   /// Appends the batches as one unit with token 0 exactly at `at`. CONFLICT: outcome.log_end is the end. UNKNOWN is the
   /// caller's to settle: the same unit at the same `at` again until OK or CONFLICT.
@@ -138,7 +136,6 @@ class Log {
   virtual Task<Status> trim_shared(int64_t offset, Executor& on) = 0;
 
   // ---- For everybody
-  // ---------------------------------------------------------------------------------------------------------
 
   /// See the ABI; file ranges come as they are. BUSY when the storage's lease budget is spent.
   virtual Task<tl::expected<ReadResult, ReadError>> read(int64_t offset, int64_t limit, uint64_t max_bytes,

@@ -39,7 +39,6 @@ std::string FenceCall::fault(sluice_status status) {
 }
 
 // ---- Sending a fence
-// ---------------------------------------------------------------------------------------------------------
 
 /// Gives the lock back; true if the fence has ended already.
 bool LogImpl::begin_fence(Lock& lock, FenceFor purpose, Executor& on, Executor* here) {
@@ -112,7 +111,6 @@ void LogImpl::take_end(int64_t end) {
 }
 
 // ---- Becoming the writer
-// -----------------------------------------------------------------------------------------------------
 
 Task<Result<WritePosition>> LogImpl::acquire(int32_t leader_epoch, Executor& on) {
   if ((descriptor_.source.flags & SLUICE_LOG_SEVERAL_WRITERS) != 0) {
@@ -180,7 +178,6 @@ Result<WritePosition> LogImpl::acquire_ended(const Status& status, int64_t end) 
 }
 
 // ---- After a refused append
-// --------------------------------------------------------------------------------------------------
 
 /// With the lock held.
 void LogImpl::again_ended(const Status& status, int64_t end) {
@@ -197,7 +194,6 @@ void LogImpl::again_ended(const Status& status, int64_t end) {
 }
 
 // ---- Settling
-// ----------------------------------------------------------------------------------------------------------------
 
 /// With the lock held. The contract: the unit is there if the fence's end is above `at`, and else never will be.
 void LogImpl::settle_ended(const Status& status, int64_t end, Executor& on, Executor* here) {
@@ -263,7 +259,6 @@ void LogImpl::pause_ended(Executor* here) {
 }
 
 // ---- The token, for trim and save
-// --------------------------------------------------------------------------------------------
 
 /// The token that is in force, once no fence is under way. Fences first where that is due.
 Task<Result<uint64_t>> LogImpl::settled_token(Executor& on) {

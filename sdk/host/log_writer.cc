@@ -26,7 +26,6 @@ void Queued::tell(AppendOutcome outcome) {
 }
 
 // ---- A unit
-// ------------------------------------------------------------------------------------------------------------------
 
 void Unit::reset() {
   result.prepare();
@@ -107,7 +106,6 @@ std::string Unit::fault(sluice_status status) {
 }
 
 // ---- Queueing
-// ----------------------------------------------------------------------------------------------------------------
 
 /// Why nothing can be appended now. With the lock held.
 Status LogImpl::writable() const {
@@ -164,7 +162,6 @@ void LogImpl::send() {
 }
 
 // ---- What comes next
-// ---------------------------------------------------------------------------------------------------------
 
 /// Starts whatever is due, if nothing is under way, and tells callers what has been found out. Without the lock.
 void LogImpl::advance(Executor* here) {
@@ -299,7 +296,6 @@ void LogImpl::unit_failed(Lock&, CallRef<Unit> unit, Status status, Executor* he
 }
 
 // ---- Telling callers
-// ---------------------------------------------------------------------------------------------------------
 
 /// With the lock held. `here` nullptr: the unit ended inside send(), so that its callers may be told there.
 LogImpl::Delivery& LogImpl::tell_unit(CallRef<Unit> unit, Status status, Executor* here) {

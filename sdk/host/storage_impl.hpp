@@ -62,7 +62,6 @@ class StorageImpl final : public Storage {
   Result<std::shared_ptr<Log>> open(LogDescriptor descriptor) override;
 
   // ---- For calls and logs
-  // ----------------------------------------------------------------------------------------------------
 
   const sluice_storage_api& api() const { return *library_->plugin().api; }
   sluice_storage* adapter() const { return adapter_; }
@@ -103,7 +102,6 @@ class StorageImpl final : public Storage {
   using After = UniqueFunction<void(LifecycleCall&, const Status&)>;
   Status lifecycle(const char* call, int64_t timeout_ms, Invoke invoke, After after);
   void adopt_condition(const sluice_condition& condition);
-  Result<Condition> condition_call(const char* call);
 
   const std::shared_ptr<const Library> library_;
   StorageOptions options_;

@@ -65,7 +65,6 @@ class BoundedOutput {
 };
 
 // --- gzip
-// ---------------------------------------------------------------------------------------------------------------
 
 struct InflateEnd {
   void operator()(z_stream* stream) const { inflateEnd(stream); }
@@ -116,7 +115,6 @@ Result<Buffer> decompress_gzip(Bytes in, size_t max_bytes) {
 }
 
 // --- snappy
-// -------------------------------------------------------------------------------------------------------------
 
 // xerial's framing: this header, then blocks, each a big-endian length and as many bytes of raw snappy. Kafka's Java
 // client writes blocks of 32 KiB; all clients known to us read both this and a raw block.
@@ -183,7 +181,6 @@ Result<Buffer> decompress_snappy(Bytes in, size_t max_bytes) {
 }
 
 // --- lz4
-// ----------------------------------------------------------------------------------------------------------------
 
 struct FreeLz4 {
   void operator()(LZ4F_dctx* context) const { LZ4F_freeDecompressionContext(context); }
@@ -225,7 +222,6 @@ Result<Buffer> decompress_lz4(Bytes in, size_t max_bytes) {
 }
 
 // --- zstd
-// ---------------------------------------------------------------------------------------------------------------
 
 struct FreeZstd {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }

@@ -117,9 +117,10 @@ function(sluice_plugin name)
   endif()
 endfunction()
 
-# sluice_test(NAME [DEPENDS target...] [LABEL label] SOURCES file...)
+# sluice_test(NAME [DEPENDS target...] [LABEL label] [TIMEOUT seconds] SOURCES file...)
 #
 # A GoogleTest program. ctest runs it as one test; its label (default: unit) says which part of tools/test it belongs to.
+# TIMEOUT (default: 120) is three times as long where sanitizers are on.
 function(sluice_test name)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "DEPENDS;SOURCES" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})

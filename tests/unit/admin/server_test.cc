@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
@@ -112,7 +113,10 @@ TEST_F(AdminServerTest, ReadyOrNot) {
 }
 
 TEST_F(AdminServerTest, Metrics) {
-  registry_.counter("sluice_things_total", "Things.").add(7);
+  registry_.show([](Exposition& out) {
+    out.family("sluice_things_total", "Things.", MetricType::counter);
+    out.sample(7);
+  });
   const std::string answer = get(server_.port(), "/metrics");
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(answer, HasSubstr("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));

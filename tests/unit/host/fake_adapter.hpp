@@ -102,7 +102,6 @@ class FakeEngine {
   std::function<sluice_status(const std::string& name, sluice_error* error)> on_lifecycle;
 
   // ---- Manual commands: index into `commands`
-  // --------------------------------------------------------------------------------
 
   std::vector<std::shared_ptr<Command>> commands;
   /// Indices of commands of that name that are neither replied to nor ...

@@ -32,7 +32,6 @@ class JetstreamFaults : public ::testing::Test {
 };
 
 // ---- Servers that go away
-// ---------------------------------------------------------------------------------------------------
 
 TEST_F(JetstreamFaults, KilledServerWithAppendsInFlight) {
   start_server();
@@ -146,7 +145,6 @@ TEST_F(JetstreamFaults, LateRepliesAreForgotten) {
 }
 
 // ---- Writers that meet
-// ------------------------------------------------------------------------------------------------------
 
 TEST_F(JetstreamFaults, AHigherTokenEndsTheOldWriter) {
   start_server();
@@ -233,7 +231,6 @@ TEST_F(JetstreamFaults, ManyFencesInARowDoNotPileUp) {
 }
 
 // ---- What is wrong from the start
-// -----------------------------------------------------------------------------------------
 
 TEST_F(JetstreamFaults, WrongCredentialsAreDenied) {
   start_server({.extra = "authorization { user: \"sluice\", password: \"right\" }"});
@@ -332,7 +329,6 @@ TEST_F(JetstreamFaults, AStreamOfAnotherShapeIsRefusedWithTheDifference) {
 }
 
 // ---- What others did to our streams
-// ---------------------------------------------------------------------------------------
 
 TEST_F(JetstreamFaults, AForeignMessageIsCorruptUntilItIsRemoved) {
   start_server();
@@ -406,7 +402,6 @@ TEST_F(JetstreamFaults, ADeletedStreamIsNotFound) {
 }
 
 // ---- Limits
-// -----------------------------------------------------------------------------------------------------------------
 
 TEST_F(JetstreamFaults, AFullServerIsNoSpaceAndLosesNothing) {
   start_server({.max_file_store = 4 << 20});
@@ -471,7 +466,6 @@ TEST_F(JetstreamFaults, TheLargestUnitFollowsTheServer) {
 }
 
 // ---- Units of several messages
-// ------------------------------------------------------------------------------------------------
 
 TEST_F(JetstreamFaults, KafkasLargestBatchFitsADefaultServer) {
   start_server();
@@ -595,7 +589,6 @@ TEST_F(JetstreamFaults, ACutInTheMiddleOfAUnit) {
 }
 
 // ---- Watches
-// ----------------------------------------------------------------------------------------------------------------
 
 TEST_F(JetstreamFaults, AnotherBrokersAppendIsSeen) {
   start_server();

@@ -12,7 +12,6 @@ TEST(LoopPool, HasOneLoopPerCoreUnlessTold) {
   EXPECT_EQ(all.size(), std::thread::hardware_concurrency());
   LoopPool three(3);
   EXPECT_EQ(three.size(), 3u);
-  EXPECT_NE(&three.next(), &three.next());
 }
 
 TEST(LoopPool, PostsOfOneThreadRunInOrderOnTheLoopsThread) {
@@ -23,12 +22,11 @@ TEST(LoopPool, PostsOfOneThreadRunInOrderOnTheLoopsThread) {
     pool.at(1).post([&, i] {
       EXPECT_TRUE(pool.at(1).is_current());
       EXPECT_FALSE(pool.at(0).is_current());
-      EXPECT_EQ(pool.current(), &pool.at(1));
       order.push_back(i);
       if (i == 999) done = true;
     });
   }
-  EXPECT_EQ(pool.current(), nullptr);
+  EXPECT_FALSE(pool.at(1).is_current());
   ASSERT_TRUE(eventually([&] { return done.load(); }));
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
 }

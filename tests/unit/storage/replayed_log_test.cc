@@ -156,7 +156,6 @@ TEST_F(ReplayedLogTest, AppliesWhatIsAppendedAndReplaysIt) {
   EXPECT_TRUE(append_and_wait(*w, "a").ok());
   EXPECT_TRUE(append_and_wait(*w, "b").ok());
   EXPECT_THAT(w->ledger.records, ElementsAre("a", "b"));
-  EXPECT_EQ(w->log->applied_end(), engine_->end);
   EXPECT_EQ(replayed(false), w->ledger.records);
 }
 
