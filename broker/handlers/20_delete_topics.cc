@@ -78,12 +78,13 @@ Task<Response> answer(RequestContext context, Request request) {
   for (const auto& [name, id] : wanted) tasks.push_back(remove(context, name, id, named_twice(id, name.value_or(""))));
   Response::Topic late;
   late.error_code = ErrorCode::kRequestTimedOut;
-  late.error_message = "The topic is being deleted: its metadata was not written in time.";
+  late.error_message = "The topic is being deleted: metadata or its storage did not answer in time.";
   response.topics = co_await gather(std::move(tasks), *context.loop, gather_ms(request.timeout_ms), late);
   for (size_t i = 0; i < wanted.size(); ++i) {
-    if (response.topics[i].error_code != ErrorCode::kRequestTimedOut) continue;
-    if (wanted[i].first) response.topics[i].name = *wanted[i].first;
-    response.topics[i].topic_id = wanted[i].second;
+    auto& answered = response.topics[i];
+    if (answered.name || !answered.topic_id.is_zero()) continue;
+    answered.name = wanted[i].first;  // of one that is late
+    answered.topic_id = wanted[i].second;
   }
   co_return response;
 }

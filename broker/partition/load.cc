@@ -250,11 +250,14 @@ Task<Status> LogPartition::replace_lost_log(const cluster::TopicInfo& topic, hos
     if (Status held = may_raise_locked(extents_.open_extent().storage); !held.ok()) co_return held;
   }
   auto fresh = co_await context_.cluster.replace_lost_extent(topic.id, index_, lost, loop);
-  if (!fresh) co_return Status(StatusCode::unavailable, fresh.error().text);
   {
+    // Metadata may name another log, under a new epoch, although that could not be made.
     std::lock_guard lock(mutex_);
-    epoch_budget_.raised(context_.clock.monotonic_ms());
+    const auto now = context_.cluster.state().topic_in_any_state(topic.id);
+    if (fresh || (now && now->partitions[static_cast<size_t>(index_)].extents.back().log != lost))
+      epoch_budget_.raised(context_.clock.monotonic_ms());
   }
+  if (!fresh) co_return Status(StatusCode::unavailable, fresh.error().text);
   context_.metrics.lost_logs.fetch_add(1, std::memory_order_relaxed);
   again = true;
   co_return why;

@@ -292,7 +292,7 @@ void KafkaSink::Impl::give_up_overdue() {
 
 /// A producer that failed for good says so of every record, and what is overdue is given up. One that could send
 /// nothing gives back what it has; what it sends in that very moment is waited for. Then comes another one, later and
-/// later where nothing is ever written. On the reports' thread.
+/// later where they fail and write nothing. On the reports' thread.
 void KafkaSink::Impl::renew() {
   rd_kafka_t* old = producer->client.get();
   const bool fatal = rd_kafka_fatal_error(old, nullptr, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -303,11 +303,13 @@ void KafkaSink::Impl::renew() {
     if (gives_up) rd_kafka_purge(old, given_back | RD_KAFKA_PURGE_F_NON_BLOCKING);
     rd_kafka_poll(old, kPollMs);
   }
-  if (Clock::now() < renew_at) return;
-  renew_pause_ms = delivered == delivered_before && renew_pause_ms > 0 ? std::min(2 * renew_pause_ms, kLongestRenewMs)
-                                                                       : kFirstRenewMs;
-  renew_at = Clock::now() + std::chrono::milliseconds(renew_pause_ms);
-  delivered_before = delivered;
+  if (fatal) {  // the others come at the pace of the delivery timeout
+    if (Clock::now() < renew_at) return;
+    const bool wrote = delivered != delivered_before;
+    renew_pause_ms = wrote || renew_pause_ms == 0 ? kFirstRenewMs : std::min(2 * renew_pause_ms, kLongestRenewMs);
+    renew_at = Clock::now() + std::chrono::milliseconds(renew_pause_ms);
+    delivered_before = delivered;
+  }
   std::shared_ptr<Producer> replaced;  // ends without the lock
   {
     const std::lock_guard lock(producing);

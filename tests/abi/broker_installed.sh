@@ -20,6 +20,7 @@ cmake --install "$build" --prefix "$work/prefix" >/dev/null
 for adapter in disk memory redis jetstream kafka; do
   test -f "$work/prefix/lib/sluice/plugins/lib$adapter.so" || { echo "lib$adapter.so is not installed"; exit 1; }
 done
+: >"$work/log"
 "$work/prefix/bin/sluiced" --data-dir "$work/data" --listen 127.0.0.1:0 >"$work/log" 2>&1 &
 broker=$!
 address=

@@ -300,6 +300,12 @@ TEST_F(PartitionFaults, AForgetfulStorageStartsAgainEmptyUnderANewEpoch) {
     return c.name == "create_log" ? std::optional<sluice_status>(SLUICE_UNAVAILABLE) : std::nullopt;
   };
   EXPECT_NE(read(0).error, ErrorCode::kNone);
+  // However often: the names of logs that cannot be made cost metadata and epochs.
+  for (int i = 0; i < 100; ++i) {
+    broker.advance_ms(LogPartition::kLoadRetryMs);
+    EXPECT_NE(read(0).error, ErrorCode::kNone);
+  }
+  EXPECT_LT(broker.cluster->state().topic("t")->partitions[0].leader_epoch, before + 20);
   broker.data.refuse = nullptr;
   ASSERT_TRUE(broker.restart().ok());
   EXPECT_EQ(end(), 0);
