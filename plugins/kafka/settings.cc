@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
+
+#include "rdkafka/promises.hpp"
 
 namespace sluice::kafka {
 namespace {
@@ -38,30 +41,12 @@ constexpr std::string_view kPromise = "what this adapter promises depends on it"
 constexpr std::string_view kOwnOption = "it has an option of its own";
 constexpr std::string_view kBudget = "the adapter counts what is in flight itself";
 constexpr Kept kKept[] = {
-    {"acks", kPromise},
-    {"request.required.acks", kPromise},
-    {"enable.idempotence", kPromise},
-    {"enable.gapless.guarantee", kPromise},
-    {"max.in.flight", kPromise},
-    {"max.in.flight.requests.per.connection", kPromise},
-    {"retries", kPromise},
-    {"message.send.max.retries", kPromise},
     {"transactional.id", kPromise},
     {"isolation.level", kPromise},
-    {"auto.offset.reset", kPromise},
-    {"enable.partition.eof", kPromise},
-    {"enable.auto.commit", kPromise},
-    {"enable.auto.offset.store", kPromise},
-    {"auto.commit.enable", kPromise},
     {"group.id", kPromise},
     {"group.instance.id", kPromise},
-    {"allow.auto.create.topics", kPromise},
-    {"delivery.report.only.error", kPromise},
-    {"produce.offset.report", kPromise},
-    {"queuing.strategy", kPromise},
     {"sticky.partitioning.linger.ms", kPromise},
     {"plugin.library.paths", "it loads programs"},
-    {"interceptors", kPromise},
     {"bootstrap.servers", kOwnOption},
     {"metadata.broker.list", kOwnOption},
     {"client.id", kOwnOption},
@@ -222,8 +207,10 @@ Result<Settings> read_settings(const plugin::Options& options) {
   for (const auto& [name, value] : *given) {
     const auto* kept =
         std::find_if(std::begin(kKept), std::end(kKept), [&](const Kept& each) { return each.name == name; });
-    if (kept != std::end(kKept))
-      return fail(wrong("properties", fmt::format("{} is not to be set here: {}", name, kept->why)));
+    if (kept != std::end(kKept) || is_promised(name)) {
+      const std::string_view why = kept != std::end(kKept) ? kept->why : kPromise;
+      return fail(wrong("properties", fmt::format("{} is not to be set here: {}", name, why)));
+    }
     const ConfHandle trial(rd_kafka_conf_new());
     if (Status refused = set(trial.get(), name, value); !refused.ok()) return fail(refused.in("properties"));
   }

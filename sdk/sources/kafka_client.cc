@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "rdkafka/errors.hpp"
+#include "rdkafka/promises.hpp"
 #include "sources/names.hpp"
 
 namespace sluice::sources {
@@ -29,36 +30,20 @@ struct Kept {
   std::string_view name;
   std::string_view why;
 };
-constexpr Kept kKept[] = {{"bootstrap.servers", kOwn},
-                          {"metadata.broker.list", kOwn},
-                          {"isolation.level", kOwn},
-                          {"queued.max.messages.kbytes", kOwn},
-                          {"group.id", "there is no consumer group"},
-                          {"group.instance.id", "there is no consumer group"},
-                          {"allow.auto.create.topics", kPromise},
-                          {"auto.commit.enable", kPromise},
-                          {"auto.offset.reset", kPromise},
-                          {"enable.partition.eof", kPromise},
-                          {"enable.auto.commit", kPromise},
-                          {"enable.auto.offset.store", kPromise},
-                          {"acks", kPromise},
-                          {"request.required.acks", kPromise},
-                          {"enable.idempotence", kPromise},
-                          {"max.in.flight", kPromise},
-                          {"max.in.flight.requests.per.connection", kPromise},
-                          {"retries", kPromise},
-                          {"message.send.max.retries", kPromise},
-                          {"message.timeout.ms", kOwn},
-                          {"delivery.timeout.ms", kOwn},
-                          {"transactional.id", "nothing here is transactional"},
-                          {"delivery.report.only.error", kPromise},
-                          {"enable.gapless.guarantee", kPromise},
-                          {"produce.offset.report", kPromise},
-                          {"queuing.strategy", kPromise},
-                          {"queue.buffering.max.messages", kPromise},
-                          {"queue.buffering.max.kbytes", kPromise},
-                          {"plugin.library.paths", "it loads programs"},
-                          {"interceptors", kPromise}};
+constexpr Kept kKept[] = {
+    {"bootstrap.servers", kOwn},
+    {"metadata.broker.list", kOwn},
+    {"isolation.level", kOwn},
+    {"queued.max.messages.kbytes", kOwn},
+    {"group.id", "there is no consumer group"},
+    {"group.instance.id", "there is no consumer group"},
+    {"message.timeout.ms", kOwn},
+    {"delivery.timeout.ms", kOwn},
+    {"transactional.id", "nothing here is transactional"},
+    {"queue.buffering.max.messages", kPromise},
+    {"queue.buffering.max.kbytes", kPromise},
+    {"plugin.library.paths", "it loads programs"},
+};
 
 Status wrong(std::string_view field, std::string_view why) {
   return Status(StatusCode::invalid, fmt::format("{}: {}", field, why));
@@ -92,8 +77,9 @@ Status check_kafka(const std::string& name, const std::string& bootstrap,
   for (const auto& [property, value] : properties) {
     const auto* kept = std::find_if(std::begin(kKept), std::end(kKept),
                                     [&property = property](const Kept& each) { return each.name == property; });
-    if (kept != std::end(kKept)) {
-      return wrong("properties." + property, fmt::format("not to be set here: {}", kept->why));
+    if (kept != std::end(kKept) || kafka::is_promised(property)) {
+      const std::string_view why = kept != std::end(kKept) ? kept->why : kPromise;
+      return wrong("properties." + property, fmt::format("not to be set here: {}", why));
     }
     const kafka::ConfHandle trial(rd_kafka_conf_new());
     if (Status refused = set(trial.get(), property, value); !refused.ok()) {

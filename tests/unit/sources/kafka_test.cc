@@ -456,6 +456,8 @@ TEST(KafkaSettings, B03_each_field_is_checked_and_named) {
   };
   expect("name", [](auto& settings) { settings.name = "a/b"; });
   expect("bootstrap", [](auto& settings) { settings.bootstrap = " ,"; });
+  expect("properties.allow.auto.create.topics",
+         [](auto& settings) { settings.properties["allow.auto.create.topics"] = "true"; });
   expect("properties.group.id", [](auto& settings) { settings.properties["group.id"] = "g"; });
   expect("properties.no.such", [](auto& settings) { settings.properties["no.such"] = "1"; });
   expect("properties.fetch.wait.max.ms", [](auto& settings) { settings.properties["fetch.wait.max.ms"] = "NaN"; });
