@@ -148,6 +148,8 @@ struct KafkaSink::Impl {
   void renew();
   bool is_overdue();
   bool wait_empty(int64_t timeout_ms);
+  /// When a batch is given up that begins now.
+  Clock::time_point due() const { return Clock::now() + std::chrono::milliseconds(settings.delivery_timeout_ms); }
 
   const KafkaSinkSettings settings;
   ColdStart start{kMaxWaitingBatches};
@@ -454,7 +456,7 @@ void KafkaSink::Impl::ship(std::unique_ptr<Shipment> shipment) {
   shipment->shard = Shard(origin.bus, origin.epoch, origin.shard);
   {
     const std::lock_guard lock(mutex);
-    shipment->deadline = Clock::now() + std::chrono::milliseconds(settings.delivery_timeout_ms);
+    shipment->deadline = due();
     if (!holds_no_more && unsettled.contains(shipment->shard)) {
       held.push_back(std::move(shipment));
       return;
@@ -576,7 +578,7 @@ void KafkaSink::Impl::finish(std::unique_ptr<Shipment> shipment) {
       for (auto it = held.begin(); it != held.end();) {
         const auto next = std::next(it);
         if ((*it)->shard == shipment->shard) {
-          (*it)->deadline = Clock::now() + std::chrono::milliseconds(settings.delivery_timeout_ms);  // which begins now
+          (*it)->deadline = due();  // its time begins now
           follow.splice(follow.end(), held, it);
         }
         it = next;
