@@ -13,7 +13,7 @@
 #include <thread>
 #include <tuple>
 
-#include "consumer/scripted_source.hpp"
+#include "consumer/consuming.hpp"
 #include "sluice/consumer_stream.hpp"
 #include "sluice/memory_source.hpp"
 
@@ -22,16 +22,11 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using testing::consume;
 using testing::ScriptedSource;
 
 int64_t ms_since(steady_clock::time_point start) {
   return std::chrono::duration_cast<milliseconds>(steady_clock::now() - start).count();
-}
-
-std::unique_ptr<MergingConsumer> consume(const ConsumerConfig& config, std::vector<std::shared_ptr<Source>> sources) {
-  auto consumer = MergingConsumer::create(config, std::move(sources));
-  EXPECT_TRUE(consumer);
-  return std::move(*consumer);
 }
 
 // Answers each read from a thread of its own, after a while.
