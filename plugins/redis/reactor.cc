@@ -175,13 +175,18 @@ void Reactor::dispatch(int timeout_ms) {
   std::array<epoll_event, kMaxEvents> events;
   events_ = events.data();
   event_count_ = std::max(epoll_wait(epoll_, events.data(), kMaxEvents, timeout_ms), 0);
+  bool woken = false;
   for (int i = 0; i < event_count_; ++i) {
-    // unwatch() may take sources out of the rest.
     auto* source = static_cast<Source*>(events[static_cast<size_t>(i)].data.ptr);
-    if (source != nullptr) source->on_events(events[static_cast<size_t>(i)].events);
+    if (source != nullptr) {
+      source->on_events(events[static_cast<size_t>(i)].events);
+    } else {
+      woken = true;  // or unwatch() took one out of the rest: then there is nothing to read
+    }
   }
   event_count_ = 0;
   events_ = nullptr;
+  if (!woken) return;
   uint64_t count = 0;
   [[maybe_unused]] const ssize_t drained = read(wakeup_, &count, sizeof count);
 }

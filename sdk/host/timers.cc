@@ -112,24 +112,29 @@ class ProcessTimers final : public Timers {
   int64_t now_ns() const override { return system_clock().monotonic_ns(); }
 
  private:
-  void changed() override { wake_.notify_one(); }
+  // Deadlines are mostly as far away as those before them: the thread wakes for the first of these, finds it gone, and
+  // sleeps on until the next. Woken for every one, it would take the core from who waits for the answer.
+  void changed() override {
+    if (next_due() >= sleeps_until_ns_) return;
+    sleeps_until_ns_ = INT64_MIN;
+    wake_.notify_one();
+  }
 
   [[noreturn]] void run() {
     std::unique_lock lock(mutex_);
     for (;;) {
       const int64_t now = now_ns();
       if (run_one(lock, now)) continue;
-      const int64_t due = next_due();
-      if (due == INT64_MAX) {
-        wake_.wait(lock);
-      } else if (due > now) {
-        constexpr int64_t kLongestSleepNs = 3'600'000'000'000;  // keeps the arithmetic of wait_for far from its limits
-        wake_.wait_for(lock, std::chrono::nanoseconds(std::min(due - now, kLongestSleepNs)));
-      }
+      constexpr int64_t kLongestSleepNs = 3'600'000'000'000;  // keeps the arithmetic of wait_for far from its limits
+      const int64_t sleep_ns = std::min(next_due() - now, kLongestSleepNs);
+      sleeps_until_ns_ = now + sleep_ns;
+      wake_.wait_for(lock, std::chrono::nanoseconds(sleep_ns));
+      sleeps_until_ns_ = INT64_MIN;  // looks by itself
     }
   }
 
   std::condition_variable wake_;
+  int64_t sleeps_until_ns_ = INT64_MIN;  // guarded by mutex_
 };
 
 }  // namespace

@@ -5,8 +5,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -67,11 +70,27 @@ TEST(Timers, ManyAreArmedAndDisarmedAtRandom) {
       std::is_sorted(fired.begin(), fired.end(), [](const Probe* a, const Probe* b) { return a->due_ms < b->due_ms; }));
 }
 
+struct Flag final : Timers::Entry {
+  std::atomic<bool> fired{false};
+  void expired() override { fired = true; }
+};
+
+/// How often the thread of the process's timers went to sleep so far; -1: there is no such thread.
+int64_t sleeps_of_the_watchdog() {
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(thread.path() / "comm"), name);
+    if (name != "sluice-watchdog") continue;
+    std::ifstream status(thread.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      constexpr std::string_view kSleeps = "voluntary_ctxt_switches:";
+      if (line.starts_with(kSleeps)) return std::stoll(line.substr(kSleeps.size()));
+    }
+  }
+  return -1;
+}
+
 TEST(Timers, OfTheProcessFireAndRunJobs) {
-  struct Flag final : Timers::Entry {
-    std::atomic<bool> fired{false};
-    void expired() override { fired = true; }
-  };
   Flag soon;
   Flag late;
   std::atomic<bool> ran{false};
@@ -86,6 +105,34 @@ TEST(Timers, OfTheProcessFireAndRunJobs) {
   }
   EXPECT_TRUE(timers.disarm(late));
   EXPECT_FALSE(late.fired);
+}
+
+// Each wake would take a core from who waits for the call's answer.
+TEST(Timers, OfTheProcessAreNotWokenForCallsThatEndInTime) {
+  constexpr int kCalls = 2'000;
+  constexpr int64_t kFarMs = 600'000;
+  Timers& timers = process_timers();
+  Flag first;
+  timers.arm(first, timers.now_ns() + kFarMs * kNsPerMs);
+  EXPECT_TRUE(timers.disarm(first));
+  int64_t before = -1;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while ((before = sleeps_of_the_watchdog()) < 1) ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  for (int i = 0; i < kCalls; ++i) {
+    Flag call;
+    timers.arm(call, timers.now_ns() + kFarMs * kNsPerMs);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
+    while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    EXPECT_TRUE(timers.disarm(call));
+  }
+  EXPECT_LT(sleeps_of_the_watchdog() - before, kCalls / 10);
+
+  Flag soon;
+  timers.arm(soon, timers.now_ns() + 2 * kNsPerMs);
+  while (!soon.fired) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    std::this_thread::yield();
+  }
 }
 
 }  // namespace
