@@ -111,15 +111,8 @@ Status Cluster::bind() {
         StatusCode::invalid,
         fmt::format("storage \"{}\" cannot hold the broker's own logs: it is of kind NATIVE", internal->name()));
   }
-  if ((condition.capabilities & SLUICE_CAP_DURABLE) == 0) {
-    for (const auto& storage : storages_.all()) {
-      if (storage->started() && (storage->condition().capabilities & SLUICE_CAP_DURABLE) != 0) {
-        return Status(StatusCode::invalid, fmt::format("the broker's own logs may not be on storage \"{}\", which "
-                                                       "forgets, while \"{}\" does not: topics there would "
-                                                       "be orphaned by a restart; set \"internal\" to \"{}\"",
-                                                       internal->name(), storage->name(), storage->name()));
-      }
-    }
+  for (const auto& storage : storages_.all()) {
+    if (Status status = storage::may_hold_own_logs(*internal, *storage); !status.ok()) return status;
   }
   auto id = internal->bind(random_uuid(options_.random).bytes);
   if (!id) return id.error().in(internal->name());

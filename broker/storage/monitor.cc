@@ -22,9 +22,12 @@ uint64_t successes(host::Storage& storage) {
 
 /// What the threads share; those that are left behind keep it.
 struct StorageMonitor::Shared {
-  MonitorOptions options;  // constant, as are the next two
+  MonitorOptions options;  // constant, as are the next five
   Bind bind;
   std::function<void(int, const std::string&)> log;
+  std::vector<std::shared_ptr<host::Storage>> storages;
+  std::shared_ptr<host::Storage> internal;
+  bool internal_was_durable = false;
   std::mutex mutex;  // guards all below, and every Watched
   std::condition_variable changed;
   bool stopping = false;
@@ -41,6 +44,7 @@ struct StorageMonitor::Watched {
   uint64_t successes_then = 0;
   std::string said;      // the last line about a start that failed
   int64_t pause_ms = 0;  // before the next question
+  Status unfit;          // what the broker's own logs need does not hold any more
   uint64_t losses_seen = 0;
   uint64_t losses_lately = 0;
   int64_t loss_seen_ms = 0;  // monotonic, of the last
@@ -64,6 +68,11 @@ StorageMonitor::StorageMonitor(Storages& storages, Bind bind, std::function<void
   shared_->options = options;
   shared_->bind = std::move(bind);
   shared_->log = std::move(log);
+  shared_->storages = storages.all();
+  shared_->internal = storages.find(storages.internal_storage());
+  if (shared_->internal) {
+    shared_->internal_was_durable = (shared_->internal->condition().capabilities & SLUICE_CAP_DURABLE) != 0;
+  }
   for (const auto& storage : storages.all()) {
     auto watched = std::make_shared<Watched>();
     watched->storage = storage;
@@ -146,12 +155,18 @@ void StorageMonitor::ask(Shared& shared, Watched& watched) {
   const auto condition = watched.storage->health();
   // A failure that took long is the deadline speaking, not the engine.
   const bool answered = condition || system_clock().monotonic_ms() - asked_ms < shared.options.patience_ms;
-  if (answered) watched.storage->let_in();
   const std::lock_guard lock(shared.mutex);
+  if (condition) watched.unfit = fits(shared, watched);
+  if (!watched.unfit.ok()) {
+    watched.storage->hold_off(watched.unfit.text());
+  } else if (answered) {
+    watched.storage->let_in();
+  }
   if (answered) watched.silent_since_ms = 0;
   const std::string losses = count_losses(shared.options, watched);
-  const bool was_well = std::exchange(watched.health.well, condition.has_value() && losses.empty());
-  watched.health.reason = condition ? losses : condition.error().describe();
+  const Status trouble = condition ? watched.unfit : condition.error();
+  const bool was_well = std::exchange(watched.health.well, trouble.ok() && losses.empty());
+  watched.health.reason = trouble.ok() ? losses : trouble.describe();
   watched.pause_ms = watched.health.well ? shared.options.well_pause_ms : shared.options.ill_pause_ms;
   if (was_well == watched.health.well || !shared.log || shared.stopping) return;
   shared.log(watched.health.well ? SLUICE_LOG_INFO : SLUICE_LOG_WARNING,
@@ -160,12 +175,22 @@ void StorageMonitor::ask(Shared& shared, Watched& watched) {
                  : fmt::format("storage \"{}\" is not well: {}", watched.storage->name(), watched.health.reason));
 }
 
+/// Whether the storage, as it is now, still does what it is needed for. With the mutex.
+Status StorageMonitor::fits(const Shared& shared, const Watched& watched) {
+  if (watched.storage != shared.internal || !shared.internal_was_durable) return {};
+  for (const auto& other : shared.storages) {
+    if (Status status = may_hold_own_logs(*shared.internal, *other); !status.ok()) return status;
+  }
+  return {};
+}
+
 void StorageMonitor::try_to_start(Shared& shared, Watched& watched) {
   host::Storage& storage = *watched.storage;
   // Nothing may use it before it is known to be this cluster's.
   storage.hold_off("it is being started");
   const auto condition = storage.start();
   Status status = condition ? Status() : condition.error();
+  if (status.ok() && shared.internal) status = may_hold_own_logs(*shared.internal, storage);
   if (status.ok() && shared.bind) status = shared.bind(storage);
   if (!status.ok() && storage.started()) static_cast<void>(storage.stop(shared.options.patience_ms));
   storage.let_in();

@@ -3,7 +3,8 @@
 // started, so that one that hangs keeps nobody else waiting. An engine that does not answer, and completes nothing
 // either, is held off: calls on its logs are refused at once, instead of filling the broker with requests that wait for
 // it, until it answers again. One that loses what it acknowledged, again and again, is told to be not well; its topics
-// hold off by themselves. The storage of the broker's own logs is never held off: without it nothing works anyway.
+// hold off by themselves. The storage of the broker's own logs is not held off when it hangs: without it nothing works
+// anyway. It is when it was DURABLE and is no more, while another still is: then nothing may be acknowledged there.
 //
 // Any thread asks; start and stop belong to one.
 #pragma once
@@ -68,6 +69,7 @@ class StorageMonitor {
   static void ask_forever(const std::shared_ptr<Shared>& shared, const std::shared_ptr<Watched>& watched);
   static void try_to_start(Shared& shared, Watched& watched);
   static void ask(Shared& shared, Watched& watched);
+  static Status fits(const Shared& shared, const Watched& watched);
   static std::string count_losses(const MonitorOptions& options, Watched& watched);
   void tick_forever();
 

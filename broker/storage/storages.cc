@@ -155,4 +155,15 @@ std::vector<StoragePtr> Storages::all() const {
   return storages_;
 }
 
+Status may_hold_own_logs(const host::Storage& internal, const host::Storage& other) {
+  const auto durable = [](const host::Storage& storage) {
+    return (storage.condition().capabilities & SLUICE_CAP_DURABLE) != 0;
+  };
+  if (durable(internal) || !other.started() || !durable(other)) return {};
+  return Status(StatusCode::invalid,
+                fmt::format("the broker's own logs may not be on storage \"{}\", which forgets, while \"{}\" does not: "
+                            "topics there would be orphaned by a restart; set \"internal\" to \"{}\"",
+                            internal.name(), other.name(), other.name()));
+}
+
 }  // namespace sluice::storage

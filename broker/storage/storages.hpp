@@ -62,4 +62,8 @@ class Storages {
   std::vector<std::shared_ptr<host::Storage>> storages_;
 };
 
+/// Whether the broker's own logs may be on `internal` while `other` is used, as both are now. Topics on a storage that
+/// is DURABLE would be orphaned by a restart if what the broker knows of them were not: INVALID, with what to do.
+Status may_hold_own_logs(const host::Storage& internal, const host::Storage& other);
+
 }  // namespace sluice::storage

@@ -36,9 +36,10 @@ class MonitorTest : public testing::Test {
   /// "a" is the storage of the broker's own logs; `options` are those of "b".
   void watch(const std::string& options) {
     const std::string b = R"("b": {"library": "unruly", "required": false, "options": {)" + options + "}}";
-    auto config = parse_plugins_config(R"({"storages": {"a": {"library": "unruly", "options": {"hang": ")" +
-                                           path("hang") + R"("}},)" + b + R"(}, "default": "a"})",
-                                       "plugins.json");
+    auto config =
+        parse_plugins_config(R"({"storages": {"a": {"library": "unruly", "options": {"hang": ")" + path("hang") +
+                                 R"(", "durable": ")" + path("durable-a") + R"("}},)" + b + R"(}, "default": "a"})",
+                             "plugins.json");
     ASSERT_TRUE(config) << config.error().text();
     StoragesOptions storages;
     storages.data_directory = folder_.path();
@@ -179,6 +180,37 @@ TEST_F(MonitorTest, TheStorageOfTheBrokersOwnLogsIsNeverHeldOff) {
   EXPECT_FALSE(monitor_->health("a").well);
   remove("hang");
   EXPECT_TRUE(eventually([&] { return monitor_->health("a").well; }));
+}
+
+TEST_F(MonitorTest, OneThatIsDurableDoesNotJoinWhereTheBrokersOwnLogsAreNot) {
+  create("durable-b");
+  watch(R"("failures": 1, "durable": ")" + path("durable-b") + '"');
+  ASSERT_TRUE(eventually([&] { return lines().find("would be orphaned by a restart") != std::string::npos; }));
+  EXPECT_FALSE(monitor_->health("b").well);
+  EXPECT_FALSE(storages_->find("b")->started());
+  EXPECT_EQ(binds_, 0) << "it belongs to nobody yet";
+  EXPECT_FALSE(storages_->find("a")->held_off());
+  create("durable-a");
+  ASSERT_TRUE(eventually([&] { return monitor_->health("b").well; }));
+  EXPECT_TRUE(monitor_->health("a").well);
+}
+
+TEST_F(MonitorTest, TheStorageOfTheBrokersOwnLogsIsHeldOffWhileItForgetsAndItDidNot) {
+  create("durable-a");
+  create("durable-b");
+  watch(R"("durable": ")" + path("durable-b") + '"');
+  ASSERT_TRUE(eventually([&] { return monitor_->health("a").well && monitor_->health("b").well; }));
+  host::Storage& own = *storages_->find("a");
+  remove("durable-a");
+  ASSERT_TRUE(eventually([&] { return own.held_off() && !monitor_->health("a").well; }));
+  EXPECT_THAT(monitor_->health("a").reason, HasSubstr("may not be on storage \"a\""));
+  EXPECT_TRUE(monitor_->health("b").well);
+  remove("durable-b");
+  ASSERT_TRUE(eventually([&] { return !own.held_off() && monitor_->health("a").well; })) << "nothing needs it now";
+  create("durable-b");
+  ASSERT_TRUE(eventually([&] { return own.held_off(); }));
+  create("durable-a");
+  ASSERT_TRUE(eventually([&] { return !own.held_off() && monitor_->health("a").well; }));
 }
 
 TEST_F(MonitorTest, StopsInTimeWhoeverHangs) {

@@ -115,7 +115,7 @@ TEST_F(StoragesTest, RefusesARequiredLibraryThatCannotBeHad) {
 TEST_F(StoragesTest, OptionErrorsHaveTheirPath) {
   EXPECT_EQ(open(R"("a": {"library": "unruly", "options": {"start": 1}})").error().text(),
             "plugins.json: storages.a.options.start: unknown option of adapter unruly; it has start_ms, stop_ms, "
-            "failures, hang, ill, throws, password");
+            "failures, hang, ill, durable, throws, password");
   EXPECT_EQ(open(R"("a": {"library": "unruly", "options": {"startms": 1}})").error().text(),
             "plugins.json: storages.a.options.startms: unknown option of adapter unruly, did you mean \"start_ms\"?");
   for (const char* value : {"-1", "60001", "99999999999999999999999", "\"5 parsecs\"", "true", "0.5", "\"\""}) {

@@ -24,6 +24,7 @@ constexpr sluice_option kOptions[] = {
     {"failures", "How many starts fail before one succeeds.", "0", nullptr, SLUICE_OPTION_INTEGER, 0, 0, 1000},
     {"hang", "While this file is there, health does not come back.", nullptr, nullptr, SLUICE_OPTION_TEXT, 0, 0, 0},
     {"ill", "While this file is there, health fails.", nullptr, nullptr, SLUICE_OPTION_TEXT, 0, 0, 0},
+    {"durable", "While this file is there, it is DURABLE.", nullptr, nullptr, SLUICE_OPTION_TEXT, 0, 0, 0},
     {"throws", "Throw out of create or start.", "nothing", "nothing|create|start", SLUICE_OPTION_CHOICE, 0, 0, 0},
     {"password", "A secret.", nullptr, nullptr, SLUICE_OPTION_TEXT, SLUICE_OPTION_SECRET, 0, 0},
 };
@@ -45,6 +46,7 @@ class Unruly final : public plugin::StorageAdapter {
         failures_(request.options.number("failures")),
         hang_(request.options.text("hang", "")),
         ill_(request.options.text("ill", "")),
+        durable_(request.options.text("durable", "")),
         throws_(request.options.text("throws", "nothing")) {
     if (throws_ == "create") throw std::runtime_error("unruly in create");
   }
@@ -54,14 +56,17 @@ class Unruly final : public plugin::StorageAdapter {
     if (throws_ == "start") throw std::runtime_error("unruly in start");
     if (failures_-- > 0) return Status(StatusCode::unavailable, "the engine is away");
     condition.server = "nothing 1.0";
+    condition.capabilities = capabilities();
     return {};
   }
   Status stop(int64_t) override {
     wait_ms(stop_ms_);
     return {};
   }
-  Status health(int64_t, plugin::Condition&) override {
+  Status health(int64_t, plugin::Condition& condition) override {
     while (is_there(hang_)) wait_ms(2);
+    condition.server = "nothing 1.0";
+    condition.capabilities = capabilities();
     return is_there(ill_) ? Status(StatusCode::unavailable, "the engine is ill") : Status();
   }
   Status create_log(plugin::Call&, const sluice_log_descriptor&) override { return Status(StatusCode::unsupported); }
@@ -72,9 +77,11 @@ class Unruly final : public plugin::StorageAdapter {
   }
 
  private:
+  uint64_t capabilities() const { return is_there(durable_) ? SLUICE_CAP_DURABLE : 0; }
+
   const int64_t start_ms_, stop_ms_;
   int64_t failures_;
-  const std::string hang_, ill_;
+  const std::string hang_, ill_, durable_;
   const std::string throws_;
 };
 
@@ -85,6 +92,8 @@ class Unruly final : public plugin::StorageAdapter {
 [[maybe_unused]] constexpr plugin::PluginInfo kInfo{.name = "unruly",
                                                     .version = "0.0.7",
                                                     .description = "Misbehaves.",
+                                                    .capabilities = SLUICE_CAP_DURABLE,
+                                                    .kinds = SLUICE_KIND_LOG,
                                                     .options = kOptions,
                                                     .option_count = std::size(kOptions)};
 
