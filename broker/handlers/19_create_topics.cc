@@ -95,6 +95,11 @@ Task<Response> answer(RequestContext context, Request request) {
   const cluster::ClusterResult<cluster::TopicPtr> late =
       tl::unexpected(ClusterError{ErrorCode::kRequestTimedOut, "The topic is being made: its storage did not answer in time."});
   const auto results = co_await gather(std::move(tasks), *context.loop, gather_ms(request.timeout_ms), late);
+  std::vector<cluster::TopicPtr> there;
+  for (const auto& made : results) {
+    if (made && !request.validate_only) there.push_back(*made);
+  }
+  const NativeCapabilities native = co_await native_capabilities(context, std::move(there));
   Response response;
   for (size_t i = 0; i < request.topics.size(); ++i) {
     const auto& made = results[i];
@@ -110,7 +115,7 @@ Task<Response> answer(RequestContext context, Request request) {
     out.num_partitions = static_cast<int32_t>(topic.partitions.size());
     out.replication_factor = 1;
     out.configs.emplace();
-    for (auto& shown : shown_settings(*context.broker, topic)) {
+    for (auto& shown : shown_settings(*context.broker, topic, native)) {
       auto& config = out.configs->emplace_back();
       config.name = std::string(shown.setting->name);
       config.value = std::move(shown.value);

@@ -23,7 +23,8 @@ bool wanted(const Request::Resource& resource, std::string_view name) {
          std::find(resource.configuration_keys->begin(), resource.configuration_keys->end(), name) != resource.configuration_keys->end();
 }
 
-void describe_topic(const RequestContext& context, const Request& request, const Request::Resource& resource, Response::ResourceResult& result) {
+void describe_topic(const RequestContext& context, const Request& request, const Request::Resource& resource, const NativeCapabilities& native,
+                    Response::ResourceResult& result) {
   const Broker& broker = *context.broker;
   if (Status name = cluster::check_topic_name(resource.resource_name); !name.ok()) {
     result.error_code = ErrorCode::kInvalidTopicException;
@@ -35,7 +36,7 @@ void describe_topic(const RequestContext& context, const Request& request, const
     result.error_code = ErrorCode::kUnknownTopicOrPartition;
     return;
   }
-  for (auto& shown : shown_settings(broker, *topic)) {
+  for (auto& shown : shown_settings(broker, *topic, native)) {
     if (!wanted(resource, shown.setting->name)) continue;
     auto& config = result.configs.emplace_back();
     config.name = std::string(shown.setting->name);
@@ -101,6 +102,12 @@ void describe_broker(const RequestContext& context, const Request& request, cons
 }
 
 Task<Response> answer(RequestContext context, Request request) {
+  std::vector<cluster::TopicPtr> topics;
+  for (const auto& resource : request.resources) {
+    if (resource.resource_type != kTopic || !wanted(resource, cluster::kCapabilitiesSetting)) continue;
+    if (auto topic = find_topic(*context.broker, {}, resource.resource_name)) topics.push_back(std::move(topic));
+  }
+  const NativeCapabilities native = co_await native_capabilities(context, std::move(topics));
   Response response;
   std::set<std::pair<int8_t, std::string_view>> seen;
   for (const auto& resource : request.resources) {
@@ -110,7 +117,7 @@ Task<Response> answer(RequestContext context, Request request) {
     result.resource_type = resource.resource_type;
     result.resource_name = std::string(resource.resource_name);
     switch (resource.resource_type) {
-      case kTopic: describe_topic(context, request, resource, result); break;
+      case kTopic: describe_topic(context, request, resource, native, result); break;
       case kBroker: describe_broker(context, request, resource, result); break;
       default:
         result.error_code = ErrorCode::kInvalidRequest;

@@ -6,6 +6,7 @@
 
 #include "cluster/extents.hpp"
 #include "cluster/native.hpp"
+#include "handlers/gather.hpp"
 #include "host/capabilities.hpp"
 #include "sluice/storage_abi.h"
 
@@ -34,11 +35,37 @@ std::string capped(std::string bytes, const Broker& broker, const cluster::Topic
 
 }  // namespace
 
-std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic) {
+Task<NativeCapabilities> native_capabilities(RequestContext context, std::vector<cluster::TopicPtr> topics) {
+  constexpr int64_t kAnswerMs = 2'000;
+  std::vector<Task<uint64_t>> tasks;
+  std::vector<Uuid> asked;
+  std::set<Uuid> seen;
+  for (const auto& topic : topics) {
+    if (!cluster::is_native(*topic) || !seen.insert(topic->id).second) continue;
+    for (int32_t i = 0; i < static_cast<int32_t>(topic->partitions.size()); ++i) {
+      const auto partition = context.broker->partitions.find(topic, i);
+      tasks.push_back(partition ? partition->native_capabilities(*context.loop) : immediately(uint64_t{0}));
+      asked.push_back(topic->id);
+    }
+  }
+  const std::vector<uint64_t> held = co_await gather(std::move(tasks), *context.loop, kAnswerMs, uint64_t{0});
+  NativeCapabilities result;
+  for (size_t i = 0; i < held.size(); ++i) {
+    const auto [entry, first] = result.emplace(asked[i], held[i]);
+    if (!first) entry->second &= held[i];
+  }
+  co_return result;
+}
+
+std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native) {
   uint64_t held = ~uint64_t{0};
   for (const auto& storage : storages_of(topic)) {
     const auto found = broker.cluster.storages().find(storage);
     held &= found ? found->condition().capabilities : 0;
+  }
+  if (cluster::is_native(topic)) {
+    const auto found = native.find(topic.id);
+    held &= found != native.end() ? found->second : 0;
   }
   std::string text = cluster::is_native(topic) ? "native" : "";
   for (const std::string& name : host::capability_names(held)) {
@@ -48,7 +75,7 @@ std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& to
   return text;
 }
 
-std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic) {
+std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native) {
   std::vector<ShownSetting> result;
   for (const auto& setting : cluster::topic_settings()) {
     auto [value, source] = cluster::effective_setting(setting, topic.configs, broker.cluster.broker_configs());
@@ -59,7 +86,7 @@ std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::To
     if (setting.name == cluster::kStorageSetting) {
       value = cluster::home_of(topic);
     } else if (setting.name == cluster::kCapabilitiesSetting) {
-      value = capabilities_text(broker, topic);
+      value = capabilities_text(broker, topic, native);
       read_only = true;
     } else if (setting.name == cluster::kMigrationSetting) {
       if (broker.migration) value = broker.migration(topic);

@@ -2,6 +2,7 @@
 // A topic's settings as the protocol shows them.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,19 @@ struct ShownSetting {
   bool read_only = false;
 };
 
-/// What all storages that the topic's records are in promise now, by the names of the storage ABI:
-/// "durable,no_rollback". Empty where one is not loaded.
-std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic);
+/// What holds of topics of kind NATIVE, by their ids: an engine's own topics have settings of their own, so what the
+/// storage promises of those that it makes says nothing of one that was there.
+using NativeCapabilities = std::map<Uuid, uint64_t>;
 
-/// Every setting of a topic, in order of names, with the value in force.
-std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic);
+/// Asks the engines, all at the same time, what holds of those of `topics` that are of kind NATIVE, in all of their
+/// partitions. Of one that does not answer in time, nothing does.
+Task<NativeCapabilities> native_capabilities(RequestContext context, std::vector<cluster::TopicPtr> topics);
+
+/// What is promised of the topic's records now, by the names of the storage ABI: "durable,no_rollback". Of kind LOG,
+/// what all storages promise that they are in; empty where one is not loaded.
+std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native);
+
+/// Every setting of a topic, in order of names, with the value in force. `native`: of the topic, if it is of that kind.
+std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native);
 
 }  // namespace sluice::handlers

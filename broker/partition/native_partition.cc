@@ -352,6 +352,12 @@ Task<Result<host::Bounds>> NativePartition::bounds(Loop& loop) {
   co_return found;
 }
 
+Task<uint64_t> NativePartition::native_capabilities(Loop& loop) {
+  const auto keep = shared_from_this();
+  const auto found = co_await bounds(loop);
+  co_return found ? found->capabilities : 0;
+}
+
 Task<OffsetAnswer> NativePartition::list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop) {
   const auto keep = shared_from_this();
   OffsetAnswer answer;

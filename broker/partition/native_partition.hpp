@@ -28,6 +28,7 @@ class NativePartition final : public Partition {
   Task<ReadOutcome> read(ReadRequest request, Loop& loop) override;
   bool add_waiter(const std::shared_ptr<FetchWaiter>& waiter, int64_t end_seen) override;
   void remove_waiter(const std::shared_ptr<FetchWaiter>& waiter) override;
+  Task<uint64_t> native_capabilities(Loop& loop) override;
   /// -3 where the engine does not know its newest timestamp: UNSUPPORTED_FOR_MESSAGE_FORMAT.
   Task<OffsetAnswer> list_offset(int64_t timestamp, int32_t current_leader_epoch, Loop& loop) override;
   /// No epochs are stored: up to the end, everything is of whatever epoch is asked for.

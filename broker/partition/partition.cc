@@ -30,6 +30,10 @@ void Partition::take_settings(const cluster::TopicInfo& topic) {
   settings_ = now;
 }
 
+Task<uint64_t> Partition::native_capabilities(Loop&) {
+  co_return 0;
+}
+
 Task<Status> Partition::switch_storage(Loop&) {
   co_return Status(StatusCode::unsupported, "a partition of a NATIVE storage stays there");
 }

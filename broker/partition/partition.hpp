@@ -155,6 +155,10 @@ class Partition : public std::enable_shared_from_this<Partition> {
   /// -1: up to the high watermark. The answer's offset is the low watermark.
   virtual Task<OffsetAnswer> delete_records(int64_t offset, Loop& loop) = 0;
 
+  /// What holds of this partition's records where the engine's own topics may differ in it, of kind NATIVE; nothing of
+  /// the others, and where the engine does not answer.
+  virtual Task<uint64_t> native_capabilities(Loop& loop);
+
   /// Leader epoch in force; any thread.
   int32_t leader_epoch() const { return leader_epoch_.load(std::memory_order_relaxed); }
   // ---- Migration. One call at a time for one partition; after a failure or a crash it is simply called again.

@@ -36,6 +36,17 @@ Status result_of(const rd_kafka_topic_result_t* const* results, size_t count) {
   return status_of_change(rd_kafka_topic_result_error(results[0]), text != nullptr ? text : "");
 }
 
+Keeping keeping_of(const std::map<std::string, std::string, std::less<>>& configs) {
+  Keeping keeping;
+  if (const auto found = configs.find("min.insync.replicas"); found != configs.end()) {
+    keeping.min_insync_replicas = std::strtoll(found->second.c_str(), nullptr, 10);
+  }
+  if (const auto found = configs.find("unclean.leader.election.enable"); found != configs.end()) {
+    keeping.unclean_election = found->second != "false";
+  }
+  return keeping;
+}
+
 }  // namespace
 
 int Cluster::wait_ms(int64_t deadline_ns) const {
@@ -105,34 +116,51 @@ Result<ClusterInfo> Cluster::inspect(int64_t deadline_ns) {
     info.id = id;
     rd_kafka_mem_free((*client)->get(), id);
   }
-  if (metadata->broker_cnt > 0) read_configs(**client, metadata->brokers[0].id, info, deadline_ns);
+  if (metadata->broker_cnt > 0) {
+    const std::string broker = std::to_string(metadata->brokers[0].id);
+    const auto configs = configs_of(**client, RD_KAFKA_RESOURCE_BROKER, broker, deadline_ns);
+    info.keeping = keeping_of(configs);
+    if (const auto found = configs.find("message.max.bytes"); found != configs.end()) {
+      info.largest_message = std::strtoull(found->second.c_str(), nullptr, 10);
+    }
+  }
   return info;
 }
 
-/// Leaves `info` as it is where the cluster does not say.
-void Cluster::read_configs(Client& client, int32_t broker, ClusterInfo& info, int64_t deadline_ns) {
-  const std::string name = std::to_string(broker);
-  rd_kafka_ConfigResource_t* resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, name.c_str());
-  if (resource == nullptr) return;
+bool Cluster::no_rollback(Partition& partition, int64_t deadline_ns) {
+  const int64_t now = now_ns();
+  const int64_t asked = partition.keeping_asked_ns;
+  if (asked != 0 && now - asked < kKeepingAsksNs) return partition.no_rollback;
+  const auto client = this->client();
+  if (!client) return false;
+  const int64_t until = std::min(deadline_ns, now + kKeepingNs);
+  partition.no_rollback =
+      keeping_of(configs_of(**client, RD_KAFKA_RESOURCE_TOPIC, partition.topic(), until)).no_rollback();
+  partition.keeping_asked_ns = now;
+  return partition.no_rollback;
+}
+
+std::map<std::string, std::string, std::less<>> Cluster::configs_of(Client& client, rd_kafka_ResourceType_t type,
+                                                                    const std::string& name, int64_t deadline_ns) {
+  std::map<std::string, std::string, std::less<>> configs;
+  rd_kafka_ConfigResource_t* resource = rd_kafka_ConfigResource_new(type, name.c_str());
+  if (resource == nullptr) return configs;
   auto answer = admin(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, deadline_ns, [&](const auto* options, auto* queue) {
     rd_kafka_DescribeConfigs(client.get(), &resource, 1, options, queue);
   });
   rd_kafka_ConfigResource_destroy(resource);
-  if (!answer) return;
+  if (!answer) return configs;
   const rd_kafka_DescribeConfigs_result_t* result = rd_kafka_event_DescribeConfigs_result(answer->get());
   size_t count = 0;
   const rd_kafka_ConfigResource_t** resources =
       result != nullptr ? rd_kafka_DescribeConfigs_result_resources(result, &count) : nullptr;
-  if (count != 1 || rd_kafka_ConfigResource_error(resources[0]) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  if (count != 1 || rd_kafka_ConfigResource_error(resources[0]) != RD_KAFKA_RESP_ERR_NO_ERROR) return configs;
   const rd_kafka_ConfigEntry_t** entries = rd_kafka_ConfigResource_configs(resources[0], &count);
   for (size_t i = 0; i < count; ++i) {
-    const std::string_view entry = rd_kafka_ConfigEntry_name(entries[i]);
     const char* value = rd_kafka_ConfigEntry_value(entries[i]);
-    if (value == nullptr) continue;
-    if (entry == "message.max.bytes") info.largest_message = std::strtoull(value, nullptr, 10);
-    if (entry == "min.insync.replicas") info.min_insync_replicas = std::strtoll(value, nullptr, 10);
-    if (entry == "unclean.leader.election.enable") info.unclean_election = std::string_view(value) != "false";
+    if (value != nullptr) configs.emplace(rd_kafka_ConfigEntry_name(entries[i]), value);
   }
+  return configs;
 }
 
 // ---- Topics

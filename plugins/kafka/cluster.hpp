@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,13 +21,19 @@
 
 namespace sluice::kafka {
 
+/// What decides whether an election may take back what was acknowledged; as told, the worst where it is not.
+struct Keeping {
+  int64_t min_insync_replicas = 0;  // 0: not told
+  bool unclean_election = true;
+  bool no_rollback() const { return min_insync_replicas >= 2 && !unclean_election; }
+};
+
 /// What is known of the other side as a whole.
 struct ClusterInfo {
   std::string id;
   int brokers = 0;
   uint64_t largest_message = 0;  // bytes of a batch; 0: it did not say
-  int64_t min_insync_replicas = 0;
-  bool unclean_election = true;
+  Keeping keeping;               // of topics that say nothing else
 };
 
 struct NativeTopic {
@@ -49,6 +56,9 @@ class Cluster {
 
   /// [blocks] NOT_FOUND where there is no such topic. Every partition is there, the last may have no leader yet.
   Result<int32_t> partitions(const std::string& topic, int64_t deadline_ns);
+  /// [blocks] What holds of this topic, whose own settings may differ from the cluster's. Asked anew every
+  /// kKeepingAsksNs, within kKeepingNs.
+  bool no_rollback(Partition& partition, int64_t deadline_ns);
   /// [blocks] All but those that Kafka keeps for itself.
   Result<std::vector<NativeTopic>> topics(int64_t deadline_ns);
   /// [blocks] Makes the topic, or lets it grow, until it has `count` partitions, and waits until `partition` is served.
@@ -67,6 +77,9 @@ class Cluster {
   void ask_marks(const PartitionPtr& partition, UniqueFunction<void(const Result<Marks>&)> done);
 
  private:
+  static constexpr int64_t kKeepingAsksNs = 30'000'000'000;
+  static constexpr int64_t kKeepingNs = 1'000'000'000;
+
   using Waiting = std::vector<UniqueFunction<void(const Result<Marks>&)>>;
 
   using ClientPtr = std::shared_ptr<Client>;
@@ -81,7 +94,9 @@ class Cluster {
   Result<int32_t> look_up(Client& client, const std::string& topic, int32_t partition, bool& served,
                           int64_t deadline_ns);
   Result<int64_t> offset_of(Client& client, const Partition& partition, int64_t time, int64_t deadline_ns);
-  void read_configs(Client& client, int32_t broker, ClusterInfo& info, int64_t deadline_ns);
+  /// The settings of a broker or a topic, by name; none where the cluster does not say.
+  std::map<std::string, std::string, std::less<>> configs_of(Client& client, rd_kafka_ResourceType_t type,
+                                                             const std::string& name, int64_t deadline_ns);
   void answer_marks(const PartitionPtr& partition);
   static Status unreachable(Client& client, const Status& status);
 

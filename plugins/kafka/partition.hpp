@@ -65,6 +65,9 @@ class Partition {
   std::atomic<bool> seen{false};
   /// The generation of the producer that has seen it; 0: none, or it was gone meanwhile.
   std::atomic<uint64_t> seen_by_producer{0};
+  /// Whether its topic keeps what was acknowledged through elections, when that was asked last; 0: never.
+  std::atomic<bool> no_rollback{false};
+  std::atomic<int64_t> keeping_asked_ns{0};
   /// Appends that were given up and may be on their way still. The writer's thread's.
   uint64_t given_up = 0;
 

@@ -70,13 +70,15 @@ class Storage::Handle final : public plugin::LogAdapter {
         ticket->answer(marks.error());
         return;
       }
+      const bool no_rollback = storage.cluster_.no_rollback(*partition, ticket->deadline_ns());
+      const uint64_t held = storage.capabilities_.load() & ~SLUICE_CAP_NO_ROLLBACK;
       ticket->answer_with([&] {
         plugin::set(result, &sluice_bounds::start, marks->start);
         plugin::set(result, &sluice_bounds::end, marks->end);
         plugin::set(result, &sluice_bounds::bytes, SLUICE_UNKNOWN_NUMBER);
         plugin::set(result, &sluice_bounds::newest_timestamp, SLUICE_UNKNOWN_NUMBER);
         plugin::set(result, &sluice_bounds::largest_unit, storage.largest_message_.load());
-        plugin::set(result, &sluice_bounds::capabilities, storage.capabilities_.load());
+        plugin::set(result, &sluice_bounds::capabilities, no_rollback ? held | SLUICE_CAP_NO_ROLLBACK : held);
         return Status();
       });
       storage.reader_.moved(partition);
@@ -190,19 +192,19 @@ Status Storage::health(int64_t deadline_ns, plugin::Condition& condition) {
 Status Storage::examine(int64_t deadline_ns, plugin::Condition& condition) {
   const auto info = cluster_.inspect(deadline_ns);
   if (!info) return info.error();
-  int64_t min_insync = info->min_insync_replicas;
-  bool unclean = info->unclean_election;
+  Keeping keeping = info->keeping;
   for (const auto& [name, value] : settings_.topic_configs) {
-    if (name == "min.insync.replicas") min_insync = std::strtoll(value.c_str(), nullptr, 10);
-    if (name == "unclean.leader.election.enable") unclean = value != "false";
+    if (name == "min.insync.replicas") keeping.min_insync_replicas = std::strtoll(value.c_str(), nullptr, 10);
+    if (name == "unclean.leader.election.enable") keeping.unclean_election = value != "false";
   }
   condition.kind = SLUICE_KIND_NATIVE;
   condition.capabilities = SLUICE_CAP_DURABLE | SLUICE_CAP_SHARED;
-  if (min_insync >= 2 && !unclean) {
+  if (keeping.no_rollback()) {
     condition.capabilities |= SLUICE_CAP_NO_ROLLBACK;
-  } else if (min_insync > 0) {
-    condition.advice = fmt::format("min.insync.replicas=2 (is {}){} on the cluster gives no_rollback", min_insync,
-                                   unclean ? " and unclean.leader.election.enable=false" : "");
+  } else if (keeping.min_insync_replicas > 0) {
+    condition.advice =
+        fmt::format("min.insync.replicas=2 (is {}){} on the cluster gives no_rollback", keeping.min_insync_replicas,
+                    keeping.unclean_election ? " and unclean.leader.election.enable=false" : "");
   } else {
     condition.advice = "the cluster does not let its settings be seen: no_rollback is not known";
   }

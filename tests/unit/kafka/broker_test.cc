@@ -230,6 +230,29 @@ TEST_P(KafkaBroker, ATopicThatGrows) {
   EXPECT_TRUE(one->append(*fourth, numbered("c", 1)).status.ok());
 }
 
+// The cluster's own settings say nothing of a topic that has others.
+TEST_P(KafkaBroker, WhatIsPromisedIsTheTopics) {
+  ASSERT_NO_FATAL_FAILURE(start_server());
+  if (IsSkipped()) return;
+  ASSERT_EQ(native->create_topic("keeps", 1, {{"min.insync.replicas", "2"}}), RD_KAFKA_RESP_ERR_NO_ERROR);
+  ASSERT_EQ(
+      native->create_topic("loses", 1, {{"min.insync.replicas", "2"}, {"unclean.leader.election.enable", "true"}}),
+      RD_KAFKA_RESP_ERR_NO_ERROR);
+  ASSERT_EQ(native->create_topic("plain", 1), RD_KAFKA_RESP_ERR_NO_ERROR);
+  const auto one = adapter();
+  const auto promised = [&](const std::string& topic) {
+    const auto log = one->ready(topic_of(topic, 0, 1, true));
+    const auto bounds = wait<Result<host::Bounds>>(one->loop, [&] { return log->bounds(one->loop); });
+    EXPECT_TRUE(bounds) << bounds.error().describe();
+    return bounds ? bounds->capabilities : 0;
+  };
+  constexpr uint64_t kAlways = SLUICE_CAP_DURABLE | SLUICE_CAP_SHARED;
+  EXPECT_EQ(one->storage->condition().capabilities, kAlways);
+  EXPECT_EQ(promised("keeps"), kAlways | SLUICE_CAP_NO_ROLLBACK);
+  EXPECT_EQ(promised("loses"), kAlways);
+  EXPECT_EQ(promised("plain"), kAlways);
+}
+
 TEST_P(KafkaBroker, WhatIsOutOfRangeAndWhatIsTrimmed) {
   ASSERT_NO_FATAL_FAILURE(start_server());
   if (IsSkipped()) return;
