@@ -42,6 +42,7 @@ class LogPartition final : public Partition {
   static constexpr uint64_t kCopyReadBytes = 1 << 20;
   static constexpr uint64_t kCopyInFlightBytes = 8 << 20;  // read, and not yet acknowledged by the target
   static constexpr int kMaxSwitchAttempts = 3;             // with another log each
+  static constexpr int64_t kMaxTargetMs = 2'000;           // that appends wait for a migration's target
 
   LogPartition(PartitionContext& context, cluster::TopicPtr topic, int32_t index);
 
@@ -108,6 +109,9 @@ class LogPartition final : public Partition {
   Task<Status> switch_log(Loop& loop, bool& again, bool& intact);
   /// Does the storage of a log that is not there answer at all?
   Task<Status> probe(cluster::Extent extent, Loop& loop);
+  /// Makes the log that is to be written next; see prepare_log().
+  Task<Status> make_log(std::shared_ptr<host::Log> log, host::LogDescriptor descriptor, int64_t end, int32_t epoch,
+                        Loop& loop);
   /// A log on the target that holds what a partition needs to begin there, and no record.
   Task<Status> prepare_log(std::shared_ptr<host::Log> log, int64_t end, int32_t epoch, Loop& loop);
   Task<Status> plan_copy(cluster::TopicPtr& topic, int32_t epoch, Loop& loop);
@@ -171,6 +175,8 @@ class LogPartition final : public Partition {
   int next_snapshot_ = 0;
   bool switch_unknown_ = false;            // metadata may say that another log is written
   std::optional<host::LogId> whole_copy_;  // all of it is there, and durable
+
+  bool next_left_behind_ = false;  // somebody may be at work still on the log that is recorded; switch_storage()'s own
 
   Extents extents_;
 };

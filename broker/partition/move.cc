@@ -28,6 +28,23 @@ bool wants_another_log(const Status& status) {
          status.code() == StatusCode::conflict;
 }
 
+/// Runs `task` for at most `ms`: then UNAVAILABLE, `late` is set, and it goes on by itself, so it refers to nothing of
+/// the caller's.
+Task<Status> within(Task<Status> task, int64_t ms, bool& late, Loop& loop) {
+  auto result = std::make_shared<std::optional<Status>>();
+  TimerId timer = 0;
+  co_await suspend_until<bool>(loop, [&](Resumer<bool> resume) {
+    timer = loop.call_after(ms, [resume] { resume(false); });
+    start(std::move(task), [result, resume](Status status) {
+      *result = std::move(status);
+      resume(true);
+    });
+  });
+  loop.cancel(timer);
+  late = !result->has_value();
+  co_return late ? Status(StatusCode::unavailable, fmt::format("no answer within {} ms", ms)) : **result;
+}
+
 /// Units of a copy that were sent and are not answered. One loop.
 class Flight {
  public:
@@ -69,9 +86,10 @@ Task<Status> LogPartition::switch_storage(Loop& loop) {
     const cluster::PartitionInfo& info = topic->partitions[static_cast<size_t>(index_)];
     if (is_on(info.extents.back(), *topic)) co_return Status();
     std::optional<cluster::Extent> next = info.next;
-    if (attempt > 0 || !next) {
+    if (attempt > 0 || !next || next_left_behind_) {
       auto recorded = co_await context_.cluster.record_next(topic->id, index_, loop);
       if (!recorded) co_return to_status(recorded.error());
+      next_left_behind_ = false;
       next = (*recorded)->partitions[static_cast<size_t>(index_)].next;
     }
     // A target that hangs is to hold up nobody.
@@ -156,14 +174,13 @@ Task<Status> LogPartition::switch_log(Loop& loop, bool& again, bool& intact) {
   if (!storage || !storage->started())
     co_return Status(StatusCode::unavailable, fmt::format("storage \"{}\" is not available", fresh.storage));
   extents_.close(fresh.log);  // of an earlier attempt that began elsewhere
-  Status status = co_await storage->create_log(cluster::Cluster::describe_log(*topic, index_, fresh), loop);
-  if (status.ok()) {
-    auto opened = extents_.open(fresh);
-    if (opened) {
-      status = co_await prepare_log(*opened, end, epoch, loop);
-    } else {
-      status = opened.error();
-    }
+  Status status;
+  if (auto opened = extents_.open(fresh); opened) {
+    // A target that hangs now must not keep producers waiting: the source goes on, and the log is left behind.
+    status = co_await within(make_log(*opened, cluster::Cluster::describe_log(*topic, index_, fresh), end, epoch, loop),
+                             kMaxTargetMs, next_left_behind_, loop);
+  } else {
+    status = opened.error();
   }
   if (!status.ok()) {
     extents_.close(fresh.log);
@@ -180,6 +197,14 @@ Task<Status> LogPartition::switch_log(Loop& loop, bool& again, bool& intact) {
     switch_unknown_ = true;
   }
   co_return to_status(switched.error());
+}
+
+Task<Status> LogPartition::make_log(std::shared_ptr<host::Log> log, host::LogDescriptor descriptor, int64_t end,
+                                    int32_t epoch, Loop& loop) {
+  const auto keep = shared_from_this();
+  Status status = co_await log->storage().create_log(descriptor, loop);
+  if (!status.ok()) co_return status;
+  co_return co_await prepare_log(log, end, epoch, loop);
 }
 
 Task<Status> LogPartition::prepare_log(std::shared_ptr<host::Log> log, int64_t end, int32_t epoch, Loop& loop) {

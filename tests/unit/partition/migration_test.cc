@@ -10,6 +10,7 @@
 #include <set>
 
 #include "cluster/extents.hpp"
+#include "partition/log_partition.hpp"
 #include "partition/migrator.hpp"
 #include "support/scripted_broker.hpp"
 
@@ -408,6 +409,39 @@ TEST_F(Migration, ATargetThatIsAwayHoldsUpNobody) {
   EXPECT_EQ(extents()[0].to, 7);
   EXPECT_EQ(append().base_offset, 7);
   EXPECT_EQ(read_all(), from_to(0, 8));
+}
+
+TEST_F(Migration, ATargetThatHangsInTheSwitchIsGivenUp) {
+  append_ok(3);
+  ASSERT_EQ(migrate_to("other"), ErrorCode::kNone);
+  int64_t end = 3;
+  for (const char* call : {"create_log", "fence", "save"}) {
+    SCOPED_TRACE(call);
+    // It answers when it is asked how it is, and then no more.
+    broker.other.hold = [call](const std::string& name) { return name == call; };
+    std::optional<Status> moved;
+    start(broker.partition()->switch_storage(broker.loop), [&](Status status) { moved = std::move(status); });
+    broker.settle();
+    ASSERT_FALSE(broker.other.waiting(call).empty());
+    const Answer waiting = queue();
+    for (int64_t ms = 0; ms < LogPartition::kMaxTargetMs + 200; ms += 50) broker.advance_ms(50);
+    ASSERT_TRUE(waiting->has_value()) << "producers wait no longer than that";
+    EXPECT_EQ((*waiting)->error, ErrorCode::kNone);
+    EXPECT_EQ((*waiting)->base_offset, end++);
+    EXPECT_EQ(extents().size(), 1u);
+    broker.other.hold = nullptr;
+    // What was asked lands when nobody expects it any more.
+    for (const size_t index : broker.other.waiting(call)) broker.other.carry_out_and_reply(index);
+    for (int i = 0; i < 1'000 && !moved; ++i) broker.advance_ms(50);
+    ASSERT_TRUE(moved);
+    EXPECT_FALSE(moved->ok());
+  }
+  ASSERT_TRUE(switch_now().ok());
+  EXPECT_EQ(extents()[0].to, end);
+  EXPECT_EQ(append().base_offset, end);
+  EXPECT_EQ(read_all(), from_to(0, end + 1));
+  ASSERT_TRUE(broker.restart().ok());
+  EXPECT_EQ(read_all(), from_to(0, end + 1));
 }
 
 // ---- The copy
