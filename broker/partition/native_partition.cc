@@ -19,19 +19,30 @@ constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
 constexpr int64_t kEarliestPendingUpload = -6;
 
+constexpr uint64_t kMaxNothingBytes = 1 << 20;
+
 ProduceOutcome refusal(ErrorCode error, std::string text) {
   return ProduceOutcome{error, std::move(text), -1, -1, -1};
 }
 
-/// A batch without records from `from` to before `to`: what a reader is given where the engine holds only entries that
-/// are no records, so that he goes on behind them.
-Result<Buffer> nothing_between(int64_t from, int64_t to) {
-  records::BatchOptions options;
-  options.base_offset = from;
-  records::BatchBuilder builder(options);
-  builder.set_last_offset_delta(
-      static_cast<int32_t>(std::min<int64_t>(to - from - 1, std::numeric_limits<int32_t>::max())));
-  return builder.build();
+/// Batches without records from `from` to before `to`: what a reader is given where the engine holds no records, so
+/// that he goes on behind it. Each passes 2^31 offsets, of which offsets made of times have that many in two seconds;
+/// so many come at once, the first whatever its size.
+Result<Buffer> nothing_between(int64_t from, int64_t to, uint64_t max_bytes) {
+  constexpr int64_t kMostInBatch = int64_t{std::numeric_limits<int32_t>::max()} + 1;
+  Buffer batches;
+  do {
+    records::BatchOptions options;
+    options.base_offset = from;
+    records::BatchBuilder builder(options);
+    const int64_t offsets = std::min(to - from, kMostInBatch);
+    builder.set_last_offset_delta(static_cast<int32_t>(offsets - 1));
+    auto batch = builder.build();
+    if (!batch) return batch;
+    batches.append(*batch);
+    from += offsets;
+  } while (from < to && batches.size() + records::kBatchHeaderBytes <= max_bytes);
+  return batches;
 }
 
 }  // namespace
@@ -278,7 +289,7 @@ Task<ReadOutcome> NativePartition::read(ReadRequest request, Loop& loop) {
   outcome.log_start = read->start;
   if (read->skipped > 0) metrics.entries_skipped.fetch_add(read->skipped, std::memory_order_relaxed);
   if (read->bytes == 0 && read->next > request.offset) {
-    auto nothing = nothing_between(request.offset, read->next);
+    auto nothing = nothing_between(request.offset, read->next, std::min(request.max_bytes, kMaxNothingBytes));
     if (!nothing) {
       outcome.error = to_error_code(nothing.error());
       co_return outcome;

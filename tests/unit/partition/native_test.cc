@@ -52,7 +52,7 @@ class NativePartitionTest : public ::testing::Test {
   }
   host::LogId log_id() { return broker.cluster->state().topic("t")->partitions[0].extents.back().log; }
   /// Another program writes `count` records, or as many entries that are none.
-  void write_foreign(int32_t count, bool records = true, int64_t timestamp = kTestTimeMs) {
+  void write_foreign(int64_t count, bool records = true, int64_t timestamp = kTestTimeMs) {
     StoredBatch batch;
     batch.last_offset = count - 1;
     batch.max_timestamp = timestamp;
@@ -144,6 +144,33 @@ TEST_F(NativePartitionTest, EntriesThatAreNoRecordsWedgeNoReader) {
   EXPECT_THAT(batch_offsets(read(1'001)), IsEmpty());
   write_foreign(1);
   EXPECT_THAT(batch_offsets(read(1)), ElementsAre(1'001));
+}
+
+// Offsets made of times: what was deleted of a day, at the end of a stream.
+TEST_F(NativePartitionTest, AGapOfADayIsPassedInAFewReads) {
+  constexpr int64_t kDay = (int64_t{86'400'000} << 20);
+  append();
+  write_foreign(kDay, false);
+  int64_t at = 1;
+  int reads = 0;
+  for (; at < kDay + 1 && reads < 100; ++reads) {
+    const ReadOutcome outcome = read(at);
+    ASSERT_EQ(outcome.error, ErrorCode::kNone);
+    ASSERT_EQ(outcome.slices.size(), 1u);
+    ASSERT_LE(outcome.bytes, uint64_t{1} << 20);
+    Bytes rest{outcome.slices[0].data, outcome.slices[0].length};
+    while (!rest.empty()) {
+      const auto batch = records::take_batch(rest);
+      ASSERT_TRUE(batch);
+      EXPECT_EQ(batch->base_offset(), at);
+      EXPECT_EQ(batch->crc(), batch->compute_crc());
+      at = batch->next_offset();
+    }
+  }
+  EXPECT_EQ(at, kDay + 1);
+  EXPECT_LE(reads, 5);
+  const ReadOutcome one = broker.wait(broker.partition()->read({1, 10, -1, -1}, broker.loop));
+  EXPECT_EQ(one.bytes, records::kBatchHeaderBytes) << "a reader that takes little gets one";
 }
 
 TEST_F(NativePartitionTest, RetriesAreKnownAsLongAsTheFirstTryIs) {
