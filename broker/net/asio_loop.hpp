@@ -19,7 +19,7 @@ namespace sluice::net {
 class AsioLoop final : public Loop {
  public:
   /// Starts the thread.
-  explicit AsioLoop(std::string thread_name);
+  explicit AsioLoop(const std::string& thread_name);
   ~AsioLoop() override;
 
   void post(Job job) override;
@@ -34,7 +34,7 @@ class AsioLoop final : public Loop {
   boost::asio::io_context& context() { return context_; }
 
  private:
-  void run(const std::string& thread_name);
+  void run();
   void arm();
   void run_due();
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/cold_reads.hpp"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
+
+#include "base/thread.hpp"
 
 namespace sluice::net {
 
@@ -32,7 +33,7 @@ void ColdReads::read(int fd, uint64_t position, size_t length, Executor& executo
   const std::lock_guard lock(mutex_);
   if (stopped_) return;
   orders_.push_back({fd, position, length, &executor, std::move(done)});
-  if (idle_ < orders_.size() && threads_.size() < kMaxThreads) threads_.emplace_back([this] { run(); });
+  if (idle_ < orders_.size() && threads_.size() < kMaxThreads) threads_.push_back(start_thread("cold-read", [this] { run(); }));
   changed_.notify_one();
 }
 
@@ -50,7 +51,6 @@ void ColdReads::stop() {
 }
 
 void ColdReads::run() {
-  pthread_setname_np(pthread_self(), "cold-read");
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;

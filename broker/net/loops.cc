@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/loops.hpp"
 
-#include <pthread.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "net/asio_loop.hpp"
+#include "base/thread.hpp"
 
 namespace sluice::net {
 
@@ -19,17 +19,16 @@ thread_local AsioLoop* current_loop = nullptr;
 constexpr int kMaxTimersPerTurn = 256;
 }  // namespace
 
-AsioLoop::AsioLoop(std::string thread_name) {
-  thread_ = std::thread([this, name = std::move(thread_name)] { run(name); });
+AsioLoop::AsioLoop(const std::string& thread_name) {
+  thread_ = start_thread(thread_name, [this] { run(); });
 }
 
 AsioLoop::~AsioLoop() {
   stop();
 }
 
-void AsioLoop::run(const std::string& thread_name) {
+void AsioLoop::run() {
   current_loop = this;
-  pthread_setname_np(pthread_self(), thread_name.substr(0, 15).c_str());
   context_.run();
   current_loop = nullptr;
 }

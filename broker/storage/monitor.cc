@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/thread.hpp"
 
 namespace sluice::storage {
 namespace {
@@ -95,9 +96,11 @@ void StorageMonitor::start() {
     shared_->running = watched_.size();
   }
   for (const auto& watched : watched_) {
-    std::thread([shared = shared_, watched] { ask_forever(shared, watched); }).detach();
+    start_thread("health-" + watched->storage->name(), [shared = shared_, watched] {
+      ask_forever(shared, watched);
+    }).detach();
   }
-  ticker_ = std::thread([this] { tick_forever(); });
+  ticker_ = start_thread("health", [this] { tick_forever(); });
 }
 
 void StorageMonitor::stop(int64_t deadline_ms) {

@@ -10,6 +10,8 @@
 #include <climits>
 #include <filesystem>
 
+#include "base/thread.hpp"
+
 namespace sluice::disk {
 
 namespace {
@@ -43,7 +45,7 @@ Status Storage::start() {
   }
   if (engine_.settings.sync == SyncMode::interval) {
     timer_stop_ = false;
-    timer_ = std::thread([this] { sync_periodically(); });
+    timer_ = start_thread("disk-sync", [this] { sync_periodically(); });
   }
   accepting_.store(true, std::memory_order_release);
   return {};

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "disk/workers.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
-#include <csignal>
 #include <utility>
+
+#include "base/thread.hpp"
 
 namespace sluice::disk {
 
@@ -22,15 +21,6 @@ void relax() {
 #endif
 }
 
-/// Signals are the process's own matter: none is handled here. A write beyond RLIMIT_FSIZE is thereby an error (EFBIG)
-/// and not the end of the process. What a fault of our own raises stays as it is.
-void block_signals() {
-  sigset_t signals;
-  sigfillset(&signals);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&signals, fault);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-}
-
 }  // namespace
 
 Workers::Workers(std::string name, size_t max_threads, std::chrono::microseconds watch)
@@ -45,7 +35,7 @@ void Workers::post(Task task) {
   queue_.push_back(std::move(task));
   queued_.store(queue_.size(), std::memory_order_relaxed);
   if (idle_ < queue_.size() && threads_.size() < max_threads_ && !stopping_) {
-    threads_.emplace_back([this] { run(); });
+    threads_.push_back(start_thread(name_, [this] { run(); }));
     return;
   }
   const bool wake = sleeping_ > 0 && idle_ - sleeping_ < queue_.size();  // those that watch will see it by themselves
@@ -67,8 +57,6 @@ void Workers::join() {
 }
 
 void Workers::run() {
-  pthread_setname_np(pthread_self(), name_.c_str());
-  block_signals();
   std::unique_lock lock(mutex_);
   while (wait_for_work(lock)) {
     Task task = std::move(queue_.front());

@@ -11,6 +11,7 @@
 #include <memory>
 #include <random>
 
+#include "base/thread.hpp"
 #include "jetstream/connect.hpp"
 #include "jetstream/reply.hpp"
 
@@ -174,7 +175,7 @@ Status Client::open(int64_t deadline_ns) {
     first_epoch_ = epoch;
     adopt(std::move(made), epoch);
   });
-  connector_ = std::thread([this] { reconnect_forever(); });
+  connector_ = start_thread("jetstream-conn", [this] { reconnect_forever(); });
   return {};
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jetstream/event_loop.hpp"
 
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -11,6 +10,8 @@
 #include <ctime>
 #include <system_error>
 #include <utility>
+
+#include "base/thread.hpp"
 
 namespace sluice::jetstream {
 
@@ -27,8 +28,7 @@ EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), event_(eventfd(0,
   event.data.fd = event_;
   epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event);
   const std::lock_guard lock(mutex_);  // run() begins once thread_ is assigned
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), "jetstream");
+  thread_ = start_thread("jetstream", [this] { run(); });
 }
 
 EventLoop::~EventLoop() {

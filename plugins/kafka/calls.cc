@@ -4,6 +4,7 @@
 #include <chrono>
 #include <vector>
 
+#include "base/thread.hpp"
 #include "kafka/worker.hpp"
 
 namespace sluice::kafka {
@@ -34,7 +35,7 @@ Calls::~Calls() {
 TicketPtr Calls::open(plugin::Call& call, CallKind kind) {
   const std::lock_guard lock(mutex_);
   if (!admitted_) return nullptr;
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  if (!thread_.joinable()) thread_ = start_thread("kafka-deadlines", [this] { run(); });
   auto ticket = std::make_shared<Ticket>(*this, call.defer(), kind);
   ticket->place_ = open_.emplace(ticket->deadline_ns_, ticket);
   ticket->placed_ = true;
@@ -82,7 +83,6 @@ size_t Calls::open_count() {
 }
 
 void Calls::run() {
-  settle_in("kafka-deadlines");
   std::vector<TicketPtr> over;
   std::unique_lock lock(mutex_);
   while (!ending_) {

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kafka/worker.hpp"
 
-#include <pthread.h>
-
 #include <chrono>
-#include <csignal>
 #include <exception>
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/thread.hpp"
 #include "sluice/storage_abi.h"
 
 namespace sluice::kafka {
@@ -37,22 +35,13 @@ int64_t now_ns() {
   return system_clock().monotonic_ns();
 }
 
-void settle_in(const std::string& name) {
-  constexpr size_t kThreadNameChars = 15;  // Linux's limit
-  pthread_setname_np(pthread_self(), name.substr(0, kThreadNameChars).c_str());
-  sigset_t signals;
-  sigfillset(&signals);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&signals, fault);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-}
-
 void Worker::start(Serve serve) {
   const std::lock_guard lock(mutex_);
   serve_ = std::move(serve);
   stopping_ = false;
   running_ = true;
   poked_ = true;
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread(name_, [this] { run(); });
 }
 
 void Worker::post(Job job) {
@@ -81,7 +70,6 @@ void Worker::join() {
 }
 
 void Worker::run() {
-  settle_in(name_);
   std::deque<Job> batch;
   int64_t due_ns = kNever;
   for (;;) {
@@ -123,7 +111,7 @@ void Pool::post(Job job) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return;
   jobs_.push_back(std::move(job));
-  if (idle_ < jobs_.size() && threads_.size() < kMaxThreads) threads_.emplace_back([this] { run(); });
+  if (idle_ < jobs_.size() && threads_.size() < kMaxThreads) threads_.push_back(start_thread(name_, [this] { run(); }));
   wake_.notify_one();
 }
 
@@ -133,7 +121,6 @@ bool Pool::wait_idle(int64_t deadline_ns) {
 }
 
 void Pool::run() {
-  settle_in(name_);
   std::unique_lock lock(mutex_);
   for (;;) {
     ++idle_;

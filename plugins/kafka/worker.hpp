@@ -19,9 +19,6 @@ namespace sluice::kafka {
 /// CLOCK_MONOTONIC, nanoseconds.
 int64_t now_ns();
 
-/// For the beginning of a thread of ours: its name, and that signals go to the process's own threads, but for faults.
-void settle_in(const std::string& name);
-
 /// How something is said to the operator: SLUICE_LOG_..., one line. Any thread.
 using Say = std::function<void(int32_t level, const std::string& text)>;
 

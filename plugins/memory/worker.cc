@@ -3,12 +3,14 @@
 
 #include <utility>
 
+#include "base/thread.hpp"
+
 namespace sluice::memory {
 
 void Worker::start() {
   const std::lock_guard lock(mutex_);
   if (running_) return;
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread("memory", [this] { run(); });
   running_ = true;
 }
 

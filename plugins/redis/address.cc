@@ -6,8 +6,8 @@
 #include <sys/un.h>
 
 #include <cstring>
-#include <thread>
 
+#include "base/thread.hpp"
 #include "redis/keys.hpp"
 
 namespace sluice::redis {
@@ -105,7 +105,9 @@ void resolve(const Address& address, Resolved done) {
     return done(std::vector<SocketAddress>{one});
   }
   if (auto numeric = look_up(address, AI_NUMERICHOST | AI_NUMERICSERV)) return done(std::move(numeric));
-  std::thread([address, done = std::move(done)] { done(look_up(address, AI_NUMERICSERV | AI_ADDRCONFIG)); }).detach();
+  start_thread("redis-resolve", [address, done = std::move(done)] {
+    done(look_up(address, AI_NUMERICSERV | AI_ADDRCONFIG));
+  }).detach();
 }
 
 }  // namespace sluice::redis

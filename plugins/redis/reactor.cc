@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "redis/reactor.hpp"
 
-#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,6 +11,8 @@
 #include <cstring>
 #include <ctime>
 #include <utility>
+
+#include "base/thread.hpp"
 
 namespace sluice::redis {
 
@@ -42,8 +43,7 @@ Status Reactor::start(const std::string& name) {
     running_ = true;
     ending_ = false;
   }
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), name.substr(0, 15).c_str());
+  thread_ = start_thread(name, [this] { run(); });
   return {};
 }
 

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/thread_loop.hpp"
 
-#include <pthread.h>
-
 #include <chrono>
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/thread.hpp"
 
 namespace sluice {
 
 ThreadLoop::ThreadLoop(const std::string& name) {
-  constexpr size_t kThreadNameChars = 15;  // Linux's limit
   std::lock_guard lock(mutex_);  // run() begins once thread_ is assigned, so that is_current() is right from the start
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), name.substr(0, kThreadNameChars).c_str());
+  thread_ = start_thread(name, [this] { run(); });
 }
 
 ThreadLoop::~ThreadLoop() {

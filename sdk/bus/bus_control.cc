@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Making a bus, its shards' coming and going, waiting for them, and its end.
 #include <fmt/format.h>
-#include <pthread.h>
 #include <sys/random.h>
 
 #include <algorithm>
 
+#include "base/thread.hpp"
 #include "bus/bus_impl.hpp"
 #include "bus/metrics.hpp"
 #include "bus/validate.hpp"
@@ -74,7 +74,7 @@ Result<std::unique_ptr<Bus::Impl>> Bus::Impl::create(BusOptions options, uint64_
         impl->context_, [self](const std::shared_ptr<Shard>& shard) { self->shard_finished(shard); }));
   }
   if (sink) impl->gate_ = impl->make_gate(std::move(sink));
-  impl->control_thread_ = std::thread([self] { self->control(); });
+  impl->control_thread_ = start_thread("sluice-bus-ctl", [self] { self->control(); });
   for (uint32_t i = 0; i < o.shards; ++i) {
     if (auto added = impl->add_shard(); !added) {
       static_cast<void>(impl->shutdown(0));
@@ -356,7 +356,6 @@ void Bus::Impl::announce(ShardChange::What what, uint64_t shard) {
 }
 
 void Bus::Impl::control() {
-  pthread_setname_np(pthread_self(), "sluice-bus-ctl");
   std::unique_lock lock(control_mutex_);
   const auto due = [&] { return stop_ || !changes_.empty(); };
   while (!stop_) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bus/pump.hpp"
 
-#include <pthread.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
 
+#include "base/thread.hpp"
 #include "bus/thread_token.hpp"
 
 namespace sluice::bus {
@@ -18,7 +18,9 @@ constexpr unsigned long kTimerSlackNs = 5'000;  // the default of 50 us would be
 thread_local const Context* Pump::serving_ = nullptr;
 
 Pump::Pump(std::shared_ptr<Context> context, std::function<void(const std::shared_ptr<Shard>&)> finished)
-    : context_(std::move(context)), finished_(std::move(finished)), thread_([this] { run(); }) {}
+    : context_(std::move(context)),
+      finished_(std::move(finished)),
+      thread_(start_thread("sluice-bus", [this] { run(); })) {}
 
 Pump::~Pump() {
   stop_.store(true, std::memory_order_release);
@@ -36,7 +38,6 @@ void Pump::add(std::shared_ptr<Shard> shard) {
 }
 
 void Pump::run() {
-  pthread_setname_np(pthread_self(), "sluice-bus");
   prctl(PR_SET_TIMERSLACK, kTimerSlackNs, 0, 0, 0);
   signal_->claim();
   serving_ = context_.get();

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include <system_error>
-#include <thread>
 
+#include "base/thread.hpp"
 #include "c/callback.hpp"
 
 namespace sluice::c {
@@ -169,7 +169,7 @@ void HandleTable::end(Slot& slot) {
 /// The object's end may wait for the callback that this thread is in. Tables are not destroyed while objects are.
 void HandleTable::end_elsewhere(Object* object) {
   try {
-    std::thread([this, object] {
+    start_thread("sluice-release", [this, object] {
       delete object;
       size_.fetch_sub(1, std::memory_order_relaxed);
     }).detach();

@@ -6,6 +6,7 @@
 #include <thread>
 #include <tuple>
 
+#include "base/thread.hpp"
 #include "sluice/consumer_stream.hpp"
 
 namespace sluice {
@@ -58,7 +59,7 @@ struct Subscription::Impl {
 
 Subscription::Subscription(MergingConsumer& consumer, const PollRequest& request, Handler handler)
     : impl_(std::make_shared<Impl>(consumer, request, std::move(handler))) {
-  impl_->thread = std::thread([impl = impl_] { impl->run(); });
+  impl_->thread = start_thread("sluice-stream", [impl = impl_] { impl->run(); });
 }
 
 Subscription::~Subscription() {

@@ -7,6 +7,7 @@
 #include <random>
 #include <thread>
 
+#include "base/thread.hpp"
 #include "dlq/pump.hpp"
 #include "sluice/dlq.hpp"
 
@@ -74,7 +75,7 @@ Result<std::unique_ptr<DeadLetterQueue>> DeadLetterQueue::open(DeadLetterSetting
   if (telemetry) {
     impl->observing = telemetry->observe([pump = impl->pump.get()](Observations& to) { pump->report(to); });
   }
-  if (own_thread) impl->thread = std::thread([raw = impl.get()] { raw->work(); });
+  if (own_thread) impl->thread = start_thread("sluice-dlq", [raw = impl.get()] { raw->work(); });
   return std::unique_ptr<DeadLetterQueue>(new DeadLetterQueue(std::move(impl)));
 }
 

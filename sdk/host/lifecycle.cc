@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/lifecycle.hpp"
 
-#include <pthread.h>
-
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -11,6 +9,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/thread.hpp"
 
 namespace sluice::host {
 namespace {
@@ -39,8 +38,7 @@ struct LifecycleWorker::State {
   static std::shared_ptr<Item> push(const std::shared_ptr<State>& state, const char* call, Job job) {
     if (!state->running) {
       state->running = true;
-      std::thread worker([state] { serve(state); });
-      pthread_setname_np(worker.native_handle(), ("life-" + state->name).substr(0, 15).c_str());
+      std::thread worker = start_thread("life-" + state->name, [state] { serve(state); });
       worker.detach();
     }
     auto item = std::make_shared<Item>(Item{call, std::move(job)});

@@ -2,15 +2,13 @@
 // A binary heap whose entries know their place, so that a call that completes in time leaves nothing behind.
 #include "host/timers.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <thread>
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/thread.hpp"
 
 namespace sluice::host {
 
@@ -105,9 +103,7 @@ namespace {
 class ProcessTimers final : public Timers {
  public:
   ProcessTimers() {
-    std::thread thread([this] { run(); });
-    pthread_setname_np(thread.native_handle(), "sluice-watchdog");
-    thread.detach();
+    start_thread("sluice-watchdog", [this] { run(); }).detach();
   }
   int64_t now_ns() const override { return system_clock().monotonic_ns(); }
 

@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/thread.hpp"
 #include "base/thread_loop.hpp"
 #include "rdkafka/errors.hpp"
 #include "rdkafka/handles.hpp"
@@ -183,7 +184,7 @@ Result<std::unique_ptr<KafkaSink>> KafkaSink::make(KafkaSinkSettings settings) {
   auto producer = impl->make_producer();
   if (!producer) return fail(producer.error());
   impl->producer = std::move(*producer);
-  impl->reports = std::thread([raw = impl.get()] { raw->serve(); });
+  impl->reports = start_thread("sluice-sink", [raw = impl.get()] { raw->serve(); });
   return std::unique_ptr<KafkaSink>(new KafkaSink(std::move(impl)));
 }
 

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <span>
-#include <thread>
 #include <utility>
 
+#include "base/thread.hpp"
 #include "rdkafka/errors.hpp"
 #include "sources/chunk.hpp"
 #include "sources/read_request.hpp"
@@ -96,7 +96,7 @@ bool take_headers(const rd_kafka_message_t& message, std::vector<Header>& header
 std::shared_ptr<KafkaThreads> KafkaThreads::make() {
   return {new KafkaThreads, [](KafkaThreads* threads) {
             if (threads->is_current()) {
-              std::thread([threads] { delete threads; }).detach();
+              start_thread("sluice-release", [threads] { delete threads; }).detach();
             } else {
               delete threads;
             }

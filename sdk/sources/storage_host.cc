@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <thread>
 
+#include "base/thread.hpp"
 #include "base/uuid.hpp"
 #include "host/library.hpp"
 #include "sources/host_core.hpp"
@@ -116,7 +116,7 @@ StorageHost::Core::~Core() {
 
 void StorageHost::Core::let_go(Core* core) {
   if (core->loop.is_current()) {
-    std::thread([core] { delete core; }).detach();
+    start_thread("sluice-release", [core] { delete core; }).detach();
   } else {
     delete core;
   }
