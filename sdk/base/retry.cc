@@ -25,9 +25,14 @@ std::optional<int64_t> retry_delay_ms(const RetryPolicy& policy, const Status& s
   if (!may_retry(status, effect) || retries >= policy.max_retries) return std::nullopt;
   int64_t delay = policy.first_delay_ms;
   for (uint32_t i = 0; i < retries && delay < policy.max_delay_ms; ++i) delay *= 2;
-  delay = std::min(std::max(delay, status.retry_after_ms()), policy.max_delay_ms);
-  const int64_t chance = delay * policy.jitter_percent / 100;
-  return delay - chance + static_cast<int64_t>(random % static_cast<uint64_t>(chance + 1));
+  delay = std::min(delay, policy.max_delay_ms);
+  const auto share = [&](int64_t of) { return of * policy.jitter_percent / 100; };
+  // Advice is a floor under chance, not its middle: who asked for a pause gets all of it. Above it chance begins anew,
+  // or all who were given the same advice would come back at once.
+  const int64_t advice = std::min(status.retry_after_ms(), policy.max_delay_ms);
+  const int64_t least = std::max(delay - share(delay), advice);
+  const int64_t most = std::min(std::max(delay, least + share(least)), policy.max_delay_ms);
+  return least + static_cast<int64_t>(random % static_cast<uint64_t>(most - least + 1));
 }
 
 Status validate(const RetryPolicy& policy, std::string_view path) {

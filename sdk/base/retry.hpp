@@ -28,7 +28,8 @@ enum class Effect { repeatable, once };
 bool may_retry(const Status& status, Effect effect);
 
 /// How long to wait before trying again after `retries` retries have failed too; nullopt: give up. `random`: any
-/// number, evenly distributed. The status's own advice (retry_after_ms) lengthens the delay, up to max_delay_ms.
+/// number, evenly distributed. Never sooner than the status's own advice (retry_after_ms), unless that is beyond
+/// max_delay_ms; chance then comes on top of it, up to max_delay_ms.
 std::optional<int64_t> retry_delay_ms(const RetryPolicy& policy, const Status& status, Effect effect, uint32_t retries,
                                       uint64_t random);
 

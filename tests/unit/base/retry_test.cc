@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace sluice {
 namespace {
 
@@ -43,11 +46,37 @@ TEST(Retry, B21_delays_grow_and_are_jittered_and_end) {
     EXPECT_EQ(lowest, most[i] / 2);
   }
   EXPECT_EQ(retry_delay_ms(policy, status, Effect::once, 6, 0), std::nullopt);
+}
+
+// Of many draws after `retries` failures, with `advice_ms` in the status.
+std::pair<int64_t, int64_t> least_and_most(const RetryPolicy& policy, int64_t advice_ms, uint32_t retries) {
   Status advised(StatusCode::busy);
-  advised.set_retry_after_ms(70);
-  EXPECT_GE(retry_delay_ms(policy, advised, Effect::once, 0, 0), 35);
-  advised.set_retry_after_ms(INT64_MAX);
-  EXPECT_LE(retry_delay_ms(policy, advised, Effect::once, 0, 0), 100);
+  advised.set_retry_after_ms(advice_ms);
+  std::pair<int64_t, int64_t> found{INT64_MAX, 0};
+  for (uint64_t random = 0; random < 1'000; ++random) {
+    const int64_t delay =
+        retry_delay_ms(policy, advised, Effect::once, retries, random * 0x9e3779b97f4a7c15).value_or(-1);
+    found = {std::min(found.first, delay), std::max(found.second, delay)};
+  }
+  return found;
+}
+
+TEST(Retry, B21_advice_is_waited_out_whatever_chance_says) {
+  using Range = std::pair<int64_t, int64_t>;
+  RetryPolicy policy;
+  policy.first_delay_ms = 10;
+  policy.max_delay_ms = 100;
+  policy.jitter_percent = 50;
+  EXPECT_EQ(least_and_most(policy, 50, 0), (Range{50, 75})) << "longer than the delay: chance on top";
+  EXPECT_EQ(least_and_most(policy, 50, 3), (Range{50, 80})) << "within the delay: a floor";
+  EXPECT_EQ(least_and_most(policy, 5, 3), (Range{40, 80})) << "below all that may come: of no effect";
+  EXPECT_EQ(least_and_most(policy, 70, 0), (Range{70, 100})) << "no longer than the policy's limit";
+  EXPECT_EQ(least_and_most(policy, INT64_MAX, 0), (Range{100, 100})) << "nor where the advice is longer";
+  EXPECT_EQ(least_and_most(policy, INT64_MIN, 0), (Range{5, 10}));
+  policy.jitter_percent = 100;
+  EXPECT_EQ(least_and_most(policy, 30, 0), (Range{30, 60}));
+  policy.jitter_percent = 0;
+  EXPECT_EQ(least_and_most(policy, 30, 0), (Range{30, 30}));
 }
 
 }  // namespace
