@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "bus/answering.hpp"
 #include "bus/signal.hpp"
 
 namespace sluice::bus {
@@ -17,32 +18,6 @@ bool wait(std::condition_variable& turned, std::unique_lock<std::mutex>& lock, i
 
 int64_t left_ms(int64_t until_ns) {
   return std::max<int64_t>((until_ns - monotonic_ns()) / 1'000'000, 1);
-}
-
-/// Calls a sink that must not throw, but is not ours.
-template <class Call>
-void guarded(Call&& call) {
-  try {
-    call();
-  } catch (...) {  // its callback is destroyed, which is an answer
-  }
-}
-
-/// A callback whose destruction, uncalled, is an answer too.
-template <class Answer>
-Sink::Done answering(Answer answer) {
-  struct Once {
-    std::unique_ptr<Answer> answer;
-    explicit Once(Answer&& a) : answer(std::make_unique<Answer>(std::move(a))) {}
-    Once(Once&&) noexcept = default;
-    ~Once() {
-      if (answer) (*answer)(Status(StatusCode::internal, "the sink gave up a callback without calling it"));
-    }
-    void operator()(Status status) {
-      if (answer) (*std::exchange(answer, nullptr))(std::move(status));
-    }
-  };
-  return Once(std::move(answer));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <new>
 #include <utility>
 
+#include "bus/answering.hpp"
 #include "telemetry/attributes.hpp"
 
 namespace sluice::dlq {
@@ -15,6 +16,8 @@ namespace {
 
 constexpr std::string_view kTelemetrySystem = "sluice.dlq";
 constexpr std::string_view kOperation = "send";
+constexpr std::string_view kOpening = "open";
+constexpr uint32_t kLongestDelayBy = 60;   // retries: any first delay has doubled to any limit by then
 constexpr size_t kMaxStepsPerRun = 1'000;  // so that run() returns also where a sink answers at once for ever
 
 int64_t wall_now_ns() {
@@ -53,7 +56,10 @@ Pump::Pump(DeadLetterSettings settings, std::shared_ptr<Sink> sink)
       traits_(sink_->traits()),
       meter_(settings_.telemetry
                  ? std::optional(settings_.telemetry->meter(kOperation, kTelemetrySystem, settings_.name))
-                 : std::nullopt) {}
+                 : std::nullopt),
+      opening_meter_(settings_.telemetry
+                         ? std::optional(settings_.telemetry->meter(kOpening, kTelemetrySystem, settings_.name))
+                         : std::nullopt) {}
 
 Status Pump::offer(const Record& record, const DeadLetterCause& cause) {
   const uint64_t bytes = Letter::bytes_of(record, cause);
@@ -118,8 +124,8 @@ void Pump::fail(size_t count, const Status& why) {
 }
 
 // Lock held.
-std::optional<int64_t> Pump::retry_in(const Status& why, Effect effect) {
-  const auto delay_ms = retry_delay_ms(settings_.retry, why, effect, retries_, settings_.random());
+std::optional<int64_t> Pump::retry_in(const RetryPolicy& policy, const Status& why, Effect effect) {
+  const auto delay_ms = retry_delay_ms(policy, why, effect, retries_, settings_.random());
   if (delay_ms) {
     retries_ += 1;
     counters_.retries += 1;
@@ -162,8 +168,12 @@ bool Pump::step(int64_t& wait_ms) {
   }
   if (gate_ == Gate::cold) {
     gate_ = Gate::opening;
+    const int64_t asked_ns = opening_meter_ ? opening_meter_->start() : 0;
     lock.unlock();
-    sink_->open([self = shared_from_this()](Status status) { self->opened(std::move(status)); });
+    bus::guarded([&] {
+      sink_->open(bus::answering(
+          [self = shared_from_this(), asked_ns](Status status) { self->opened(std::move(status), asked_ns); }));
+    });
     return true;
   }
   if (flight_ == nullptr) {
@@ -179,17 +189,25 @@ bool Pump::step(int64_t& wait_ms) {
   const std::shared_ptr<Flight> flight = flight_;
   const EventBatch batch = flight->builder.batch(flight->attempt).after(flight->settled);
   lock.unlock();
-  sink_->deliver(batch, Answer(shared_from_this(), flight));
+  bus::guarded([&] { sink_->deliver(batch, Answer(shared_from_this(), flight)); });
   return true;
 }
 
-void Pump::opened(Status status) {
+// Opening is harmless twice, and what is not there yet is waited for, however long: what is offered meanwhile is held
+// within the limits.
+void Pump::opened(Status status, int64_t asked_ns) {
+  if (opening_meter_) status ? opening_meter_->succeed(asked_ns) : opening_meter_->fail(asked_ns, status);
   const std::lock_guard lock(mutex_);
   if (gate_ != Gate::opening) return;
+  counters_.opening = status;
+  const bool unknown = status.code() == StatusCode::unknown;
+  RetryPolicy patient = settings_.retry;
+  patient.max_retries = RetryPolicy::kMaxRetries;
+  retries_ = std::min(retries_, kLongestDelayBy);
   if (status.ok()) {
     gate_ = Gate::open;
     retries_ = 0;
-  } else if (retry_in(status, Effect::once)) {
+  } else if (retry_in(patient, status, unknown ? Effect::repeatable : Effect::once)) {
     gate_ = Gate::cold;
   } else {
     gate_ = Gate::failed;
@@ -218,7 +236,7 @@ void Pump::answered(const std::shared_ptr<Flight>& flight, Delivery delivery) {
   if (settled > 0) retries_ = 0;
   if (settled < open) {
     const Effect effect = traits_.deduplicates ? Effect::repeatable : Effect::once;
-    if (retry_in(delivery.status, effect)) {
+    if (retry_in(settings_.retry, delivery.status, effect)) {
       flight->attempt += 1;
     } else {
       fail(open - settled, delivery.status);
@@ -287,8 +305,10 @@ Status Pump::close(std::chrono::steady_clock::time_point deadline, bool help) {
     const auto until = std::min(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms));
     turned_.wait_until(lock, until, [&] { return idle() || turn_ != seen; });
     if (!idle() && std::chrono::steady_clock::now() >= deadline) {
-      return Status(StatusCode::busy,
-                    fmt::format("{} dead letters wait, {} are with the sink", counters_.waiting, counters_.in_flight));
+      std::string left =
+          fmt::format("{} dead letters wait, {} are with the sink", counters_.waiting, counters_.in_flight);
+      if (!counters_.opening) left += ", which does not open: " + counters_.opening.describe();
+      return Status(StatusCode::busy, std::move(left));
     }
   }
   if (gate_ == Gate::cold) gate_ = Gate::closed;  // never opened: nothing to close
@@ -296,8 +316,10 @@ Status Pump::close(std::chrono::steady_clock::time_point deadline, bool help) {
     gate_ = Gate::closing;
     lock.unlock();
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    sink_->close(std::max<int64_t>(1, left.count()),
-                 [self = shared_from_this()](Status status) { self->closed(std::move(status)); });
+    bus::guarded([&] {
+      sink_->close(std::max<int64_t>(1, left.count()),
+                   bus::answering([self = shared_from_this()](Status status) { self->closed(std::move(status)); }));
+    });
     lock.lock();
   }
   const auto over = [&] { return gate_ == Gate::closed || gate_ == Gate::failed; };

@@ -57,17 +57,18 @@ class Pump : public std::enable_shared_from_this<Pump> {
 
   bool step(int64_t& wait_ms);
   std::shared_ptr<Flight> build();
-  void opened(Status status);
+  void opened(Status status, int64_t asked_ns);
   void answered(const std::shared_ptr<Flight>& flight, Delivery delivery);
   void closed(Status status);
   void fail(size_t count, const Status& why);
-  std::optional<int64_t> retry_in(const Status& why, Effect effect);
+  std::optional<int64_t> retry_in(const RetryPolicy& policy, const Status& why, Effect effect);
   bool idle() const { return waiting_.empty() && flight_ == nullptr; }
 
   const DeadLetterSettings settings_;
   const std::shared_ptr<Sink> sink_;
   const SinkTraits traits_;
-  const std::optional<OperationMeter> meter_;
+  const std::optional<OperationMeter> meter_;          // of deliveries
+  const std::optional<OperationMeter> opening_meter_;  // of the sink
 
   mutable std::mutex mutex_;
   std::condition_variable turned_;

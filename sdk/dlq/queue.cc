@@ -87,8 +87,9 @@ DeadLetterQueue::~DeadLetterQueue() {
   const DeadLetterCounters counters = impl_->pump->counters();
   const uint64_t left = counters.waiting + counters.in_flight;
   if (left > 0 && impl_->log) {
-    impl_->log(fmt::format("dead letter queue destroyed without close: {} records given up, {} of them with the sink",
-                           left, counters.in_flight));
+    impl_->log(fmt::format("dead letter queue destroyed without close: {} records given up, {} of them with the sink{}",
+                           left, counters.in_flight,
+                           counters.opening ? "" : ", which does not open: " + counters.opening.describe()));
   }
 }
 

@@ -49,13 +49,14 @@ struct DeadLetterSettings {
   uint64_t max_bytes = 64 << 20;       // of them, causes included: at least 1
   uint32_t max_in_flight = 256;        // given to the sink and not answered: 1 to dlq::kMaxInFlight
   RetryPolicy retry;                   // of what fails with UNAVAILABLE or BUSY, and with UNKNOWN where the sink
-                                       // deduplicates; counted from the last progress
+                                       // deduplicates; counted from the last progress. Opening the sink is tried again
+                                       // by its delays without end, after UNKNOWN too: records wait within the limits
   bool own_thread = true;              // false: the application calls run()
   std::function<int64_t()> now_ms{};   // never goes back, any thread; empty: the machine's clock
   std::function<uint64_t()> random{};  // for jitter; not called by two threads at once; empty: seeded by the system
   std::function<void(std::string_view)> log{};  // a line when records are given up at destruction
   std::string name = "dlq";                     // in telemetry: 1 to dlq::kMaxNameBytes
-  /// Hears of every delivery how long it took and why it failed; asks for the counters when a snapshot is taken
+  /// Hears of every delivery and opening how long it took and why it failed; asks for the counters with a snapshot
   /// (sluice.dlq.*, `dropped` by cause, semconv::kSentMessages). Null: none.
   std::shared_ptr<Telemetry> telemetry{};
 };
@@ -65,17 +66,19 @@ struct DeadLetterCounters {
   uint64_t dropped = 0;  // refused by offer(): no room, too large, closing
   uint64_t sent = 0;     // the sink has them
   uint64_t failed = 0;   // the sink will never have them: refused, an error that is not retried, retries used up
-  uint64_t retries = 0;  // deliveries that were tried again
+  uint64_t retries = 0;  // deliveries and openings that were tried again
   uint64_t waiting = 0;
   uint64_t in_flight = 0;
   uint64_t held_bytes = 0;  // of those waiting and in flight
   Status last_failure;      // why the last of `failed` did
+  Status opening;           // why the sink is not open; ok: it is, or nobody has tried
 };
 
 /// Any thread. The sink is called by one thread at a time, without any lock held.
 class DeadLetterQueue {
  public:
-  /// INVALID names the field. The sink is opened when the first record comes.
+  /// INVALID names the field. The sink is opened when the first record comes. One that may not be opened (DENIED,
+  /// INVALID, ...) is asked once, and all records fail then, those still to come too.
   SLUICE_API static Result<std::unique_ptr<DeadLetterQueue>> open(DeadLetterSettings settings,
                                                                   std::shared_ptr<Sink> sink);
   /// Without close() before, what is still held is given up, and the log told how many.

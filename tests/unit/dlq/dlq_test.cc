@@ -172,7 +172,8 @@ TEST_F(Dlq, TelemetryHearsWhatTheCountersSay) {
   const TelemetrySnapshot snapshot = telemetry->snapshot();
   EXPECT_EQ(queue_->counters().failed, 4U);
   EXPECT_EQ(testing::sum(snapshot, "sluice.dlq.dropped", {{"error.type", "busy"}}), 4);
-  EXPECT_EQ(testing::sum(snapshot, semconv::kOperationDuration), 2);
+  EXPECT_EQ(testing::sum(snapshot, semconv::kOperationDuration, {{"messaging.operation.name", "send"}}), 2);
+  EXPECT_EQ(testing::sum(snapshot, semconv::kOperationDuration, {{"messaging.operation.name", "open"}}), 1);
   EXPECT_EQ(testing::sum(snapshot, "sluice.failures", {{"error.type", "unavailable"}}), 1);
   EXPECT_EQ(testing::sum(snapshot, "sluice.failures", {{"error.type", "denied"}}), 1);
   queue_.reset();
@@ -315,6 +316,68 @@ TEST_F(Dlq, ASinkThatIsNotThereYetIsOpenedAgain) {
   ASSERT_TRUE(offer().ok());
   run_for(10'000);
   EXPECT_EQ(sink_->opens, 4);
+  EXPECT_EQ(queue_->counters().sent, 1U);
+}
+
+TEST_F(Dlq, AnOpeningThatMayHaveHappenedIsTriedAgain) {
+  open();
+  sink_->on_open = [&] { return sink_->opens == 1 ? Status(StatusCode::unknown, "the connection broke") : Status(); };
+  ASSERT_TRUE(offer().ok());
+  run_for(10'000);
+  EXPECT_EQ(sink_->opens, 2);
+  EXPECT_EQ(queue_->counters().sent, 1U);
+  expect_exact();
+}
+
+TEST_F(Dlq, ASinkThatStaysAwayIsWaitedForWithoutEnd) {
+  const std::shared_ptr<Telemetry> telemetry = std::move(Telemetry::make().value());
+  open([&](DeadLetterSettings& settings) {
+    settings.retry.max_retries = 3;
+    settings.max_records = 2;
+    settings.telemetry = telemetry;
+  });
+  sink_->on_open = [] { return Status(StatusCode::unavailable, "no server"); };
+  ASSERT_TRUE(offer().ok());
+  run_for(3'600'000);
+  EXPECT_GT(sink_->opens, 3'600'000 / 5'000) << "no less often than the longest delay says";
+  EXPECT_LT(sink_->opens, 2 * 3'600'000 / 5'000 + 20) << "nor more often than it and chance do";
+  ASSERT_TRUE(offer().ok());
+  EXPECT_EQ(offer().code(), StatusCode::busy) << "no more is held than otherwise";
+  DeadLetterCounters counters = queue_->counters();
+  EXPECT_EQ(counters.waiting, 2U);
+  EXPECT_EQ(counters.failed, 0U);
+  EXPECT_EQ(counters.opening.code(), StatusCode::unavailable);
+  const Attributes openings = {{"messaging.operation.name", "open"}, {"error.type", "unavailable"}};
+  EXPECT_EQ(testing::sum(telemetry->snapshot(), "sluice.failures", openings), sink_->opens);
+  const Status closing = queue_->close(0);
+  EXPECT_EQ(closing.code(), StatusCode::busy);
+  EXPECT_NE(closing.text().find("no server"), std::string::npos) << closing.text();
+
+  sink_->on_open = [] { return Status(); };
+  int deliveries = 0;
+  sink_->on_deliver = [&](const EventBatch&) { return ++deliveries <= 3 ? failing(StatusCode::busy) : Delivery(); };
+  run_for(60'000);
+  counters = queue_->counters();
+  EXPECT_EQ(counters.sent, 2U) << "what opening took is not counted against the records";
+  EXPECT_TRUE(counters.opening.ok());
+  expect_exact();
+}
+
+TEST_F(Dlq, AnAnswerToOpeningOrClosingThatNeverComesCountsAsInternal) {
+  open();
+  sink_->forget_open = true;
+  ASSERT_TRUE(offer().ok());
+  run_for(0);
+  EXPECT_EQ(queue_->counters().failed, 1U);
+  EXPECT_EQ(queue_->counters().last_failure.code(), StatusCode::internal);
+  EXPECT_EQ(queue_->close(60'000).code(), StatusCode::internal);
+  expect_exact();
+
+  sink_ = std::make_shared<ScriptedSink>();
+  open();
+  sink_->forget_close = true;
+  ASSERT_TRUE(offer().ok());
+  EXPECT_EQ(queue_->close(60'000).code(), StatusCode::internal);
   EXPECT_EQ(queue_->counters().sent, 1U);
 }
 

@@ -36,7 +36,7 @@ class ScriptedSink final : public Sink {
   SinkTraits traits() const override { return traits_of; }
   void open(Done done) override {
     opens += 1;
-    done(on_open());
+    if (!forget_open) done(on_open());
   }
   void deliver(EventBatch batch, Delivered done) override {
     deliveries += 1;
@@ -50,7 +50,7 @@ class ScriptedSink final : public Sink {
   }
   void close(int64_t, Done done) override {
     closes += 1;
-    done(Status());
+    if (!forget_close) done(Status());
   }
 
   // Takes what the script says is settled and not refused.
@@ -92,6 +92,8 @@ class ScriptedSink final : public Sink {
   std::function<Status()> on_open = [] { return Status(); };
   Answer on_deliver = [](const EventBatch&) { return Delivery(); };
   std::atomic<bool> hold{false};
+  bool forget_open = false;
+  bool forget_close = false;
   std::atomic<int> opens{0};
   std::atomic<int> deliveries{0};
   std::atomic<int> closes{0};
