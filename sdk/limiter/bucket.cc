@@ -76,4 +76,12 @@ bool TokenBucket::full(const LimiterRate& rate, int64_t now_ns) {
   return wait_ns(rate, rate.burst, now_ns) == 0;
 }
 
+int64_t TokenBucket::full_at_ns(const LimiterRate& rate) const {
+  const Credit most = static_cast<Credit>(rate.burst) * static_cast<Credit>(rate.period_ms * kNanosPerMs);
+  const Credit wait = (most - credit_ + rate.tokens - 1) / rate.tokens;
+  const auto until_end = static_cast<uint64_t>(INT64_MAX) - static_cast<uint64_t>(at_ns_);
+  if (wait >= until_end) return INT64_MAX;
+  return static_cast<int64_t>(static_cast<uint64_t>(at_ns_) + static_cast<uint64_t>(wait));
+}
+
 }  // namespace sluice::limiter

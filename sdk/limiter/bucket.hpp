@@ -26,6 +26,8 @@ class TokenBucket {
   /// How long until there are `tokens` <= burst, in nanoseconds, rounded up; 0: there are.
   int64_t wait_ns(const LimiterRate& rate, uint64_t tokens, int64_t now_ns);
   bool full(const LimiterRate& rate, int64_t now_ns);
+  /// When it is full if nothing more is taken, at most INT64_MAX; only taking changes it, to later.
+  int64_t full_at_ns(const LimiterRate& rate) const;
 
  private:
   // Tokens times the nanoseconds of a period: what a nanosecond adds is then a whole number.

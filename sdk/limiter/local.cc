@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Buckets by key in shares that have a lock each. A bucket that is full again says no more than none at all, so that it
-// makes room; within a share, the one not asked for longest is the first to be full.
+// makes room; each share knows which of its buckets is the first to be full, at a cost that grows with the logarithm of
+// their number.
 #include <fmt/format.h>
 
 #include <array>
 #include <chrono>
-#include <list>
 #include <mutex>
+#include <new>
+#include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "limiter/bucket.hpp"
 #include "limiter/tally.hpp"
@@ -33,42 +37,95 @@ class Share {
   LimiterDecision acquire(const LimiterRate& rate, const LimiterRequest& request, int64_t now_ns, size_t max_keys) {
     const std::lock_guard lock(mutex_);
     LimiterDecision decision;
-    TokenBucket* bucket = find_or_make(rate, request.key, now_ns, max_keys);
-    if (bucket == nullptr) {
+    Entry* entry = nullptr;
+    try {
+      entry = find_or_make(rate, request.key, now_ns, max_keys);
+    } catch (const std::bad_alloc&) {
+      decision.status = Status(StatusCode::busy, "no memory for another key");
+      return decision;
+    }
+    if (entry == nullptr) {
       decision.status = Status(StatusCode::busy, fmt::format("all {} buckets of this share are in use", max_keys));
       return decision;
     }
-    decision.allowed = bucket->take(rate, request.tokens, now_ns);
-    if (!decision.allowed) {
-      decision.retry_after_ms = (bucket->wait_ns(rate, request.tokens, now_ns) + kNanosPerMs - 1) / kNanosPerMs;
+    TokenBucket& bucket = entry->second.bucket;
+    decision.allowed = bucket.take(rate, request.tokens, now_ns);
+    if (decision.allowed) {
+      entry->second.full_at_ns = bucket.full_at_ns(rate);
+      fall(entry->second.place);
+    } else {
+      decision.retry_after_ms = (bucket.wait_ns(rate, request.tokens, now_ns) + kNanosPerMs - 1) / kNanosPerMs;
     }
     return decision;
   }
 
  private:
-  struct Entry {
-    std::string key;
+  struct Held {
     TokenBucket bucket;
+    int64_t full_at_ns;
+    size_t place;  // in soonest_
   };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view key) const { return std::hash<std::string_view>()(key); }
+  };
+  using Entry = std::pair<const std::string, Held>;
 
-  TokenBucket* find_or_make(const LimiterRate& rate, std::string_view key, int64_t now_ns, size_t max_keys) {
-    if (const auto found = by_key_.find(key); found != by_key_.end()) {
-      entries_.splice(entries_.begin(), entries_, found->second);
-      return &found->second->bucket;
+  Entry* find_or_make(const LimiterRate& rate, std::string_view key, int64_t now_ns, size_t max_keys) {
+    if (const auto found = by_key_.find(key); found != by_key_.end()) return &*found;
+    if (by_key_.size() >= max_keys) {
+      if (!soonest_.front()->second.bucket.full(rate, now_ns)) return nullptr;
+      forget_soonest();
     }
-    if (entries_.size() >= max_keys) {
-      if (!entries_.back().bucket.full(rate, now_ns)) return nullptr;
-      by_key_.erase(entries_.back().key);
-      entries_.pop_back();
+    soonest_.push_back(nullptr);
+    try {
+      const TokenBucket bucket(rate, now_ns);
+      const Held held{bucket, bucket.full_at_ns(rate), soonest_.size() - 1};
+      soonest_.back() = &*by_key_.emplace(std::string(key), held).first;
+    } catch (...) {
+      soonest_.pop_back();
+      throw;
     }
-    entries_.push_front({std::string(key), TokenBucket(rate, now_ns)});
-    by_key_.emplace(entries_.front().key, entries_.begin());
-    return &entries_.front().bucket;
+    Entry* const made = soonest_.back();
+    rise(made->second.place);
+    return made;
+  }
+
+  void forget_soonest() {
+    const Entry* gone = soonest_.front();
+    put(soonest_.back(), 0);
+    soonest_.pop_back();
+    if (!soonest_.empty()) fall(0);
+    by_key_.erase(by_key_.find(gone->first));
+  }
+
+  void put(Entry* entry, size_t place) {
+    soonest_[place] = entry;
+    entry->second.place = place;
+  }
+  bool sooner(size_t one, size_t other) const {
+    return soonest_[one]->second.full_at_ns < soonest_[other]->second.full_at_ns;
+  }
+  void swap(size_t one, size_t other) {
+    Entry* const moved = soonest_[one];
+    put(soonest_[other], one);
+    put(moved, other);
+  }
+  void rise(size_t at) {
+    for (; at > 0 && sooner(at, (at - 1) / 2); at = (at - 1) / 2) swap(at, (at - 1) / 2);
+  }
+  void fall(size_t at) {
+    for (size_t child = 2 * at + 1; child < soonest_.size(); child = 2 * at + 1) {
+      if (child + 1 < soonest_.size() && sooner(child + 1, child)) ++child;
+      if (!sooner(child, at)) return;
+      swap(at, child);
+      at = child;
+    }
   }
 
   std::mutex mutex_;
-  std::list<Entry> entries_;  // guarded by mutex_, as is what follows; last asked for first
-  std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key_;  // keys lie in the entries
+  std::unordered_map<std::string, Held, Hash, std::equal_to<>> by_key_;  // guarded by mutex_, as is what follows
+  std::vector<Entry*> soonest_;  // a heap of all entries: the first is the first to be full
 };
 
 class LocalLimiter final : public RateLimiter {

@@ -67,7 +67,8 @@ class RateLimiter {
 
 struct LocalLimiterSettings {
   LimiterRate rate;
-  size_t max_keys = 100'000;          // 1 to 10,000,000; buckets that are full again make room
+  size_t max_keys = 100'000;          // 1 to 10,000,000; buckets that are full again make room. From 256 on kept in 16
+                                      // shares by the key's hash, each of which has room for a sixteenth
   std::function<int64_t()> now_ns{};  // a clock that never goes back, any thread; empty: the machine's
 };
 

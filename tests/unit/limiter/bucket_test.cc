@@ -56,17 +56,47 @@ TEST(TokenBucket, AWaitIsNeitherTooShortNorTooLong) {
   }
 }
 
+TEST(TokenBucket, KnowsWhenItIsFullAgain) {
+  const LimiterRate rate{7, 1'013, 50};
+  TokenBucket bucket(rate, 5);
+  EXPECT_EQ(bucket.full_at_ns(rate), 5);
+  std::minstd_rand random(4);
+  int64_t now = 5;
+  int64_t last = 5;
+  for (int i = 0; i < 10'000; ++i) {
+    now += random() % 100'000'000;
+    const int64_t before = bucket.full_at_ns(rate);
+    const bool was_full = bucket.full(rate, now);
+    EXPECT_EQ(was_full, now >= before);
+    if (!was_full) {
+      EXPECT_EQ(bucket.full_at_ns(rate), before) << "time alone changes nothing";
+    }
+    if (!bucket.take(rate, 1 + random() % 50, now)) continue;
+    const int64_t at = bucket.full_at_ns(rate);
+    EXPECT_GT(at, last);
+    last = at;
+    TokenBucket copy = bucket;
+    EXPECT_FALSE(copy.full(rate, at - 1));
+    EXPECT_TRUE(copy.full(rate, at));
+  }
+}
+
 TEST(TokenBucket, ExtremesDoNotOverflow) {
   const LimiterRate slow{1, kMaxLimiterPeriodMs, kMaxLimiterTokens};
   TokenBucket bucket(slow, INT64_MIN);
   EXPECT_TRUE(bucket.take(slow, kMaxLimiterTokens, INT64_MIN));
   EXPECT_EQ(bucket.wait_ns(slow, 1, INT64_MIN), kMaxLimiterPeriodMs * 1'000'000);
   EXPECT_EQ(bucket.wait_ns(slow, kMaxLimiterTokens, INT64_MIN), INT64_MAX);
+  EXPECT_EQ(bucket.full_at_ns(slow), INT64_MAX);
   EXPECT_TRUE(bucket.take(slow, 1, INT64_MAX));
   EXPECT_EQ(fill_ms(slow), int64_t{kMaxLimiterTokens} * kMaxLimiterPeriodMs);
   const LimiterRate fast{kMaxLimiterTokens, 1, kMaxLimiterTokens};
   TokenBucket quick(fast, 0);
   EXPECT_TRUE(quick.take(fast, kMaxLimiterTokens, 0));
+  EXPECT_EQ(quick.full_at_ns(fast), 1'000'000);
+  TokenBucket early(fast, INT64_MIN);
+  EXPECT_TRUE(early.take(fast, kMaxLimiterTokens, INT64_MIN));
+  EXPECT_EQ(early.full_at_ns(fast), INT64_MIN + 1'000'000);
   EXPECT_TRUE(quick.take(fast, kMaxLimiterTokens, INT64_MAX));
 }
 

@@ -2,9 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
+#include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "limiter/bucket.hpp"
 #include "sluice/limiter.hpp"
 
 namespace sluice {
@@ -67,6 +71,47 @@ TEST_F(LocalLimiter, S13_WithoutRoomForAKeyTheAnswerIsNo) {
   EXPECT_FALSE(limiter->acquire("a").allowed) << "its bucket was kept";
   now_ns_ += 1'000'000'000;
   EXPECT_TRUE(limiter->acquire("c").allowed) << "a full bucket made room";
+}
+
+TEST_F(LocalLimiter, WhichBucketMakesRoomIsNotAMatterOfWhoAskedLast) {
+  const auto limiter = make({1, 1'000, 3'600}, /*max_keys=*/2);
+  EXPECT_TRUE(limiter->acquire("a", 3'600).allowed);
+  EXPECT_TRUE(limiter->acquire("b", 1).allowed);
+  now_ns_ += 2'000'000'000;
+  EXPECT_TRUE(limiter->acquire("c", 1).allowed) << "b is full again";
+  EXPECT_FALSE(limiter->acquire("a", 3'600).allowed) << "its bucket was kept";
+  EXPECT_EQ(limiter->counters().failed, 0U);
+}
+
+// Against a model that looks at every bucket: there is room exactly if one of them is full.
+TEST_F(LocalLimiter, ThereIsRoomExactlyWhileABucketIsFull) {
+  constexpr size_t kRoom = 50;
+  const LimiterRate rate{10, 1'000, 100};
+  const auto limiter = make(rate, kRoom);
+  std::map<std::string, limiter::TokenBucket> kept;
+  std::minstd_rand random(11);
+  size_t refused = 0;
+  size_t replaced = 0;
+  for (int i = 0; i < 50'000; ++i) {
+    now_ns_ += static_cast<int64_t>(random() % 80'000'000);
+    const std::string key = std::to_string(random() % 200);
+    const uint64_t tokens = 1 + random() % 100;
+    // Which of the full ones is given up cannot be told from outside, nor does it matter: all of them.
+    if (!kept.contains(key) && kept.size() >= kRoom) {
+      replaced += std::erase_if(kept, [&](auto each) { return each.second.full(rate, now_ns_); });
+    }
+    const LimiterDecision decision = limiter->acquire(key, tokens);
+    if (!kept.contains(key) && kept.size() >= kRoom) {
+      ++refused;
+      ASSERT_EQ(decision.status.code(), StatusCode::busy) << i;
+      continue;
+    }
+    ASSERT_TRUE(decision.status.ok()) << i << ": " << decision.status.describe();
+    const auto bucket = kept.try_emplace(key, limiter::TokenBucket(rate, now_ns_)).first;
+    ASSERT_EQ(decision.allowed, bucket->second.take(rate, tokens, now_ns_)) << i;
+  }
+  EXPECT_GT(refused, 1'000U);
+  EXPECT_GT(replaced, 1'000U);
 }
 
 TEST_F(LocalLimiter, ThreadsTogetherGetNoMoreThanThereIs) {
