@@ -108,6 +108,8 @@ BusHealth Bus::Impl::health() const {
     }
   }
   if (live == 0) report(BusHealth::Level::failing, "there is no shard");
+  const std::lock_guard lock(mutex_);
+  if (!no_more_shards_) report(BusHealth::Level::degraded, "scaling: no further shard: " + no_more_shards_.describe());
   return health;
 }
 

@@ -4,6 +4,9 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <exception>
+#include <new>
+#include <system_error>
 
 #include "base/thread.hpp"
 #include "bus/bus_impl.hpp"
@@ -32,6 +35,11 @@ Status check_wait(const bus::Context* context, int64_t timeout_ms) {
   return {};
 }
 
+// As Outcome::no_memory. The text is so short that it needs none itself.
+Status no_memory() {
+  return Status(StatusCode::unavailable, "no memory");
+}
+
 Status late(std::string_view what) {
   return Status(StatusCode::busy, fmt::format("{} in time", what));
 }
@@ -49,6 +57,16 @@ Bus::Impl::Impl(BusOptions options, uint64_t first_sequence)
       scaler_(options_.scale, bus::monotonic_ns() / 1'000'000) {}
 
 Result<std::unique_ptr<Bus::Impl>> Bus::Impl::create(BusOptions options, uint64_t first_sequence) {
+  try {
+    return try_create(std::move(options), first_sequence);
+  } catch (const std::bad_alloc&) {
+    return fail(no_memory().in("bus"));
+  } catch (const std::system_error& error) {
+    return fail(StatusCode::unavailable, fmt::format("bus: no thread: {}", error.what()), error.code().value());
+  }
+}
+
+Result<std::unique_ptr<Bus::Impl>> Bus::Impl::try_create(BusOptions options, uint64_t first_sequence) {
   if (Status status = bus::validate(options); !status) return fail(std::move(status));
   std::shared_ptr<Sink> sink = std::move(options.sink);
   auto sink_for_shard = std::move(options.sink_for_shard);
@@ -67,7 +85,7 @@ Result<std::unique_ptr<Bus::Impl>> Bus::Impl::create(BusOptions options, uint64_
     impl->context_->epoch = static_cast<uint64_t>(std::max<int64_t>(impl->clock_.now_ns(), 1));
   }
   impl->source_prefix_ = fmt::format("bus/{}/{:016x}/", o.name, nonce);
-  impl->publish_table(false);
+  impl->publish_table(false, std::make_unique<Table>());
   Impl* self = impl.get();
   for (uint32_t i = 0; i < o.threads; ++i) {
     impl->pumps_.push_back(std::make_unique<bus::Pump>(
@@ -124,7 +142,20 @@ std::shared_ptr<SinkGate> Bus::Impl::make_gate(std::shared_ptr<Sink> sink) {
 
 // --- shards ---
 
+/// Whatever is thrown in it, by the application's function too, is an error: who asks may be a thread of the bus.
 Result<std::shared_ptr<bus::Shard>> Bus::Impl::make_shard() {
+  try {
+    return try_make_shard();
+  } catch (const std::bad_alloc&) {
+    return fail(no_memory());
+  } catch (const std::exception& error) {
+    return fail(StatusCode::internal, error.what());
+  } catch (...) {
+    return fail(StatusCode::internal, "thrown");
+  }
+}
+
+Result<std::shared_ptr<bus::Shard>> Bus::Impl::try_make_shard() {
   uint64_t id = 0;
   size_t pump = 0;
   {
@@ -158,50 +189,62 @@ Result<uint64_t> Bus::Impl::add_shard() {
     }
     ++shards_being_made_;
   }
-  auto made = make_shard();
-  bool closing = false;
+  const auto made = make_shard();
+  Status status = made ? Status() : made.error();
   {
     const std::lock_guard lock(mutex_);
     --shards_being_made_;
-    closing = closing_;
-    if (made && !closing) {
-      const auto& shard = *made;
-      live_.insert(std::upper_bound(live_.begin(), live_.end(), shard,
-                                    [](const auto& a, const auto& b) { return a->id() < b->id(); }),
-                   shard);
-      unfinished_.fetch_add(1, std::memory_order_relaxed);
-      pumps_[shard->pump()]->add(shard);
-      publish_table(false);
-    }
+    if (status && closing_) status = describe(Outcome::shutting_down);
+    if (status) status = put_to_work(*made);
+    if (status) no_more_shards_ = Status();
   }
-  if (!made) return fail(made.error());
-  if (closing) return fail(describe(Outcome::shutting_down));
+  if (!status) return fail(std::move(status));
   announce(ShardChange::What::added, (*made)->id());
   return (*made)->id();
 }
 
+/// All of it or nothing. mutex_ is held.
+Status Bus::Impl::put_to_work(const std::shared_ptr<Shard>& shard) {
+  std::unique_ptr<Table> table;
+  try {
+    table = std::make_unique<Table>();
+    live_.reserve(live_.size() + 1);
+    pumps_[shard->pump()]->add(shard);
+  } catch (const std::bad_alloc&) {
+    return no_memory();
+  }
+  live_.insert(std::upper_bound(live_.begin(), live_.end(), shard,
+                                [](const auto& a, const auto& b) { return a->id() < b->id(); }),
+               shard);
+  unfinished_.fetch_add(1, std::memory_order_relaxed);
+  publish_table(false, std::move(table));
+  return {};
+}
+
 /// Puts a new table in place of the old one, which is given up when nobody sees it any more. mutex_ is held.
-void Bus::Impl::publish_table(bool closed) {
-  auto table = std::make_unique<Table>();
+void Bus::Impl::publish_table(bool closed, std::unique_ptr<Table> table) {
   table->closed = closed;
   if (!closed) {
     for (const auto& shard : live_) table->shards[table->count++] = shard.get();
   }
   table_.store(table.get(), std::memory_order_seq_cst);
   const std::unique_ptr<const Table> old = std::exchange(current_, std::move(table));
-  bus::await_all_outside();
+  bus::ThreadToken::await_all_outside();
 }
 
 Status Bus::Impl::remove_shard(uint64_t id) {
   std::shared_ptr<Shard> shard;
-  {
+  try {
+    auto table = std::make_unique<Table>();
     const std::lock_guard lock(mutex_);
     const auto at = std::find_if(live_.begin(), live_.end(), [&](const auto& s) { return s->id() == id; });
     if (at == live_.end()) return Status(StatusCode::not_found, fmt::format("no live shard {}", id));
     shard = *at;
-    live_.erase(at);
     draining_.push_back(shard);
-    publish_table(closing_);
+    live_.erase(at);
+    publish_table(closing_, std::move(table));
+  } catch (const std::bad_alloc&) {
+    return no_memory();
   }
   announce(ShardChange::What::draining, id);
   // From here on nobody claims in it.
@@ -319,7 +362,7 @@ Status Bus::Impl::shutdown(int64_t timeout_ms) {
     const std::lock_guard lock(mutex_);
     if (!closing_) {
       closing_ = true;
-      publish_table(true);
+      publish_table(true, std::make_unique<Table>());
     }
     ending = std::move(live_);
     live_.clear();
@@ -350,9 +393,13 @@ Status Bus::Impl::shutdown(int64_t timeout_ms) {
 
 void Bus::Impl::announce(ShardChange::What what, uint64_t shard) {
   if (!options_.on_change) return;
-  const std::lock_guard lock(control_mutex_);
-  changes_.push_back({what, shard});
-  control_turn_.notify_all();
+  try {
+    const std::lock_guard lock(control_mutex_);
+    changes_.push_back({what, shard});
+    control_turn_.notify_all();
+  } catch (const std::bad_alloc&) {  // the change itself is made
+    context_->warn("a change of shards goes untold");
+  }
 }
 
 void Bus::Impl::control() {
@@ -373,7 +420,11 @@ void Bus::Impl::control() {
     }
     if (stop_ || !options_.scale.enabled) continue;
     lock.unlock();
-    scale(bus::monotonic_ns() / 1'000'000);
+    try {
+      scale(bus::monotonic_ns() / 1'000'000);
+    } catch (const std::bad_alloc&) {  // the load is looked at again in a while
+      context_->warn("no memory");
+    }
     lock.lock();
   }
 }
@@ -397,6 +448,8 @@ void Bus::Impl::scale(int64_t now_ms) {
         idlest = shard->id();
       }
     }
+    // Who no longer needs another shard is not in trouble for want of one.
+    if (sample.fill <= options_.scale.grow_above) no_more_shards_ = Status();
   }
   if (sampled_ms_ >= 0)
     sample.events_per_s =
@@ -415,9 +468,15 @@ void Bus::Impl::scale(int64_t now_ms) {
     status = remove_shard(idlest);
   }
   scaler_.changed(now_ms);
-  if (!status) return context_->warn("scaling: " + status.describe());
-  const std::lock_guard lock(mutex_);
-  ++(grow ? scaled_up_ : scaled_down_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (status) {
+      ++(grow ? scaled_up_ : scaled_down_);
+    } else if (grow) {
+      no_more_shards_ = status;
+    }
+  }
+  if (!status) context_->warn("scaling: " + status.describe());
 }
 
 }  // namespace sluice

@@ -96,8 +96,11 @@ class Bus::Impl {
   void count_unrouted() { unrouted_.fetch_add(1, std::memory_order_relaxed); }
 
   // Control (bus_control.cc).
+  static Result<std::unique_ptr<Impl>> try_create(BusOptions options, uint64_t first_sequence);
   Result<std::shared_ptr<Shard>> make_shard();
-  void publish_table(bool closed);
+  Result<std::shared_ptr<Shard>> try_make_shard();
+  Status put_to_work(const std::shared_ptr<Shard>& shard);
+  void publish_table(bool closed, std::unique_ptr<bus::Table> table);
   void shard_finished(const std::shared_ptr<Shard>& shard);
   void forget_finished();
   std::vector<std::shared_ptr<Shard>> all_shards() const;
@@ -138,6 +141,7 @@ class Bus::Impl {
   uint64_t scaled_up_ = 0;
   uint64_t scaled_down_ = 0;
   size_t shards_being_made_ = 0;
+  Status no_more_shards_;  // why scaling could not add the one that the load asked for; ok: it could, or need not
   bool closing_ = false;
   std::atomic<uint32_t> unfinished_{0};  // live and draining shards
   std::atomic<bool> shut_down_{false};

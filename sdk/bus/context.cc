@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <new>
 
 #include "bus/shard.hpp"
 
@@ -14,7 +15,8 @@ Context::Context(BusOptions bus_options)
             .max_delay_ms = options.retry.longest_ms,
             .jitter_percent = 50} {}
 
-void Context::warn(std::string line) {
+// A warning for which there is no memory is not said: who warns may have nobody to throw at.
+void Context::warn(std::string line) try {
   const std::optional<std::string> passed = limiter_.pass(std::move(line), monotonic_ns() / 1'000'000);
   if (!passed) return;
   const std::string text = "bus " + options.name + ": " + *passed;
@@ -23,6 +25,7 @@ void Context::warn(std::string line) {
   } else {
     static_cast<void>(std::fprintf(stderr, "%s\n", text.c_str()));
   }
+} catch (const std::bad_alloc&) {
 }
 
 void Context::record_failure(uint64_t events, Status why) {

@@ -93,7 +93,7 @@ void Ring::settle_ownership(ThreadToken& me) {
     if (last_claimer_.load(std::memory_order_relaxed) != myself) return;
     if (!owner_.compare_exchange_strong(owner, kChanging, std::memory_order_acq_rel)) return;
     streak_.store(0, std::memory_order_relaxed);
-    await_all_outside();
+    ThreadToken::await_all_outside();
     limit_.store(claimed_.load(std::memory_order_acquire), std::memory_order_relaxed);
     owner_.store(myself, std::memory_order_release);
     return;

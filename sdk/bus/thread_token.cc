@@ -6,29 +6,32 @@
 #include <unistd.h>
 
 #include <mutex>
-#include <vector>
 
 namespace sluice::bus {
-namespace {
 
-struct Registry {
+// Chained through the tokens themselves: to wait for all of them, or to end a thread, must not need memory.
+struct ThreadToken::Registry {
   std::mutex mutex;
-  std::vector<ThreadToken*> all;   // guarded by mutex, as what follows
-  std::vector<ThreadToken*> free;  // of threads that ended
-};
+  ThreadToken* all = nullptr;   // the youngest; guarded by mutex, as what follows
+  ThreadToken* free = nullptr;  // of threads that ended
 
-Registry& registry() {
-  static auto* registry = new Registry;  // threads may end after static objects are gone
-  return *registry;
-}
-
-struct Return {
-  ThreadToken* token;
-  ~Return() {
-    const std::lock_guard lock(registry().mutex);
-    registry().free.push_back(token);
+  static Registry& the() {
+    static auto* registry = new Registry;  // threads may end after static objects are gone
+    return *registry;
   }
 };
+
+struct ThreadToken::Return {
+  ThreadToken* token;
+  ~Return() {
+    Registry& registry = Registry::the();
+    const std::lock_guard lock(registry.mutex);
+    token->next_free_ = registry.free;
+    registry.free = token;
+  }
+};
+
+namespace {
 
 bool register_membarrier() {
   const long supported = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
@@ -51,27 +54,31 @@ void heavy_fence() {
 }
 
 void ThreadToken::adopt() {
+  Registry& registry = Registry::the();
   {
-    const std::lock_guard lock(registry().mutex);
-    if (registry().free.empty()) {
-      registry().all.push_back(new ThreadToken);
-      registry().free.push_back(registry().all.back());
+    const std::lock_guard lock(registry.mutex);
+    if (registry.free != nullptr) {
+      mine_ = registry.free;
+      registry.free = mine_->next_free_;
+    } else {
+      mine_ = new ThreadToken;
+      mine_->older_ = registry.all;
+      registry.all = mine_;
     }
-    mine_ = registry().free.back();
-    registry().free.pop_back();
   }
   static thread_local Return at_exit{nullptr};
   at_exit.token = mine_;
 }
 
-void await_all_outside() {
+void ThreadToken::await_all_outside() {
   heavy_fence();
-  std::vector<ThreadToken*> all;
+  Registry& registry = Registry::the();
+  const ThreadToken* token = nullptr;
   {
-    const std::lock_guard lock(registry().mutex);
-    all = registry().all;
+    const std::lock_guard lock(registry.mutex);
+    token = registry.all;
   }
-  for (const ThreadToken* token : all) token->await_outside();
+  for (; token != nullptr; token = token->older_) token->await_outside();
 }
 
 }  // namespace sluice::bus

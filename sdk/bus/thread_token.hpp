@@ -56,16 +56,20 @@ class alignas(64) ThreadToken {
   /// Counts the events that were candidates for being left out. Own thread only.
   uint32_t next_sample() { return sample_++; }
 
+  /// Waits until every thread was outside once. Never call it inside.
+  static void await_all_outside();
+
  private:
+  struct Registry;
+  struct Return;
   static void adopt();
 
   std::atomic<uint64_t> passages_{0};  // odd: inside
   uint32_t turn_ = 0;
   uint32_t sample_ = 0;
+  ThreadToken* older_ = nullptr;      // constant once others see the token
+  ThreadToken* next_free_ = nullptr;  // of those whose thread has ended; guarded by the registry's lock
   static thread_local ThreadToken* mine_ __attribute__((tls_model("initial-exec")));
 };
-
-/// Waits until every thread was outside once. Never call it inside.
-void await_all_outside();
 
 }  // namespace sluice::bus

@@ -90,7 +90,8 @@ struct BusHealth {
 
 class SLUICE_API Bus {
  public:
-  /// INVALID: an option is wrong. CONFLICT: another process has the state file. CORRUPT: it is damaged.
+  /// INVALID: an option is wrong. CONFLICT: another process has the state file. CORRUPT: it is damaged. UNAVAILABLE: no
+  /// memory, or no thread.
   static Result<std::unique_ptr<Bus>> create(BusOptions options);
   /// Without a shutdown() before: says so in a log line, delivers for kDestructionMs at most, and counts the rest as
   /// abandoned, here and in lost_at_destruction(). No call may be in progress.
@@ -106,7 +107,8 @@ class SLUICE_API Bus {
   /// Bytes as a value with a null key.
   Outcome ingest_raw(Bytes value) { return ingest(Event{std::nullopt, value, {}}); }
 
-  /// Another shard; returns its id. BUSY: there are kMaxBusShards; FENCED: shut down. Keys move.
+  /// Another shard; returns its id. BUSY: there are kMaxBusShards; FENCED: shut down; UNAVAILABLE: no memory for it;
+  /// what sink_for_shard says, INTERNAL if it throws. Keys move.
   Result<uint64_t> add_shard();
   /// Takes the shard out of routing and returns; it delivers what it has, and is then finished.
   Status remove_shard(uint64_t shard);
