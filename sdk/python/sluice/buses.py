@@ -14,6 +14,9 @@ from .errors import SluiceError
 OUTCOMES = ("queued", "dropped", "full", "timed_out", "no_route", "shutting_down", "invalid", "too_large", "no_memory", "exhausted")
 
 
+_NOT_JUDGED = 0xFFFFFFFF  # no outcome: the library has not come so far
+
+
 class Event(NamedTuple):
     value: Optional[bytes]
     key: Optional[bytes] = None
@@ -22,9 +25,14 @@ class Event(NamedTuple):
 
 class Ingested(NamedTuple):
     outcome: str  # of the first event that was not accepted; "queued": all were
-    index: int    # which that is
+    index: int    # which that is; the number of events if none
     queued: int
     dropped: int
+
+
+def _ingested(struct) -> Ingested:
+    known = struct.outcome < len(OUTCOMES)
+    return Ingested(OUTCOMES[struct.outcome] if known else str(struct.outcome), struct.index, struct.queued, struct.dropped)
 
 
 class Bus:
@@ -64,13 +72,20 @@ class Bus:
         lib.call("sluice_bus_ingest", self._handle.value, ctypes.byref(_event(Event(value, key, tuple(headers)), keep)))
 
     def ingest_batch(self, events: Iterable[Event]) -> Ingested:
-        """All are checked before any is taken."""
+        """All are checked before any is taken. Where some found no room (or no shard, or no memory), those that did are taken all the same: the error
+        then has what became of them as `ingested`. Those before its `index` are taken; behind it, where shards differ in room, some may be. To offer
+        events again without any twice, one by one, or with events of one key in each batch: then events[index:] are those that are left."""
         keep: list = []
         structs = [_event(event, keep) for event in events]
         array = (ctypes.POINTER(lib.EventStruct) * max(len(structs), 1))(*map(ctypes.pointer, structs))
-        result = lib.made(lib.Ingested)
-        lib.call("sluice_bus_ingest_batch", self._handle.value, array, len(structs), ctypes.byref(result))
-        return Ingested(OUTCOMES[result.outcome], result.index, result.queued, result.dropped)
+        result = lib.made(lib.Ingested, outcome=_NOT_JUDGED)
+        try:
+            lib.call("sluice_bus_ingest_batch", self._handle.value, array, len(structs), ctypes.byref(result))
+        except SluiceError as error:
+            if result.outcome != _NOT_JUDGED:
+                error.ingested = _ingested(result)
+            raise
+        return _ingested(result)
 
     def add_shard(self) -> int:
         shard = ctypes.c_uint64()

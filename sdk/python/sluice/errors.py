@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from .buses import Ingested
+
 
 class SluiceError(Exception):
-    """`code` and `native_code` as in sluice.h; `index`: the element that is at fault, or -1."""
+    """`code` and `native_code` as in sluice.h; `index`: the element that is at fault, or -1. `ingested`: what became of the events, where
+    Bus.ingest_batch() raised; None: nothing was taken, or it is the error of another call."""
+
+    ingested: Optional[Ingested] = None
 
     def __init__(self, text: str, code: int = 500, native_code: int = 0, index: int = -1, retry_after_ms: int = 0):
         super().__init__(text)

@@ -49,6 +49,37 @@ class BusTest(unittest.TestCase):
             stats = bus.stats()
             self.assertEqual((stats["accepted"], stats["delivered"], stats["pending"]), (102, 102, 0))
 
+    def test_a_batch_that_finds_room_for_some_says_for_how_many(self):
+        held = threading.Event()
+        events = [sluice.Event(b"%d" % n, key=b"k") for n in range(40)]
+        with sluice.Bus(shards=1, capacity_events=16, when_full="fail", sink=sluice.Sink(lambda batch: held.wait(60))) as bus:
+            with self.assertRaises(errors.Busy) as caught:
+                bus.ingest_batch(events)
+            self.assertEqual(caught.exception.ingested, ("full", 16, 16, 0))
+            self.assertEqual(caught.exception.index, 16)
+            with self.assertRaises(errors.Busy) as caught:
+                bus.ingest_batch(events[16:])
+            self.assertEqual(caught.exception.ingested, ("full", 0, 0, 0))
+            held.set()
+            left, delivered = events[16:], 16
+            while left:
+                try:
+                    delivered += bus.ingest_batch(left).queued
+                    break
+                except errors.Busy as error:
+                    delivered += error.ingested.queued
+                    left = left[error.ingested.index:]
+                    bus.drain()
+            bus.drain()
+            self.assertEqual((delivered, bus.stats()["delivered"]), (40, 40))
+            with self.assertRaises(errors.Invalid) as caught:
+                bus.ingest_batch([events[0], sluice.Event(b"", headers=[("h", b"")] * 100_000)])
+            self.assertEqual((caught.exception.ingested, bus.stats()["accepted"]), (("invalid", 1, 0, 0), 40))
+            bus.shutdown()
+            with self.assertRaises(errors.Fenced) as caught:
+                bus.ingest_batch(events[:2])
+            self.assertEqual(caught.exception.ingested, ("shutting_down", 0, 0, 0))
+
     def test_a_cursor_goes_on_where_it_was_left(self):
         with sluice.Bus(shards=3, retain_events=1000) as bus:
             bus.ingest_batch([sluice.Event(b'{"n": %d}' % n, key=b"%d" % n) for n in range(300)])
