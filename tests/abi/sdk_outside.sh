@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# An application's way: installs the SDK from BUILD to a new prefix, checks that the shared library shows what public headers
+# An application's way: installs the SDK from BUILD to a new prefix, checks that the shared library shows all that public headers
 # declare and nothing else, that each header stands alone, and builds and runs the examples on it, shared and static, by
 # CMake, and one by pkg-config.
 #
@@ -25,6 +25,10 @@ nm -DC --defined-only "$library" | awk '$2 != "A" { $1 = $2 = ""; print }' \
   | grep -vE '^operator' | sort -u > "$work/shown"
 undeclared=$(comm -13 "$work/declared" "$work/shown")
 [ -z "$undeclared" ] || say "libsluice.so shows what no public header declares: $undeclared"
+# And all that is declared: where there is a clang, which can tell.
+if clang=$(command -v clang++-16 || command -v clang++); then
+  quietly "$source/tests/abi/exported" "$clang" "$include" "$library"
+fi
 
 for header in "$include"/sluice/*.hpp; do
   quietly g++ -std=c++20 -Wall -Wextra -Werror -fsyntax-only -I"$include" -include "$header" -x c++ /dev/null
