@@ -151,19 +151,46 @@ Result<Buffer> read_file(const std::string& path, size_t max_bytes) {
   return bytes;
 }
 
+namespace {
+
+// A file of our own at `path`, whatever is in it: the one that is there, or a new one.
+Result<FileHandle> open_to_write(const std::string& path) {
+  FileHandle file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  struct stat found {};
+  if (!file) return fail(system_status("cannot open", path));
+  if (::fstat(file.get(), &found) != 0) return fail(system_status("cannot look at", path));
+  if (S_ISREG(found.st_mode) && found.st_nlink == 1) return file;
+  // It has another name, somebody's copy, which keeps what it says.
+  if (::unlink(path.c_str()) != 0) return fail(system_status("cannot remove", path));
+  FileHandle made(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!made) return fail(system_status("cannot open", path));
+  return made;
+}
+
+}  // namespace
+
 Status write_durably(const std::string& directory, const std::string& temporary, const std::string& path, Bytes bytes) {
   {
-    const FileHandle file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-    if (!file) return system_status("cannot open", temporary);
-    if (const int error = write_all(file, bytes); error != 0) return system_status("cannot write", temporary, error);
+    const Result<FileHandle> file = open_to_write(temporary);
+    if (!file) return file.error();
+    if (const int error = write_all(*file, bytes); error != 0) return system_status("cannot write", temporary, error);
+    struct stat found {};
+    if (::fstat(file->get(), &found) != 0) return system_status("cannot look at", temporary);
+    const auto size = static_cast<off_t>(bytes.size());
+    if (found.st_size != size && ::ftruncate(file->get(), size) != 0) return system_status("cannot cut", temporary);
     // Not tried again where it fails: the system may have dropped what it could not write.
-    if (::fdatasync(file.get()) != 0) return system_status("cannot sync", temporary);
+    if (::fdatasync(file->get()) != 0) return system_status("cannot sync", temporary);
   }
   if (::rename(temporary.c_str(), path.c_str()) != 0) return system_status("cannot rename to", path);
   if (Status status = durable_names_in(directory); !status) {
     return Status(StatusCode::unknown, status.text(), status.native_code());
   }
   return {};
+}
+
+bool is_there(const std::string& path) {
+  struct stat found {};
+  return ::lstat(path.c_str(), &found) == 0 || errno != ENOENT;
 }
 
 Result<FileLock> lock_file(const std::string& path, int64_t timeout_ms) {

@@ -36,9 +36,14 @@ Status make_directory(const std::string& path, const std::string& parent);
 /// A whole file of at most `max_bytes`. NOT_FOUND; CORRUPT: longer.
 Result<Buffer> read_file(const std::string& path, size_t max_bytes);
 
-/// Writes `bytes` to `temporary`, makes them durable, renames to `path`, makes the directory durable. UNKNOWN: renamed,
-/// but whether that survives a loss of power is not known; any other error: `path` is not there.
+/// Writes `bytes` to `temporary`, makes them durable, renames to `path`, makes the directory durable. A file that is at
+/// `temporary` is written over: where it is as long, its room and the record of it on the disk need no change, which is
+/// half the cost. UNKNOWN: renamed, but whether that survives a loss of power is not known; any other error: `path` is
+/// not there.
 Status write_durably(const std::string& directory, const std::string& temporary, const std::string& path, Bytes bytes);
+
+/// False only if there is certainly nothing of that name.
+bool is_there(const std::string& path);
 
 /// The lock of a group, which goes with its owner, or with the process. BUSY: not in time.
 Result<FileLock> lock_file(const std::string& path, int64_t timeout_ms);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // DIRECTORY/GROUP/ID.checkpoint, DIRECTORY/GROUP/lock. The lock is held while a commit looks at what is there, writes
-// and prunes, so that ids follow each other and one temporary name suffices. Readers take no lock: a file that a commit
-// prunes under them makes them look again.
+// and prunes, so that ids follow each other and one temporary name suffices. What is pruned gets that name, and the
+// next commit writes into it. Readers take no lock: a file that a commit prunes, or writes over, under them makes them
+// look again.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -36,8 +37,8 @@ Status check_settings(const CheckpointSettings& settings) {
     return invalid(fmt::format("checkpoint.keep: {} is not from 1 to {}", settings.keep, kMaxKeptCheckpoints));
   }
   if (settings.lock_timeout_ms < 1 || settings.lock_timeout_ms > kMaxLockTimeoutMs) {
-    return invalid(fmt::format("checkpoint.lock_timeout_ms: {} is not from 1 to {}", settings.lock_timeout_ms,
-                               kMaxLockTimeoutMs));
+    return invalid(
+        fmt::format("checkpoint.lock_timeout_ms: {} is not from 1 to {}", settings.lock_timeout_ms, kMaxLockTimeoutMs));
   }
   return {};
 }
@@ -62,14 +63,16 @@ struct CheckpointStore::Impl {
   }
 
   static Result<Checkpoint> read(const std::string& directory, std::string_view group, uint64_t id) {
-    const Result<Buffer> file = read_file(directory + "/" + file_name(id), kMaxFileBytes);
+    const std::string path = directory + "/" + file_name(id);
+    const Result<Buffer> file = read_file(path, kMaxFileBytes);
     if (!file) return fail(file.error());
     Result<Checkpoint> found = decode(*file);
-    if (!found) return found;
-    if (found->id != id || found->group != group) {
-      return fail(StatusCode::corrupt, fmt::format("byte {}: is checkpoint {} of group '{}', under another's name",
-                                                   kHeaderBytes, found->id, found->group));
+    if (found && (found->id != id || found->group != group)) {
+      found = fail(StatusCode::corrupt, fmt::format("byte {}: is checkpoint {} of group '{}', under another's name",
+                                                    kHeaderBytes, found->id, found->group));
     }
+    // No name is given twice: what still has its own was not written over while we read.
+    if (!found && !is_there(path)) return fail(StatusCode::not_found, "pruned meanwhile");
     return found;
   }
 
@@ -92,10 +95,17 @@ struct CheckpointStore::Impl {
     return fail(StatusCode::not_found, fmt::format("group '{}' has no checkpoint", group));
   }
 
-  // What was there before the last commits, beyond the number to keep.
+  // What was there before the last commits, beyond the number to keep; what stays is pruned by a later commit. The room
+  // of one of them is kept for the next.
   void prune(const std::string& directory, const std::vector<uint64_t>& older) const {
+    const std::string spare = fmt::format("{}/{}", directory, kTemporaryName);
+    bool spared = false;
     for (size_t i = settings.keep - 1; i < older.size(); ++i) {
-      ::unlink((directory + "/" + file_name(older[i])).c_str());  // what stays is pruned by a later commit
+      const std::string path = directory + "/" + file_name(older[i]);
+      if (!spared)
+        spared = ::rename(path.c_str(), spare.c_str()) == 0;
+      else
+        ::unlink(path.c_str());
     }
   }
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checkpoints: where a group of readers has got to, kept in files so that a restart goes on from there. Each commit is
-// a file of its own with magic, version and checksums, durable before commit() returns; nothing is overwritten, and no
-// index is kept, so that the newest valid file is the truth. Several processes may commit for one group: a commit names
-// the checkpoint that it continues, and whoever comes second gets CONFLICT.
+// a file of its own with magic, version and checksums, durable before commit() returns; nothing that is kept is
+// overwritten, and no index is kept, so that the newest valid file is the truth. Several processes may commit for one
+// group: a commit names the checkpoint that it continues, and whoever comes second gets CONFLICT.
 //
 // The directory must be on a file system of this machine (the store relies on flock and on rename being atomic).
 #pragma once
@@ -28,7 +28,8 @@ inline constexpr uint32_t kMaxKeptCheckpoints = 1'000;
 
 struct CheckpointSettings {
   std::string directory;              // made if it is not there; its parent must be
-  uint32_t keep = 8;                  // files kept for each group, the newest: 1 to kMaxKeptCheckpoints
+  uint32_t keep = 8;                  // files kept for each group, the newest: 1 to kMaxKeptCheckpoints; beside them
+                                      // the one that was pruned last, without its name, for the next commit's bytes
   int64_t lock_timeout_ms = 10'000;   // how long a commit waits for another process's: 1 to 600,000
   std::function<int64_t()> now_ns{};  // nanoseconds since the epoch; empty: the system's clock
 };

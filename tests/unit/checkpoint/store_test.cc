@@ -2,8 +2,11 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -174,6 +177,97 @@ TEST_F(Store, KeepsAsManyAsItWasTold) {
   const auto only_one = open(/*keep=*/1);
   commit_several(*only_one, 1);
   EXPECT_EQ(store->list("g")->checkpoints.size(), 1U);
+}
+
+TEST_F(Store, TheRoomOfWhatWasPrunedIsUsedAgain) {
+  const auto store = open(/*keep=*/2);
+  const auto inode = [&](uint64_t id) {
+    struct stat found {};
+    EXPECT_EQ(::stat(file(id).c_str(), &found), 0) << id;
+    return found.st_ino;
+  };
+  std::vector<ino_t> inodes = {0};
+  const size_t sizes[] = {1'000, 20'000, 10, 10, 0, 5'000, 300'000, 1, 100, 100};
+  uint64_t id = 0;
+  for (const size_t size : sizes) {
+    const std::string cursor(size, static_cast<char>('a' + id));
+    ASSERT_EQ(store->commit("g", id, cursor).value_or(0), id + 1);
+    id += 1;
+    inodes.push_back(inode(id));
+    if (id > 3) {
+      EXPECT_EQ(inodes[id], inodes[id - 3]) << id;
+    }
+    EXPECT_EQ(store->newest("g")->cursor, cursor);
+    const Result<CheckpointList> all = store->list("g");
+    EXPECT_EQ(all->checkpoints.size(), std::min<size_t>(id, 2));
+    EXPECT_TRUE(all->damaged.empty());
+  }
+}
+
+TEST_F(Store, ACopyByAnotherNameKeepsWhatItSays) {
+  const auto store = open(/*keep=*/1);
+  commit_several(*store, 1);
+  const fs::path copy = fs::path(directory_.path()) / "copy";
+  fs::create_hard_link(file(1), copy);
+  commit_several(*store, 5);
+  const Result<Checkpoint> kept = decode(read_file(copy, kMaxFileBytes).value());
+  ASSERT_TRUE(kept) << kept.error().describe();
+  EXPECT_EQ(kept->id, 1U);
+  EXPECT_EQ(store->newest("g")->id, 6U);
+}
+
+TEST_F(Store, WhatACommitThatWasCutShortLeftIsWrittenOver) {
+  const auto store = open();
+  commit_several(*store, 1);
+  std::ofstream(fs::path(directory_.path()) / "g" / "next.tmp") << std::string(100'000, 'x');
+  commit_several(*store, 1);
+  EXPECT_EQ(store->newest("g")->id, 2U);
+  EXPECT_EQ(store->newest("g")->damaged_newer, 0U);
+  fs::create_symlink(file(1), fs::path(directory_.path()) / "g" / "next.tmp");
+  EXPECT_FALSE(store->commit("g", 2, "cursor")) << "a link is not followed";
+  EXPECT_EQ(store->list("g")->checkpoints.size(), 2U);
+}
+
+// A reader is slower than the two commits after which the file that it has open is written over.
+TEST_F(Store, WhoReadsWhileFilesAreUsedAgainSeesNoDamage) {
+  constexpr uint64_t kLeast = 300;
+  const auto store = open(/*keep=*/1);
+  ASSERT_TRUE(store->commit("g", 0, std::string(1 << 20, 'a')));
+  std::atomic<bool> over = false;
+  std::atomic<uint64_t> looked = 0;
+  std::vector<std::thread> readers;
+  for (int reader = 0; reader < 3; ++reader) {
+    readers.emplace_back([&, reader] {
+      uint64_t last = 0;
+      while (!over) {
+        ++looked;
+        if (reader == 0) {
+          const Result<CheckpointList> all = store->list("g");
+          ASSERT_TRUE(all) << all.error().describe();
+          EXPECT_TRUE(all->damaged.empty()) << all->damaged[0].why.describe();
+          continue;
+        }
+        const Result<Checkpoint> newest = store->newest("g");
+        if (!newest && newest.error().code() == StatusCode::busy) continue;
+        ASSERT_TRUE(newest) << newest.error().describe();
+        EXPECT_EQ(newest->damaged_newer, 0U);
+        EXPECT_GE(newest->id, last);
+        EXPECT_EQ(newest->cursor.find_first_not_of(static_cast<char>('a' + (newest->id - 1) % 26)), std::string::npos);
+        last = newest->id;
+      }
+    });
+  }
+  uint64_t id = 1;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while ((id < kLeast || looked < 3 * kLeast) && std::chrono::steady_clock::now() < until) {
+    const auto next = store->commit("g", id, std::string(1 << 20, static_cast<char>('a' + id % 26)));
+    EXPECT_TRUE(next) << next.error().describe();
+    if (!next) break;
+    id = *next;
+  }
+  over = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_GE(id, kLeast);
 }
 
 TEST_F(Store, ALockThatIsHeldIsWaitedForAsLongAsToldAndNoLonger) {
