@@ -215,6 +215,8 @@ ReadNews ReadPlan::located(uint32_t number, uint64_t generation, int64_t positio
   shard.failing_since_ns = 0;
   shard.placed = true;
   shard.next = position;
+  // What was known of the end was known at another place.
+  shard.caught_up = shard.idle = false;
   news.kind = shard.lost_from >= 0 ? ReadNews::Kind::passed : ReadNews::Kind::placed;
   news.position = shard.lost_from >= 0 ? std::exchange(shard.lost_from, -1) : position;
   news.next = position;

@@ -14,11 +14,13 @@ namespace sluice {
 // Shared with the thread, which may outlive the subscription when that ends within the handler.
 struct Subscription::Impl {
   Impl(MergingConsumer& from, const PollRequest& how, Handler to)
-      : consumer(from), request(how), handler(std::move(to)) {}
+      : consumer(from), request(how), handler(std::move(to)), told(from.cursor()) {}
 
-  static bool worth_telling(const Response& response) {
+  // A place may move with nothing else to show for it: past the markers of transactions, to an end that was sought.
+  bool worth_telling(const Response& response) const {
     return !response.records.empty() || response.has_more || response.done ||
-           response.rejected + response.corrupt > 0 || !response.notes.empty();
+           response.rejected + response.corrupt + response.lost > 0 || !response.notes.empty() ||
+           response.cursor != told;
   }
 
   void run() {
@@ -39,6 +41,7 @@ struct Subscription::Impl {
         if (last) break;
         continue;
       }
+      if (response) told = response->cursor;
       if (!handler(std::move(response)) || last) break;
     }
     const std::lock_guard lock(mutex);
@@ -49,6 +52,7 @@ struct Subscription::Impl {
   MergingConsumer& consumer;
   const PollRequest request;
   Handler handler;
+  Cursor told;       // the last place that the handler heard of
   std::mutex mutex;  // guards what follows
   std::condition_variable changed;
   bool paused = false;

@@ -20,8 +20,8 @@ namespace sluice {
 /// handler may call everything, stop() and the consumer too. What is not taken waits: a slow handler slows the reading.
 class SLUICE_API Subscription {
  public:
-  /// Gets every response that has records, progress or something to say; false ends the subscription. An error, and a
-  /// response that is `done`, come last.
+  /// Gets every response that has records, another place than the last one (also with nothing else: store it), or
+  /// something to say; false ends the subscription. An error, and a response that is `done`, come last.
   using Handler = UniqueFunction<bool(Result<Response>)>;
 
   Subscription(MergingConsumer& consumer, const PollRequest& request, Handler handler);
@@ -108,7 +108,8 @@ class MergedRecords {
   const Cursor& cursor() const { return cursor_; }
   /// Why it ended; ok: every shard is at its end, or the consumer was woken (response().woken).
   const Status& status() const { return status_; }
-  /// What the response with the present record said besides.
+  /// What was said with the present record: by its response, and by those without records that came before it, whose
+  /// counts and finished shards are in it too. At the end: by those that came last.
   const Response& response() const { return response_; }
 
  private:
@@ -127,10 +128,20 @@ class MergedRecords {
         status_ = std::move(polled.error());
         return;
       }
-      response_ = std::move(*polled);
+      follow(std::move(*polled));
       over = response_.done || response_.woken;
       if (response_.records.empty()) cursor_ = response_.cursor;
     }
+  }
+  // What is said once must not go with a response that has no records to show it beside.
+  void follow(Response next) {
+    next.rejected += response_.rejected;
+    next.corrupt += response_.corrupt;
+    next.lost += response_.lost;
+    for (ShardNote& note : response_.notes) {
+      if (note.condition == ShardCondition::finished) next.notes.push_back(std::move(note));
+    }
+    response_ = std::move(next);
   }
 
   MergingConsumer& consumer_;

@@ -372,6 +372,74 @@ TEST(Consumer, what_retention_took_fails_or_is_counted) {
   EXPECT_EQ(response->notes[0].condition, ShardCondition::failed);
 }
 
+/// Answers no read once its bounds were asked.
+class ShowsOnlyBounds final : public Source {
+ public:
+  explicit ShowsOnlyBounds(std::shared_ptr<ScriptedSource> inner) : inner_(std::move(inner)) {}
+  const std::string& id() const override { return inner_->id(); }
+  void read(const PageRequest& request, PageCallback done) override { inner_->read(request, std::move(done)); }
+  void bounds(BoundsCallback done) override {
+    inner_->hold(true);
+    inner_->bounds(std::move(done));
+  }
+  void locate(int64_t time_ns, PositionCallback done) override { inner_->locate(time_ns, std::move(done)); }
+  void wake() override { inner_->wake(); }
+
+ private:
+  const std::shared_ptr<ScriptedSource> inner_;
+};
+
+TEST(Consumer, B32_behind_what_retention_took_from_the_end_of_a_shard_there_is_more) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->add_records(100);
+  ConsumerConfig config;
+  config.pass_lost = true;
+  Cursor from;
+  ASSERT_TRUE(from.set("shard", 0));
+  auto consumer = consume(config, {std::make_shared<ShowsOnlyBounds>(shard)}, from);
+  ASSERT_EQ(consumer->poll()->records.size(), 100u);
+  ASSERT_TRUE(consumer->pause("shard"));
+  shard->wake();
+  shard->add_records(150);
+  shard->trim(200);
+  ASSERT_TRUE(consumer->resume("shard"));
+  PollRequest at_once;
+  at_once.wait_ms = 0;
+  const auto response = consumer->poll(at_once);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->lost, 100u);
+  EXPECT_EQ(response->cursor.next("shard"), 200);
+  EXPECT_TRUE(response->has_more);
+  shard->hold(false);
+  EXPECT_EQ(consumer->poll()->records.size(), 50u);
+}
+
+TEST(Consumer, a_shard_that_lost_all_up_to_its_end_is_waited_for_as_one_at_its_end) {
+  auto emptied = std::make_shared<ScriptedSource>("emptied");
+  emptied->add_records(100, 0, 1);
+  ConsumerConfig config;
+  config.pass_lost = true;
+  config.order = MergeOrder::by_time;
+  config.idle_hold_ms = 1;
+  config.stall_hold_ms = kMaxConsumerWaitMs;
+  auto consumer = consume(config, {emptied});
+  ASSERT_EQ(consumer->poll()->records.size(), 100u);
+  ASSERT_TRUE(consumer->pause("emptied"));
+  emptied->wake();
+  emptied->add_records(100, 0, 1);
+  emptied->trim(200);
+  ASSERT_TRUE(consumer->resume("emptied"));
+  auto other = std::make_shared<ScriptedSource>("other");
+  other->add_records(1, 1'000'000);
+  ASSERT_TRUE(consumer->add_shard(other));
+  PollRequest request;
+  request.wait_ms = 20'000;
+  const auto response = consumer->poll(request);
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->lost, 100u);
+  EXPECT_EQ(response->records.size(), 1u);
+}
+
 TEST(Consumer, a_filter_that_throws_passes_nothing) {
   auto all = shards(2, 10);
   bool angry = true;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <ctime>
+#include <functional>
 #include <future>
 #include <mutex>
 #include <set>
@@ -246,6 +247,127 @@ TEST(ConsumerThreads, a_subscription_pauses_resumes_and_stops) {
   EXPECT_TRUE(subscription.running());
   EXPECT_TRUE(subscription.stop(30'000));
   EXPECT_FALSE(subscription.running());
+}
+
+// What a subscription was told, for a test to wait for.
+struct Told {
+  template <class Done>
+  bool comes(Done&& done) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, std::chrono::seconds(30), done);
+  }
+  bool take(const Result<Response>& response) {
+    const std::lock_guard lock(mutex);
+    changed.notify_all();
+    if (!response) return false;
+    ++responses;
+    lost += response->lost;
+    place = response->cursor.next("shard").value_or(-1);
+    return true;
+  }
+
+  std::mutex mutex;  // guards what follows
+  std::condition_variable changed;
+  uint64_t lost = 0;
+  int64_t place = -1;
+  int responses = 0;
+};
+
+PollRequest impatient() {
+  PollRequest request;
+  request.wait_ms = 10;
+  return request;
+}
+
+/// Nothing of the shard is read from then on, until it is resumed.
+void pause_reading(MergingConsumer& consumer, ScriptedSource& shard) {
+  ASSERT_TRUE(consumer.pause(shard.id()));
+  shard.wake();
+  const auto until = steady_clock::now() + std::chrono::seconds(30);
+  while (shard.reading() && steady_clock::now() < until) std::this_thread::yield();
+  ASSERT_FALSE(shard.reading());
+}
+
+TEST(ConsumerThreads, B32_a_subscription_tells_what_retention_took_also_at_the_end_of_a_shard) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->add_records(100);
+  ConsumerConfig config;
+  config.pass_lost = true;
+  auto consumer = consume(config, {shard});
+  Told told;
+  Subscription subscription(*consumer, impatient(), [&](const Result<Response>& each) { return told.take(each); });
+  ASSERT_TRUE(told.comes([&] { return told.place == 100; }));
+  ASSERT_NO_FATAL_FAILURE(pause_reading(*consumer, *shard));
+  shard->add_records(100);
+  shard->trim(200);
+  ASSERT_TRUE(consumer->resume("shard"));
+  EXPECT_TRUE(told.comes([&] { return told.place == 200; }));
+  EXPECT_TRUE(told.comes([&] { return told.lost == 100; }));
+}
+
+TEST(ConsumerThreads, B02_a_subscription_tells_a_place_that_moved_with_nothing_else_to_show) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->add_records(3);
+  ConsumerConfig config;
+  config.start = Place::end();
+  auto consumer = consume(config, {shard});
+  Told told;
+  Subscription subscription(*consumer, impatient(), [&](const Result<Response>& each) { return told.take(each); });
+  // Who does not store the end that was found begins at a later one after a restart.
+  EXPECT_TRUE(told.comes([&] { return told.place == 3; }));
+  shard->add(ScriptedSource::Kind::gap);  // as the marker of a transaction
+  EXPECT_TRUE(told.comes([&] { return told.place == 4; }));
+  // And no more than that: a shard that rests says nothing.
+  ASSERT_TRUE(subscription.stop(30'000));
+  EXPECT_EQ(told.responses, 2);
+}
+
+TEST(ConsumerThreads, B32_iterated_records_come_with_what_was_said_before_them) {
+  auto shard = std::make_shared<ScriptedSource>("shard");
+  shard->add_records(100);
+  auto other = std::make_shared<ScriptedSource>("other");
+  ConsumerConfig config;
+  config.pass_lost = true;
+  auto consumer = consume(config, {shard, other}, {}, [](const Record& record) { return record.position != 200; });
+  PollRequest at_once;
+  at_once.wait_ms = 0;
+  MergedRecords records(*consumer, at_once);
+  auto each = records.begin();
+  for (int i = 1; i < 100; ++i) ++each;
+  ASSERT_EQ(each->record->position, 99);
+  ASSERT_NO_FATAL_FAILURE(pause_reading(*consumer, *shard));
+  shard->add_records(100);
+  shard->trim(200);
+  auto moved = std::async(std::launch::async, [&] { ++each; });
+  const auto comes = [&](const std::function<bool()>& true_now) {
+    const auto until = steady_clock::now() + std::chrono::seconds(30);
+    while (!true_now() && steady_clock::now() < until) std::this_thread::yield();
+    return true_now();
+  };
+  // Each of these is in a response of its own, all of them without records.
+  EXPECT_TRUE(consumer->resume("shard"));
+  EXPECT_TRUE(comes([&] { return consumer->cursor().next("shard") == 200; }));
+  EXPECT_TRUE(consumer->remove_shard("other"));
+  EXPECT_TRUE(comes([&] { return consumer->remove_shard("other").code() == StatusCode::not_found; }));
+  shard->add(ScriptedSource::Kind::record);
+  EXPECT_TRUE(comes([&] { return consumer->cursor().next("shard") == 201; }));
+  shard->add(ScriptedSource::Kind::corrupt);
+  EXPECT_TRUE(comes([&] { return consumer->cursor().next("shard") == 202; }));
+  shard->add(ScriptedSource::Kind::record);
+  if (moved.wait_for(std::chrono::seconds(30)) != std::future_status::ready) {
+    ADD_FAILURE() << "it goes on waiting";
+    ASSERT_TRUE(consumer->close());
+    return;
+  }
+  ASSERT_NE(each, records.end());
+  EXPECT_EQ(each->record->position, 202);
+  EXPECT_EQ(records.response().lost, 100u);
+  EXPECT_EQ(records.response().rejected, 1u);
+  EXPECT_EQ(records.response().corrupt, 1u);
+  ASSERT_EQ(records.response().notes.size(), 1u);
+  EXPECT_EQ(records.response().notes[0].id, "other");
+  EXPECT_EQ(records.response().notes[0].condition, ShardCondition::finished);
+  EXPECT_EQ(records.cursor().next("shard"), 202);
 }
 
 // The least coroutine there is.
