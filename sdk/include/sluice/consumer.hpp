@@ -55,8 +55,8 @@ struct ConsumerConfig {
   uint64_t read_ahead_bytes = 64 << 20;  // of pages read and not delivered, of all shards, + two records of each
   uint64_t page_bytes = 1 << 20;         // at most read_ahead_bytes
   uint32_t page_records = 1'024;
-  RetryPolicy retry;       // of reads; a shard whose retries are used up has `failed`
-  Place start;             // for shards that the cursor does not name
+  RetryPolicy retry{};     // of reads; a shard whose retries are used up has `failed`
+  Place start{};           // for shards that the cursor does not name
   bool pass_lost = false;  // retention was faster: go on at the shard's start, counting `lost`, instead of failing
   std::string name = "consumer";  // in telemetry: 1 to kMaxConsumerNameBytes
   /// Hears of every call of a source how long it took, its wait at the end of a shard included, and why it failed; asks
