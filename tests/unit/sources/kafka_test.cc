@@ -192,7 +192,8 @@ TEST_F(KafkaSource, S01_the_example_prints_what_all_partitions_hold) {
     }
     native_.produce(name, partition, std::move(records));
   }
-  std::istringstream printed(output_of({SLUICE_TEST_KAFKA_SOURCE, server().address(), name}));
+  std::istringstream printed(
+      output_of({example("SLUICE_KAFKA_SOURCE", SLUICE_TEST_KAFKA_SOURCE), server().address(), name}));
   std::set<std::string> lines;
   for (std::string line; std::getline(printed, line);) EXPECT_TRUE(lines.insert(line).second) << line;
   EXPECT_EQ(lines, wanted);

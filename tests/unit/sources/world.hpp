@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <future>
@@ -23,9 +24,10 @@
 namespace sluice::test {
 
 inline std::shared_ptr<StorageHost> open_storage(const std::string& library, const std::string& directory,
-                                                 StorageOptionMap options = {}, bool checked = true) {
+                                                 StorageOptionMap options = {}, bool checked = true,
+                                                 const std::string& name = "") {
   StorageHostSettings settings;
-  settings.name = library;
+  settings.name = name.empty() ? library : name;
   settings.library = library;
   settings.data_directory = directory;
   settings.options = std::move(options);
@@ -33,6 +35,13 @@ inline std::shared_ptr<StorageHost> open_storage(const std::string& library, con
   auto opened = StorageHost::open(std::move(settings));
   EXPECT_TRUE(opened) << opened.error().describe();
   return opened ? *opened : nullptr;
+}
+
+/// An example: of this build, or the one that the variable names. tests/abi/sdk_servers.sh names those that it built on
+/// the installed package.
+inline std::string example(const char* variable, const char* of_this_build) {
+  const char* const other = std::getenv(variable);
+  return other != nullptr ? other : of_this_build;
 }
 
 template <class T>
