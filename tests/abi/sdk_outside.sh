@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# An application's way: installs the SDK from BUILD to a new prefix, checks that the shared library shows all that public headers
-# declare and nothing else, that each header stands alone, and builds and runs the examples on it, shared and static, by
-# CMake, and one by pkg-config.
+# An application's way: installs the SDK from BUILD to a new prefix, checks that the shared library shows all that public
+# headers declare and nothing else, that each header stands alone, and builds and runs the examples on it, by CMake with the
+# components that each uses, and a C and a C++ one by pkg-config; all of it shared and static. Examples that talk to
+# servers are only built here: see sdk_servers.sh.
 #
 #   tests/abi/sdk_outside.sh SOURCE BUILD
 set -euo pipefail
@@ -45,14 +46,42 @@ for static in OFF ON; do
   quietly cmake -G Ninja -S "$source/sdk/examples" -B "$work/examples-$static" -DCMAKE_PREFIX_PATH="$work/sdk" -DSluice_USE_STATIC_LIBS=$static \
     -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache || true)" -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache || true)"
   quietly cmake --build "$work/examples-$static"
+  # Adapters are not part of the SDK: those of the build.
+  SLUICE_PLUGIN_DIRECTORY=$build/plugins quietly ctest --test-dir "$work/examples-$static" --output-on-failure
 done
-# Adapters are not part of the SDK: those of the build.
-SLUICE_PLUGIN_DIRECTORY=$build/plugins quietly ctest --test-dir "$work/examples-OFF" --output-on-failure
-"$work/examples-ON/version" > /dev/null || say "the example that is linked statically does not run"
+needs_shared() { ldd "$1" | grep -q 'libsluice\.so'; }
+needs_shared "$work/examples-OFF/consumer" || say "an example that was to be linked with libsluice.so is not"
+! needs_shared "$work/examples-ON/consumer" || say "an example that was to be linked statically needs libsluice.so"
 
+# Each component is some example's, and one that is not there is told by its name.
+offered=$(sed -n 's/^set(.*_COMPONENTS_THERE \(.*\))$/\1/p' "$(find "$work/sdk" -name sluice-config.cmake)" | tr ';' ' ')
+for component in $offered; do
+  grep -qE "^set\(components_of_[a-z_]+ (.* )?$component[ )]" "$source/sdk/examples/CMakeLists.txt" || say "no example uses the component $component"
+done
+mkdir "$work/absent"
+cat > "$work/absent/CMakeLists.txt" << 'END'
+cmake_minimum_required(VERSION 3.25)
+project(absent LANGUAGES CXX)
+find_package(Sluice REQUIRED COMPONENTS consumer nosuch)
+END
+if cmake -S "$work/absent" -B "$work/absent/build" -DCMAKE_PREFIX_PATH="$work/sdk" > "$work/log" 2>&1; then say "a component that is not there is found"; fi
+tr -s '[:space:]' ' ' < "$work/log" | grep -qF "it has no component \"nosuch\"; there are filter," \
+  || { cat "$work/log" >&2; say "a component that is not there is not named"; }
+
+# By pkg-config: shared, and from a prefix where there is only libsluice.a.
 PKG_CONFIG_PATH=$(dirname "$(find "$work/sdk" -name sluice.pc)")
 export PKG_CONFIG_PATH
-# shellcheck disable=SC2046
-quietly cc -std=c11 -Wall -Wextra -Werror "$source/sdk/examples/version.c" -o "$work/version" $(pkg-config --cflags --libs sluice)
-LD_LIBRARY_PATH=$(dirname "$library") "$work/version"
+build_by_pkg_config() { # NAME OPTION...
+  # shellcheck disable=SC2046
+  quietly cc -std=c11 -Wall -Wextra -Werror "$source/sdk/examples/version.c" -o "$work/version-$1" $(pkg-config --cflags --libs "${@:2}" sluice)
+  # shellcheck disable=SC2046
+  quietly g++ -std=c++20 -Wall -Wextra -Werror "$source/sdk/examples/consumer.cc" -o "$work/consumer-$1" $(pkg-config --cflags --libs "${@:2}" sluice)
+}
+build_by_pkg_config shared
+LD_LIBRARY_PATH=$(dirname "$library") quietly "$work/version-shared"
+LD_LIBRARY_PATH=$(dirname "$library") quietly "$work/consumer-shared"
+find "$work/sdk" -name 'libsluice.so*' -delete
+build_by_pkg_config static --static
+quietly "$work/version-static"
+quietly "$work/consumer-static"
 echo "the examples build and run outside the tree"
