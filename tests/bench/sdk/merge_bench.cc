@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // 64 shards in memory through the merging consumer, unordered and by time, beside plain programs that do the same to
-// the same records: a walk over all shards in turns, and a heap of shards. Then what a poll adds to an append, and the
-// memory used.
+// the same records: a walk over all shards in turns, and a heap of shards. Then what a poll adds to an append, by
+// processor time where the poll comes after it, and by the clock on the wall where it waits on another thread, beside a
+// plain hand-over between two threads; and the memory used.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <ctime>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <queue>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "sluice/consumer.hpp"
@@ -193,6 +199,82 @@ void latency(MergeOrder order) {
              added[added.size() * 99 / 100]);
 }
 
+constexpr int kHandOvers = 3'000;
+constexpr auto kUntilItWaits = std::chrono::microseconds(200);  // for the other thread to be asleep again
+
+int64_t wall_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+void print_waits(const char* name, std::vector<double> waits_us) {
+  std::sort(waits_us.begin(), waits_us.end());
+  fmt::print("{:10} append to a poll that waits p50 {:.1f} us, p99 {:.1f} us\n", name, waits_us[waits_us.size() / 2],
+             waits_us[waits_us.size() * 99 / 100]);
+}
+
+/// Gives a time to another thread again and again, once that waits, and has it say when it came.
+template <class Give, class Take>
+std::vector<double> hand_over(Give&& give, Take&& take) {
+  std::vector<double> waits_us;
+  std::atomic<int> taken{0};
+  std::thread taker([&] {
+    for (int i = 0; i < kHandOvers; ++i) {
+      const int64_t given_ns = take();
+      waits_us.push_back(static_cast<double>(wall_ns() - given_ns) / 1e3);
+      taken.store(i + 1, std::memory_order_release);
+    }
+  });
+  for (int i = 0; i < kHandOvers; ++i) {
+    while (taken.load(std::memory_order_acquire) != i) std::this_thread::yield();
+    std::this_thread::sleep_for(kUntilItWaits);
+    give(wall_ns());
+  }
+  taker.join();
+  return waits_us;
+}
+
+void waiting_latency(MergeOrder order) {
+  std::vector<std::shared_ptr<MemorySource>> sources;
+  for (size_t i = 0; i < kShards; ++i) sources.push_back(std::make_shared<MemorySource>(fmt::format("waiting/{}", i)));
+  ConsumerConfig config;
+  config.order = order;
+  config.idle_hold_ms = 0;
+  auto consumer = MergingConsumer::create(config, {sources.begin(), sources.end()});
+  if (!consumer) std::abort();
+  size_t next = 0;
+  const auto give = [&](int64_t now_ns) {
+    Record record;
+    record.timestamp_ns = now_ns;
+    if (!sources[next++ % kShards]->append(record)) std::abort();
+  };
+  const auto take = [&] {
+    for (;;) {
+      const auto response = (*consumer)->poll();
+      if (!response) std::abort();
+      if (!response->records.empty()) return response->records.front()->timestamp_ns;
+    }
+  };
+  print_waits(order == MergeOrder::unordered ? "unordered" : "by time", hand_over(give, take));
+}
+
+void plain_waiting_latency() {
+  std::mutex mutex;
+  std::condition_variable came;
+  int64_t given_ns = 0;
+  const auto give = [&](int64_t now_ns) {
+    const std::lock_guard lock(mutex);
+    given_ns = now_ns;
+    came.notify_one();
+  };
+  const auto take = [&] {
+    std::unique_lock lock(mutex);
+    came.wait(lock, [&] { return given_ns != 0; });
+    return std::exchange(given_ns, 0);
+  };
+  print_waits("plain", hand_over(give, take));
+}
+
 }  // namespace
 }  // namespace sluice
 
@@ -205,4 +287,7 @@ int main() {
       "by time", 5, [&] { return consume(world, MergeOrder::by_time); }, [&] { return heap_of_shards(world); });
   latency(MergeOrder::unordered);
   latency(MergeOrder::by_time);
+  waiting_latency(MergeOrder::unordered);
+  waiting_latency(MergeOrder::by_time);
+  plain_waiting_latency();
 }
