@@ -49,7 +49,8 @@ class Checker {
 
 }  // namespace
 
-Status validate(const BusOptions& o) {
+Status validate(const BusOptions& o, SinkToCome sink_to_come) {
+  const bool has_sink = o.sink || sink_to_come == SinkToCome::yes;
   Checker check;
   check
       .require(!o.name.empty() && o.name.size() <= kMaxNameBytes, "name",
@@ -80,8 +81,8 @@ Status validate(const BusOptions& o) {
       .require(o.retry.longest_ms >= o.retry.first_ms, "retry.longest_ms", "is below retry.first_ms")
       .within("max_in_flight", o.max_in_flight, 1U, kMaxInFlight)
       .within("retain_events", o.retain_events, 0U, kMaxCapacityEvents)
-      .require(!o.sink || !o.sink_for_shard, "sink_for_shard", "there is a sink for all shards too")
-      .require(o.sink || o.sink_for_shard || o.retain_events > 0, "sink",
+      .require(!has_sink || !o.sink_for_shard, "sink_for_shard", "there is a sink for all shards too")
+      .require(has_sink || o.sink_for_shard || o.retain_events > 0, "sink",
                "there is none, and no event is retained for subscribers");
   if (o.scale.enabled) {
     check.within("scale.min_shards", o.scale.min_shards, 1U, kMaxBusShards)

@@ -9,6 +9,7 @@
 
 #include "base/thread.hpp"
 #include "dlq/pump.hpp"
+#include "dlq/validate.hpp"
 #include "sluice/dlq.hpp"
 
 namespace sluice {
@@ -19,26 +20,6 @@ constexpr int64_t kMaxCloseMs = 86'400'000;
 int64_t steady_now_ms() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
-Status check(const DeadLetterSettings& settings, const std::shared_ptr<Sink>& sink) {
-  const auto out_of_range = [](const char* field, uint64_t value, uint64_t most) {
-    return Status(StatusCode::invalid, fmt::format("dlq.{}: {} is not from 1 to {}", field, value, most));
-  };
-  if (settings.max_records < 1 || settings.max_records > dlq::kMaxRecords) {
-    return out_of_range("max_records", settings.max_records, dlq::kMaxRecords);
-  }
-  if (settings.max_bytes < 1) return out_of_range("max_bytes", settings.max_bytes, UINT64_MAX);
-  if (settings.max_in_flight < 1 || settings.max_in_flight > dlq::kMaxInFlight) {
-    return out_of_range("max_in_flight", settings.max_in_flight, dlq::kMaxInFlight);
-  }
-  if (Status status = validate(settings.retry, "dlq.retry"); !status) return status;
-  if (settings.name.empty() || settings.name.size() > dlq::kMaxNameBytes) {
-    return Status(StatusCode::invalid,
-                  fmt::format("dlq.name: {} bytes, not from 1 to {}", settings.name.size(), dlq::kMaxNameBytes));
-  }
-  if (sink == nullptr) return Status(StatusCode::invalid, "dlq.sink: none");
-  return {};
 }
 
 }  // namespace
@@ -63,7 +44,8 @@ DeadLetterQueue::DeadLetterQueue(std::unique_ptr<Impl> impl) : impl_(std::move(i
 
 Result<std::unique_ptr<DeadLetterQueue>> DeadLetterQueue::open(DeadLetterSettings settings,
                                                                std::shared_ptr<Sink> sink) {
-  if (Status status = check(settings, sink); !status) return fail(std::move(status));
+  if (Status status = dlq::validate(settings); !status) return fail(std::move(status));
+  if (sink == nullptr) return fail(StatusCode::invalid, "dlq.sink: none");
   if (!settings.now_ms) settings.now_ms = steady_now_ms;
   if (!settings.random)
     settings.random = [engine = std::mt19937_64(std::random_device()())]() mutable { return engine(); };

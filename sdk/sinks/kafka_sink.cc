@@ -34,8 +34,9 @@
 #include "rdkafka/handles.hpp"
 #include "rdkafka/requests.hpp"
 #include "sinks/cold_start.hpp"
+#include "sinks/settings.hpp"
 #include "sources/kafka_client.hpp"
-#include "sources/names.hpp"
+#include "sources/settings.hpp"
 
 namespace sluice {
 namespace {
@@ -53,21 +54,26 @@ constexpr int64_t kFirstAskMs = 200;  // of a cluster for the topic; then twice 
 constexpr int64_t kBusyMs = 5;
 constexpr int64_t kPurgeMs = 5'000;  // until librdkafka has reported what was given up
 constexpr int64_t kMostWaitMs = 86'400'000;
-constexpr size_t kMaxTopicBytes = 249;
 
 Status wrong(std::string_view field, std::string_view why) {
   return Status(StatusCode::invalid, fmt::format("{}: {}", field, why));
 }
 
-Status check_settings(const KafkaSinkSettings& settings) {
+/// Never to be taken, however often it is sent.
+bool is_refusal(const Status& status) {
+  return status.code() == StatusCode::too_large || status.code() == StatusCode::invalid ||
+         status.code() == StatusCode::corrupt;
+}
+
+}  // namespace
+
+Status sinks::check(const KafkaSinkSettings& settings) {
   if (Status bad =
           sources::check_kafka(settings.name, settings.bootstrap, settings.properties, settings.request_timeout_ms);
       !bad.ok()) {
     return bad;
   }
-  if (!sources::is_plain_name(settings.topic, kMaxTopicBytes)) {
-    return wrong("topic", fmt::format("1 to {} letters, digits, dots, underscores, hyphens", kMaxTopicBytes));
-  }
+  if (Status bad = sources::check_topic(settings.topic); !bad.ok()) return bad;
   if (settings.partition != KafkaSinkSettings::Partition::by_key &&
       settings.partition != KafkaSinkSettings::Partition::by_shard) {
     return wrong("partition", "by_key or by_shard");
@@ -86,14 +92,6 @@ Status check_settings(const KafkaSinkSettings& settings) {
   }
   return {};
 }
-
-/// Never to be taken, however often it is sent.
-bool is_refusal(const Status& status) {
-  return status.code() == StatusCode::too_large || status.code() == StatusCode::invalid ||
-         status.code() == StatusCode::corrupt;
-}
-
-}  // namespace
 
 struct KafkaSink::Impl {
   struct Shipment;
@@ -179,7 +177,7 @@ struct KafkaSink::Impl {
 // ---- The producer
 
 Result<std::unique_ptr<KafkaSink>> KafkaSink::make(KafkaSinkSettings settings) {
-  if (Status bad = check_settings(settings); !bad.ok()) return fail(std::move(bad));
+  if (Status bad = sinks::check(settings); !bad.ok()) return fail(std::move(bad));
   auto impl = std::make_shared<Impl>(std::move(settings));
   auto producer = impl->make_producer();
   if (!producer) return fail(producer.error());

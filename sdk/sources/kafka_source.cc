@@ -10,17 +10,13 @@
 #include "rdkafka/errors.hpp"
 #include "sources/kafka_client.hpp"
 #include "sources/kafka_partition.hpp"
-#include "sources/names.hpp"
+#include "sources/settings.hpp"
 
 namespace sluice {
 namespace {
 
 using sources::KafkaPartition;
 using sources::KafkaReader;
-
-constexpr uint64_t kLeastReadAhead = 64 << 10;
-constexpr uint64_t kMostReadAhead = 1 << 30;
-constexpr size_t kMaxTopicBytes = 249;
 
 Status wrong(std::string_view field, std::string_view why) {
   return Status(StatusCode::invalid, fmt::format("{}: {}", field, why));
@@ -65,14 +61,7 @@ struct KafkaCluster::Impl {
 };
 
 Result<std::shared_ptr<KafkaCluster>> KafkaCluster::make(KafkaClusterSettings settings) {
-  if (Status bad =
-          sources::check_kafka(settings.name, settings.bootstrap, settings.properties, settings.request_timeout_ms);
-      !bad.ok()) {
-    return fail(std::move(bad));
-  }
-  if (settings.read_ahead_bytes < kLeastReadAhead || settings.read_ahead_bytes > kMostReadAhead) {
-    return fail(wrong("read_ahead_bytes", fmt::format("must be from {} to {}", kLeastReadAhead, kMostReadAhead)));
-  }
+  if (Status bad = sources::check(settings); !bad.ok()) return fail(std::move(bad));
   auto reader = KafkaReader::make(settings);
   if (!reader) return fail(reader.error());
   auto impl = std::make_shared<Impl>();
@@ -116,9 +105,7 @@ Result<std::shared_ptr<KafkaReader>> KafkaCluster::Impl::reader_for(const std::s
 }
 
 Result<std::unique_ptr<Source>> KafkaCluster::source(const std::string& topic, int32_t partition) {
-  if (!sources::is_plain_name(topic, kMaxTopicBytes)) {
-    return fail(wrong("topic", fmt::format("1 to {} letters, digits, dots, underscores, hyphens", kMaxTopicBytes)));
-  }
+  if (Status bad = sources::check_topic(topic); !bad.ok()) return fail(std::move(bad));
   if (partition < 0) return fail(wrong("partition", "must be from 0 on"));
   const std::lock_guard lock(impl_->mutex);
   auto reader = impl_->reader_for(topic, partition);
@@ -130,7 +117,7 @@ Result<std::unique_ptr<Source>> KafkaCluster::source(const std::string& topic, i
 }
 
 void KafkaCluster::count_partitions(const std::string& topic, CountCallback done) {
-  if (!sources::is_plain_name(topic, kMaxTopicBytes)) return done(fail(wrong("topic", "no name of a topic")));
+  if (Status bad = sources::check_topic(topic); !bad.ok()) return done(fail(std::move(bad)));
   std::shared_ptr<KafkaReader> reader;
   {
     const std::lock_guard lock(impl_->mutex);

@@ -4,53 +4,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/thread.hpp"
 #include "base/uuid.hpp"
-#include "host/library.hpp"
 #include "sources/host_core.hpp"
+#include "sources/names.hpp"
+#include "sources/settings.hpp"
 
 namespace sluice {
 namespace {
 
-constexpr int64_t kLeastTimeoutMs = 100;
-constexpr int64_t kMostTimeoutMs = 600'000;
-constexpr uint64_t kLeastBudgetBytes = 1 << 20;
-constexpr uint64_t kMostBudgetBytes = uint64_t{1} << 50;
+constexpr int64_t kMostTimeoutMs = 600'000;   // of stop
 constexpr size_t kMaxOptionsBytes = 1 << 20;  // of JSON
 
 Status wrong(std::string_view field, std::string_view why) {
   return Status(StatusCode::invalid, fmt::format("{}: {}", field, why));
-}
-
-Status check_timeout(std::string_view field, int64_t ms) {
-  if (ms >= kLeastTimeoutMs && ms <= kMostTimeoutMs) return {};
-  return wrong(field, fmt::format("{} ms; must be from {} to {}", ms, kLeastTimeoutMs, kMostTimeoutMs));
-}
-
-Status check_budget(std::string_view field, uint64_t bytes) {
-  if (bytes >= kLeastBudgetBytes && bytes <= kMostBudgetBytes) return {};
-  return wrong(field, fmt::format("{} bytes; must be from {} to {}", bytes, kLeastBudgetBytes, kMostBudgetBytes));
-}
-
-Status check(const StorageHostSettings& settings) {
-  if (!sources::is_plain_name(settings.name, kMaxStorageNameBytes)) {
-    return wrong("name", fmt::format("1 to {} letters, digits, dots, underscores, hyphens", kMaxStorageNameBytes));
-  }
-  if (settings.library.empty()) return wrong("library", "none given");
-  if (!settings.data_directory.empty() && settings.data_directory.front() != '/') {
-    return wrong("data_directory", "must be absolute");
-  }
-  for (const auto& [name, value] : settings.options) {
-    const auto* number = std::get_if<double>(&value);
-    if (number != nullptr && !std::isfinite(*number)) return wrong("options." + name, "must be a finite number");
-  }
-  if (Status bad = check_timeout("call_timeout_ms", settings.call_timeout_ms); !bad.ok()) return bad;
-  if (Status bad = check_timeout("lifecycle_timeout_ms", settings.lifecycle_timeout_ms); !bad.ok()) return bad;
-  if (Status bad = check_budget("max_bytes_in_flight", settings.max_bytes_in_flight); !bad.ok()) return bad;
-  return check_budget("max_bytes_leased", settings.max_bytes_leased);
 }
 
 StorageCondition condition_of(const host::Condition& from) {
@@ -153,11 +122,9 @@ void StorageHost::Core::tell_growth(const host::LogId& log) {
 StorageHost::StorageHost(std::shared_ptr<Core> core) : core_(std::move(core)) {}
 
 Result<std::shared_ptr<StorageHost>> StorageHost::make(StorageHostSettings settings) {
-  if (Status bad = check(settings); !bad.ok()) return fail(std::move(bad));
-  const Result<std::string> path = host::resolve_library(settings.library, host::default_plugin_directory());
-  if (!path) return fail(path.error().in("library"));
-  auto library = host::Library::load(*path);
-  if (!library) return fail(library.error().in("library"));
+  if (Status bad = sources::check(settings); !bad.ok()) return fail(std::move(bad));
+  auto library = sources::load_library(settings);
+  if (!library) return fail(std::move(library.error()));
   host::StorageOptions options;
   options.name = settings.name;
   options.data_directory = settings.data_directory.empty() ? "/nonexistent" : settings.data_directory;

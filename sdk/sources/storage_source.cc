@@ -8,6 +8,7 @@
 
 #include "base/uuid.hpp"
 #include "sources/nonce_file.hpp"
+#include "sources/settings.hpp"
 
 namespace sluice {
 namespace {
@@ -15,27 +16,8 @@ namespace {
 using sources::LogOpener;
 using OpenResult = Result<std::shared_ptr<host::Log>>;
 
-constexpr uint64_t kLeastReadBytes = 4 << 10;
-constexpr uint64_t kMostReadBytes = 64 << 20;
-constexpr uint64_t kLeastBatchBytes = 64 << 10;
-constexpr uint64_t kMostBatchBytes = 1 << 30;
-constexpr size_t kMaxStreamBytes = 400;
-
 Status wrong(std::string_view field, std::string_view why) {
   return Status(StatusCode::invalid, fmt::format("{}: {}", field, why));
-}
-
-Status check(const StorageReadSettings& read) {
-  if (read.source_id.size() > kMaxSourceIdBytes) {
-    return wrong("read.source_id", fmt::format("{} bytes; at most {}", read.source_id.size(), kMaxSourceIdBytes));
-  }
-  if (read.read_bytes < kLeastReadBytes || read.read_bytes > kMostReadBytes) {
-    return wrong("read.read_bytes", fmt::format("must be from {} to {}", kLeastReadBytes, kMostReadBytes));
-  }
-  if (read.max_batch_bytes < kLeastBatchBytes || read.max_batch_bytes > kMostBatchBytes) {
-    return wrong("read.max_batch_bytes", fmt::format("must be from {} to {}", kLeastBatchBytes, kMostBatchBytes));
-  }
-  return {};
 }
 
 Status of_kind(StorageHost::Core& core, uint32_t kind) {
@@ -154,16 +136,9 @@ std::unique_ptr<Source> make(const std::shared_ptr<StorageHost>& host, std::stri
 
 Result<std::unique_ptr<Source>> make_log_source(const std::shared_ptr<StorageHost>& host, LogSourceSettings settings) {
   if (!host) return fail(wrong("host", "none given"));
-  if (!sources::is_plain_name(settings.log, 200)) {
-    return fail(wrong("log", "1 to 200 letters, digits, dots, underscores, hyphens"));
-  }
-  if (settings.log_id.empty() == settings.state_directory.empty()) {
-    return fail(wrong("log_id", "either this or state_directory is to be given"));
-  }
-  if (Status bad = check(settings.read); !bad.ok()) return fail(std::move(bad));
+  if (Status bad = sources::check(settings); !bad.ok()) return fail(std::move(bad));
   std::optional<Uuid> id;
   if (settings.log_id.empty()) {
-    if (settings.state_directory.front() != '/') return fail(wrong("state_directory", "must be absolute"));
     const auto nonce = sources::read_nonce(settings.state_directory, settings.log);
     if (!nonce) return fail(nonce.error());
     if (!*nonce) {
@@ -173,7 +148,6 @@ Result<std::unique_ptr<Source>> make_log_source(const std::shared_ptr<StorageHos
     id = (*nonce)->id;
   } else {
     id = Uuid::parse(settings.log_id);
-    if (!id || id->is_zero()) return fail(wrong("log_id", fmt::format("\"{}\" is no id of a log", settings.log_id)));
   }
   host::LogDescriptor descriptor;
   descriptor.id = id->bytes;
@@ -186,11 +160,7 @@ Result<std::unique_ptr<Source>> make_log_source(const std::shared_ptr<StorageHos
 Result<std::unique_ptr<Source>> make_native_source(const std::shared_ptr<StorageHost>& host,
                                                    NativeSourceSettings settings) {
   if (!host) return fail(wrong("host", "none given"));
-  if (settings.stream.empty() || settings.stream.size() > kMaxStreamBytes) {
-    return fail(wrong("stream", fmt::format("a name of 1 to {} bytes", kMaxStreamBytes)));
-  }
-  if (settings.partition < 0 || settings.partition == INT32_MAX) return fail(wrong("partition", "must be from 0 on"));
-  if (Status bad = check(settings.read); !bad.ok()) return fail(std::move(bad));
+  if (Status bad = sources::check(settings); !bad.ok()) return fail(std::move(bad));
   settings.read.verify_checksums = false;  // the adapter has just put the batches together
   std::string name = fmt::format("{}:{}/{}", host->name(), settings.stream, settings.partition);
   auto opener = std::make_unique<AdoptedLog>(settings.stream, settings.partition);
