@@ -8,6 +8,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "bus/validate.hpp"
 #include "c/boundary.hpp"
 #include "c/callback.hpp"
 #include "c/config.hpp"
@@ -99,9 +100,8 @@ void use_calls(const std::shared_ptr<Calls>& shared, BusOptions& options) {
   }
 }
 
-/// Types and names are judged here, ranges by Bus::create.
-Result<BusOptions> read_options(std::string_view text, const std::shared_ptr<Calls>& calls) {
-  ConfigReader config = ConfigReader::parse(text);
+/// All but the sink.
+BusOptions read_options(ConfigReader& config, const std::shared_ptr<Calls>& calls) {
   BusOptions options;
   options.name = config.text("name", options.name);
   options.state_file = config.text("state_file");
@@ -152,22 +152,24 @@ Result<BusOptions> read_options(std::string_view text, const std::shared_ptr<Cal
   if (calls) use_calls(calls, options);
   if (options.routing == Route::custom && !options.route) config.refuse("routing", "no function says the route");
   if (config.has("sink") && options.sink_for_shard) config.refuse("sink", "a function gives the sinks");
-  const SinkPlan sink = read_sink(config);
-  config.finish();
-  if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
-  // The last, since a sink may open something: what is said above must be right first.
-  auto made = make_sink(sink);
-  if (!made) return fail(std::move(made.error()));
-  options.sink = std::move(*made);
+  config.judge(bus::validate(options, config.has("sink") ? bus::SinkToCome::yes : bus::SinkToCome::no), "bus.");
   return options;
 }
 
 /// `calls` may be empty.
 Result<std::unique_ptr<BusObject>> open_bus(std::string_view text, const std::shared_ptr<Calls>& calls) {
-  auto options = read_options(text, calls);
-  if (!options) return fail(std::move(options.error()));
-  auto made = Bus::create(std::move(*options));
-  if (!made) return fail(std::move(made.error()));
+  ConfigReader config = ConfigReader::parse(text);
+  BusOptions options = read_options(config, calls);
+  const SinkPlan plan = read_sink(config);
+  config.finish();
+  if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
+  if (Status bad = check_sink(plan); !bad.ok()) return fail(std::move(bad));
+  auto sink = make_sink(plan);
+  if (!sink) return fail(std::move(sink.error()));
+  options.sink = sink->get();
+  auto made = Bus::create(std::move(options));
+  if (!made) return fail(at_path(made.error(), "", "bus."));
+  sink->keep();
   if (calls) calls->opened = true;
   return std::make_unique<BusObject>(std::move(*made));
 }

@@ -30,7 +30,7 @@ Result<std::unique_ptr<Checkpoints>> open_store(std::string_view text) {
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
   auto opened = CheckpointStore::open(std::move(settings));
-  if (!opened) return fail(std::move(opened.error()));
+  if (!opened) return fail(at_path(opened.error(), "", "checkpoint."));
   return std::make_unique<Checkpoints>(std::move(*opened));
 }
 

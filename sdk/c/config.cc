@@ -13,6 +13,12 @@ namespace sluice::c {
 
 using nlohmann::json;
 
+Status at_path(const Status& found, std::string_view path, std::string_view prefix) {
+  std::string_view text = found.text();
+  if (text.starts_with(prefix)) text.remove_prefix(prefix.size());
+  return Status(found.code(), path.empty() ? std::string(text) : fmt::format("{}.{}", path, text), found.native_code());
+}
+
 struct ConfigReader::Shared {
   json root;
   Status verdict;
@@ -65,6 +71,10 @@ std::string ConfigReader::path_of(std::string_view name) const {
 
 void ConfigReader::refuse(std::string_view name, const std::string& why) {
   if (shared_->verdict.ok()) shared_->verdict = Status(StatusCode::invalid, fmt::format("{}: {}", path_of(name), why));
+}
+
+void ConfigReader::judge(const Status& found, std::string_view prefix) {
+  if (!found.ok() && shared_->verdict.ok()) shared_->verdict = at_path(found, path_, prefix);
 }
 
 bool ConfigReader::has(std::string_view name) const {

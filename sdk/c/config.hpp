@@ -24,6 +24,10 @@ namespace sluice::c {
 inline constexpr size_t kMaxConfigBytes = 1 << 20;
 inline constexpr size_t kMaxConfigDepth = 32;
 
+/// What a check of settings found, whose text begins with a field's name, with the field's path in a configuration. The
+/// names may begin with `prefix` ("consumer."), which a configuration does not have.
+Status at_path(const Status& found, std::string_view path, std::string_view prefix = {});
+
 class ConfigReader {
  public:
   /// Parses `text`. The verdict of text that is no JSON object names the byte that is at fault.
@@ -58,6 +62,8 @@ class ConfigReader {
 
   /// Says that the field is at fault, from outside.
   void refuse(std::string_view name, const std::string& why);
+  /// Says what a check of the settings found that were read here; see at_path. OK: nothing.
+  void judge(const Status& found, std::string_view prefix = {});
   /// Ends this object: a field that nobody read is a fault.
   void finish();
   /// OK, or the first fault of this reader and all that share its text.

@@ -12,6 +12,7 @@
 #include "c/config.hpp"
 #include "c/page.hpp"
 #include "c/telemetry.hpp"
+#include "consumer/core.hpp"
 #include "sluice/filter.hpp"
 
 namespace sluice::c {
@@ -63,6 +64,7 @@ ConsumerPlan read_plan(ConfigReader& config) {
   made.name = config.text("name", made.name);
   made.telemetry = read_telemetry(config);
   made.retry = read_retry(config);
+  config.judge(consumer::validate(made), "consumer.");
   if (const nlohmann::json* filter = config.raw("filter"); filter != nullptr) {
     auto parsed =
         filter->is_string() ? Filter::parse(filter->get_ref<const std::string&>()) : Filter::from_json(filter->dump());
@@ -107,14 +109,13 @@ Result<std::unique_ptr<ConsumerObject>> open_consumer(std::string_view text, std
     if (!decoded) return fail(decoded.error().in("cursor"));
     cursor = std::move(*decoded);
   }
-  std::vector<std::shared_ptr<Source>> made;
-  for (const SourcePlan& source : sources) {
-    if (Status status = maker->make(source, made); !status.ok()) return fail(status.in(source.path));
-  }
+  if (Status bad = maker->check(sources); !bad.ok()) return fail(std::move(bad));
+  auto made = maker->make(sources);
+  if (!made) return fail(std::move(made.error()));
   std::vector<std::string> ids;
-  ids.reserve(made.size());
-  for (const auto& source : made) ids.push_back(source->id());
-  auto consumer = MergingConsumer::create(plan.config, std::move(made), cursor, std::move(plan.filter));
+  ids.reserve(made->size());
+  for (const auto& source : *made) ids.push_back(source->id());
+  auto consumer = MergingConsumer::create(plan.config, std::move(*made), cursor, std::move(plan.filter));
   if (!consumer) return fail(std::move(consumer.error()));
   return std::make_unique<ConsumerObject>(std::move(maker), std::move(*consumer), std::move(ids));
 }
@@ -253,13 +254,14 @@ sluice_status sluice_consumer_add(sluice_handle consumer, const char* source, ui
     if (!text) return text.error();
     ConfigReader config = ConfigReader::parse(*text);
     const Place start = read_place(config);
-    const SourcePlan plan = object.maker->read_source(config);
+    const std::vector<SourcePlan> plans = {object.maker->read_source(config)};
     if (Status verdict = config.verdict(); !verdict.ok()) return verdict;
-    std::vector<std::shared_ptr<Source>> made;
-    if (Status status = object.maker->make(plan, made); !status.ok()) return status;
-    if (made.size() != 1)
-      return Status(StatusCode::invalid, fmt::format("a source of {} shards: name one", made.size()));
-    const auto added = object.add(std::move(made.front()), start);
+    auto made = object.maker->make(plans);
+    if (!made) return made.error();
+    if (made->size() != 1) {
+      return Status(StatusCode::invalid, fmt::format("a source of {} shards: name one", made->size()));
+    }
+    const auto added = object.add(std::move(made->front()), start);
     if (!added) return added.error();
     if (shard != nullptr) *shard = *added;
     return {};

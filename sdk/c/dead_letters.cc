@@ -10,6 +10,7 @@
 #include "c/records.hpp"
 #include "c/sinks.hpp"
 #include "c/telemetry.hpp"
+#include "dlq/validate.hpp"
 #include "sluice/dlq.hpp"
 
 namespace sluice::c {
@@ -26,7 +27,6 @@ struct DeadLettersObject final : Object {
   const std::unique_ptr<DeadLetterQueue> queue;
 };
 
-/// Types and names are judged here, ranges by DeadLetterQueue::open.
 Result<std::unique_ptr<DeadLettersObject>> open_queue(std::string_view text) {
   ConfigReader config = ConfigReader::parse(text);
   DeadLetterSettings settings;
@@ -41,13 +41,16 @@ Result<std::unique_ptr<DeadLettersObject>> open_queue(std::string_view text) {
     std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
   };
   if (!config.has("sink")) config.refuse("sink", "is needed");
+  config.judge(dlq::validate(settings), "dlq.");
   const SinkPlan sink = read_sink(config);
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
+  if (Status bad = check_sink(sink); !bad.ok()) return fail(std::move(bad));
   auto made = make_sink(sink);
   if (!made) return fail(std::move(made.error()));
-  auto opened = DeadLetterQueue::open(std::move(settings), std::move(*made));
+  auto opened = DeadLetterQueue::open(std::move(settings), made->get());
   if (!opened) return fail(std::move(opened.error()));
+  made->keep();
   return std::make_unique<DeadLettersObject>(std::move(*opened));
 }
 

@@ -51,7 +51,7 @@ Result<std::unique_ptr<WriterObject>> open_writer(std::string_view text) {
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
   auto made = EnvelopeWriter::open(settings);
-  if (!made) return fail(std::move(made.error()));
+  if (!made) return fail(at_path(made.error(), "", "envelope."));
   return std::make_unique<WriterObject>(std::move(*made));
 }
 
@@ -61,7 +61,7 @@ Result<std::unique_ptr<ReaderObject>> open_reader(std::string_view text) {
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
   auto made = EnvelopeReader::open(max_message_bytes);
-  if (!made) return fail(std::move(made.error()));
+  if (!made) return fail(at_path(made.error(), "", "envelope."));
   return std::make_unique<ReaderObject>(std::move(*made));
 }
 

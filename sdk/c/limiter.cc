@@ -46,7 +46,8 @@ Result<std::unique_ptr<LimiterObject>> open_limiter(std::string_view text) {
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
   auto made = kind == 0 ? make_local_limiter(std::move(local)) : make_redis_limiter(std::move(redis));
-  if (!made) return fail(std::move(made.error()));
+  // The fields of the rate are beside the others here.
+  if (!made) return fail(at_path(at_path(made.error(), "", "limiter."), "", "rate."));
   return std::make_unique<LimiterObject>(std::move(*made));
 }
 

@@ -111,7 +111,7 @@ Result<std::unique_ptr<LogObject>> open_log(std::string_view text) {
   const LogPlan plan = read_log(config);
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
-  if (Status bad = LogWriter::check(plan.writer); !bad.ok()) return fail(std::move(bad));
+  if (Status bad = plan.storage.check(); !bad.ok()) return fail(std::move(bad));
   const auto host = plan.storage.open();
   if (!host) return fail(host.error().in("storage"));
   auto opened = LogWriter::open(*host, plan.writer);
@@ -134,6 +134,7 @@ LogPlan read_log(ConfigReader& config) {
   writer.max_batch_records = config.natural("max_batch_records", writer.max_batch_records, 1U);
   writer.max_pending_bytes = config.natural("max_pending_bytes", writer.max_pending_bytes, uint64_t{1});
   writer.delivery_timeout_ms = config.integer("delivery_timeout_ms", writer.delivery_timeout_ms, 1);
+  config.judge(LogWriter::check(writer));
   return plan;
 }
 

@@ -14,7 +14,7 @@ struct LogPlan {
 };
 
 /// Reads {"storage": {...}, "log", "state_directory", ...} by LogWriterSettings' own names; what else there is, the
-/// caller reads.
+/// caller reads. Judges all but what StoragePlan::check() does.
 LogPlan read_log(ConfigReader& config);
 
 }  // namespace sluice::c

@@ -153,6 +153,11 @@ Result<std::shared_ptr<Sink>> SinkObject::take() {
   return std::exchange(sink_, nullptr);
 }
 
+void SinkObject::give_back(std::shared_ptr<Sink> sink) {
+  const std::scoped_lock lock(mutex_);
+  sink_ = std::move(sink);
+}
+
 }  // namespace sluice::c
 
 using namespace sluice;     // NOLINT: the functions below are of C

@@ -17,6 +17,8 @@ class SinkObject final : public Object {
   explicit SinkObject(std::shared_ptr<Sink> made) : Object(kKind), sink_(std::move(made)) {}
   /// The sink, once: EXISTS, somebody has it.
   Result<std::shared_ptr<Sink>> take();
+  /// Whoever took it could not use it: it may be taken again.
+  void give_back(std::shared_ptr<Sink> sink);
 
  private:
   std::mutex mutex_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "c/sinks.hpp"
 
-#include "c/sink_calls.hpp"
+#include "sinks/settings.hpp"
 
 namespace sluice::c {
 namespace {
@@ -22,30 +22,33 @@ KafkaSinkSettings read_kafka(ConfigReader& sink) {
 }
 
 template <class Made>
-Result<std::shared_ptr<Sink>> shared(Result<std::unique_ptr<Made>> made) {
-  if (!made) return fail(made.error().in("sink"));
-  return std::shared_ptr<Sink>(std::move(*made));
+Result<MadeSink> shared(Result<std::unique_ptr<Made>> made) {
+  if (!made) return fail(at_path(made.error(), "sink"));
+  return MadeSink(std::shared_ptr<Sink>(std::move(*made)));
 }
 
 struct Maker {
-  Result<std::shared_ptr<Sink>> operator()(const std::monostate&) const { return std::shared_ptr<Sink>(); }
-  Result<std::shared_ptr<Sink>> operator()(const LogPlan& plan) const {
-    if (Status bad = LogWriter::check(plan.writer); !bad.ok()) return fail(bad.in("sink"));
+  Result<MadeSink> operator()(const std::monostate&) const { return MadeSink(nullptr); }
+  Result<MadeSink> operator()(const LogPlan& plan) const {
     auto host = plan.storage.open();
     if (!host) return fail(host.error().in("sink.storage"));
     return shared(StorageSink::make(std::move(*host), plan.writer));
   }
-  Result<std::shared_ptr<Sink>> operator()(const KafkaSinkSettings& settings) const {
-    return shared(KafkaSink::make(settings));
-  }
-  Result<std::shared_ptr<Sink>> operator()(const CallsPlan& plan) const {
-    auto taken = take_sink(plan.sink);
+  Result<MadeSink> operator()(const KafkaSinkSettings& settings) const { return shared(KafkaSink::make(settings)); }
+  Result<MadeSink> operator()(const CallsPlan& plan) const {
+    auto held = acquire<SinkObject>(plan.sink);
+    if (!held) return fail(held.error().in("sink.sink"));
+    auto taken = (*held)->take();
     if (!taken) return fail(taken.error().in("sink.sink"));
-    return taken;
+    return MadeSink(std::move(*taken), std::move(*held));
   }
 };
 
 }  // namespace
+
+MadeSink::~MadeSink() {
+  if (lender_) (*lender_)->give_back(std::move(sink_));
+}
 
 SinkPlan read_sink(ConfigReader& config) {
   if (!config.has("sink")) return {};
@@ -57,6 +60,7 @@ SinkPlan read_sink(ConfigReader& config) {
       break;
     case 2:
       plan = read_kafka(sink);
+      sink.judge(sinks::check(std::get<KafkaSinkSettings>(plan)));
       break;
     case 3:
       plan = CallsPlan{static_cast<uint64_t>(sink.integer("sink", 0, 1))};
@@ -74,7 +78,12 @@ Result<std::shared_ptr<Sink>> take_sink(uint64_t handle) {
   return (*held)->take();
 }
 
-Result<std::shared_ptr<Sink>> make_sink(const SinkPlan& plan) {
+Status check_sink(const SinkPlan& plan) {
+  const auto* log = std::get_if<LogPlan>(&plan);
+  return log == nullptr ? Status() : log->storage.check();
+}
+
+Result<MadeSink> make_sink(const SinkPlan& plan) {
   return std::visit(Maker{}, plan);
 }
 

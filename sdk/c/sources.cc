@@ -6,6 +6,7 @@
 #include "c/bus.hpp"
 #include "c/memory.hpp"
 #include "c/source_calls.hpp"
+#include "sources/settings.hpp"
 
 namespace sluice::c {
 namespace {
@@ -77,9 +78,35 @@ struct Maker {
   }
 };
 
+/// Whether there is what a source names by its handle.
+struct HandleCheck {
+  const std::string& path;
+
+  Status operator()(const BusSourcePlan& plan) const { return check_handle<BusObject>(plan.bus, of("bus")); }
+  Status operator()(const MemorySourcePlan& plan) const {
+    return check_handle<MemoryObject>(plan.memory, of("memory"));
+  }
+  Status operator()(const CallsSourcePlan& plan) const { return check_handle<SourceObject>(plan.source, of("source")); }
+  template <class Other>
+  Status operator()(const Other&) const {
+    return {};
+  }
+  std::string of(const char* field) const { return path.empty() ? field : fmt::format("{}.{}", path, field); }
+};
+
+/// The name of the storage that a source is on; nullptr: it is on none.
+const std::string* storage_of(const SourcePlan& plan) {
+  if (const auto* log = std::get_if<StorageLogPlan>(&plan.what)) return &log->storage;
+  if (const auto* native = std::get_if<NativePlan>(&plan.what)) return &native->storage;
+  return nullptr;
+}
+
 StorageReadSettings read_settings(ConfigReader& config) {
   StorageReadSettings settings;
   settings.source_id = config.text("id");
+  if (settings.source_id.size() > kMaxSourceIdBytes) {
+    config.refuse("id", fmt::format("{} bytes; at most {}", settings.source_id.size(), kMaxSourceIdBytes));
+  }
   settings.read_bytes = config.natural("read_bytes", settings.read_bytes, uint64_t{1});
   settings.max_batch_bytes = config.natural("max_batch_bytes", settings.max_batch_bytes, uint64_t{1});
   settings.verify_checksums = config.boolean("verify_checksums", settings.verify_checksums);
@@ -93,7 +120,7 @@ std::shared_ptr<SourceMaker> SourceMaker::read(ConfigReader& config) {
   for (ConfigReader& element : config.objects("storages")) {
     StoragePlan plan = read_storage(element);
     const std::string name = plan.settings.name;
-    if (!maker->storages_.try_emplace(name, Storage{std::move(plan), nullptr}).second) {
+    if (!maker->storages_.try_emplace(name, Storage{std::move(plan), nullptr, false}).second) {
       element.refuse("name", fmt::format("\"{}\" is there twice", name));
     }
   }
@@ -136,6 +163,7 @@ SourcePlan SourceMaker::read_source(ConfigReader& config) const {
       log.settings.state_directory = config.text("state_directory");
       log.settings.log_id = config.text("log_id");
       log.settings.read = read_settings(config);
+      config.judge(sources::check(log.settings), "read.");
       plan.what = std::move(log);
       break;
     }
@@ -145,6 +173,7 @@ SourcePlan SourceMaker::read_source(ConfigReader& config) const {
       native.settings.stream = config.required_text("stream");
       native.settings.partition = static_cast<int32_t>(config.integer("partition", 0, 0, INT32_MAX));
       native.settings.read = read_settings(config);
+      config.judge(sources::check(native.settings), "read.");
       plan.what = std::move(native);
       break;
     }
@@ -154,6 +183,7 @@ SourcePlan SourceMaker::read_source(ConfigReader& config) const {
       if (!has_cluster(kafka.cluster))
         config.refuse("cluster", fmt::format("there is no cluster \"{}\"", kafka.cluster));
       kafka.topic = config.required_text("topic");
+      config.judge(sources::check_topic(kafka.topic));
       kafka.partition = static_cast<int32_t>(config.integer("partition", -1, 0, INT32_MAX));
       plan.what = std::move(kafka);
       break;
@@ -171,8 +201,32 @@ SourcePlan SourceMaker::read_source(ConfigReader& config) const {
   return plan;
 }
 
-Status SourceMaker::make(const SourcePlan& plan, std::vector<std::shared_ptr<Source>>& made) {
-  return std::visit(Maker{*this, made}, plan.what);
+Status SourceMaker::check(const std::vector<SourcePlan>& plans) const {
+  // No lock: plans of storages and clusters do not change, and what was made of them is not looked at.
+  for (const auto& [name, storage] : storages_) {
+    if (Status bad = storage.plan.check(); !bad.ok()) return bad;
+  }
+  for (const auto& [name, cluster] : clusters_) {
+    if (Status bad = cluster.plan.check(); !bad.ok()) return bad;
+  }
+  for (const SourcePlan& plan : plans) {
+    if (Status bad = std::visit(HandleCheck{plan.path}, plan.what); !bad.ok()) return bad;
+  }
+  return {};
+}
+
+Result<std::vector<std::shared_ptr<Source>>> SourceMaker::make(const std::vector<SourcePlan>& plans) {
+  for (const SourcePlan& plan : plans) {
+    const std::string* name = storage_of(plan);
+    if (name == nullptr) continue;
+    if (auto host = unconnected(*name); !host) return fail(std::move(host.error()));
+  }
+  std::vector<std::shared_ptr<Source>> made;
+  for (const SourcePlan& plan : plans) {
+    Status status = std::visit(Maker{*this, made}, plan.what);
+    if (!status.ok()) return fail(plan.path.empty() ? std::move(status) : status.in(plan.path));
+  }
+  return made;
 }
 
 Result<std::shared_ptr<KafkaCluster>> SourceMaker::cluster(const std::string& name) {
@@ -187,16 +241,37 @@ Result<std::shared_ptr<KafkaCluster>> SourceMaker::cluster(const std::string& na
   return found->second.made;
 }
 
-Result<std::shared_ptr<StorageHost>> SourceMaker::storage(const std::string& name) {
-  const std::scoped_lock lock(mutex_);
+Result<SourceMaker::Storage*> SourceMaker::made(const std::string& name) {
   const auto found = storages_.find(name);
   if (found == storages_.end()) return fail(StatusCode::not_found, fmt::format("there is no storage \"{}\"", name));
-  if (!found->second.host) {
-    auto opened = found->second.plan.open();
-    if (!opened) return fail(opened.error().in(fmt::format("storage {}", name)));
-    found->second.host = std::move(*opened);
+  Storage& storage = found->second;
+  if (!storage.host) {
+    auto host = storage.plan.make();
+    if (!host) return fail(at_path(host.error(), storage.plan.path));
+    storage.host = std::move(*host);
+    storage.connected = storage.plan.handle != 0;
   }
-  return found->second.host;
+  return &storage;
+}
+
+Result<std::shared_ptr<StorageHost>> SourceMaker::unconnected(const std::string& name) {
+  const std::scoped_lock lock(mutex_);
+  const auto storage = made(name);
+  if (!storage) return fail(storage.error());
+  return (*storage)->host;
+}
+
+Result<std::shared_ptr<StorageHost>> SourceMaker::storage(const std::string& name) {
+  const std::scoped_lock lock(mutex_);
+  const auto storage = made(name);
+  if (!storage) return fail(storage.error());
+  if (!(*storage)->connected) {
+    if (const auto started = (*storage)->host->start(); !started) {
+      return fail(started.error().in((*storage)->plan.path));
+    }
+    (*storage)->connected = true;
+  }
+  return (*storage)->host;
 }
 
 }  // namespace sluice::c

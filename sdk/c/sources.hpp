@@ -55,20 +55,26 @@ struct SourcePlan {
       what;
 };
 
-/// The storages and clusters of a configuration, opened when a source first needs them and shared by all.
+/// The storages and clusters of a configuration, connected when a source first needs them and shared by all.
 class SourceMaker {
  public:
   /// Reads `storages`, [{"name", "library", "options", "data_directory", ...}], and `clusters`, [{"name", "bootstrap",
-  /// "properties", ...}].
+  /// "properties", ...}]. What check() judges is left to it.
   static std::shared_ptr<SourceMaker> read(ConfigReader& config);
   /// Reads `sources`.
   std::vector<SourcePlan> read_sources(ConfigReader& config) const;
   /// Reads one element of `sources`.
   SourcePlan read_source(ConfigReader& config) const;
 
-  /// [blocks] Makes the sources of one plan and appends them to `made`.
-  Status make(const SourcePlan& plan, std::vector<std::shared_ptr<Source>>& made);
-  /// [blocks] The storage of that name, opened.
+  /// [blocks] What is left to judge once a whole configuration was read: options of storages, by their adapters, and
+  /// handles. Opens nothing.
+  Status check(const std::vector<SourcePlan>& plans) const;
+  /// [blocks] Makes the sources of plans, in their order. All of their storages are made before one
+  /// is connected, since an adapter may refuse options that are right one by one.
+  Result<std::vector<std::shared_ptr<Source>>> make(const std::vector<SourcePlan>& plans);
+  /// [blocks] The storage of that name, made, but not connected by this.
+  Result<std::shared_ptr<StorageHost>> unconnected(const std::string& name);
+  /// [blocks] The storage of that name, connected.
   Result<std::shared_ptr<StorageHost>> storage(const std::string& name);
   /// The Kafka cluster of that name.
   Result<std::shared_ptr<KafkaCluster>> cluster(const std::string& name);
@@ -79,11 +85,13 @@ class SourceMaker {
   struct Storage {
     StoragePlan plan;
     std::shared_ptr<StorageHost> host;  // guarded by mutex_
+    bool connected = false;             // guarded by mutex_
   };
   struct Cluster {
     ClusterPlan plan;
     std::shared_ptr<KafkaCluster> made;  // guarded by mutex_
   };
+  Result<Storage*> made(const std::string& name);  // with mutex_ held
   std::mutex mutex_;
   std::map<std::string, Storage> storages_;
   std::map<std::string, Cluster> clusters_;

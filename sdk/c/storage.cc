@@ -6,6 +6,7 @@
 
 #include "c/boundary.hpp"
 #include "sluice/c/storage.h"
+#include "sources/settings.hpp"
 
 namespace sluice::c {
 namespace {
@@ -17,6 +18,7 @@ Result<std::unique_ptr<StorageObject>> open_storage(std::string_view text) {
   const StoragePlan plan = read_storage(config);
   if (plan.handle != 0) config.refuse("handle", "a storage is opened here, not named");
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
+  if (Status bad = plan.check(); !bad.ok()) return fail(std::move(bad));
   auto opened = plan.open();
   if (!opened) return fail(std::move(opened.error()));
   return std::make_unique<StorageObject>(std::move(*opened));
@@ -34,11 +36,28 @@ Result<std::unique_ptr<ClusterObject>> open_cluster(std::string_view text) {
 
 }  // namespace
 
-Result<std::shared_ptr<StorageHost>> StoragePlan::open() const {
-  if (handle == 0) return StorageHost::open(settings);
+Status StoragePlan::check() const {
+  if (handle != 0) return check_handle<StorageObject>(handle, path.empty() ? "handle" : path + ".handle");
+  const Status bad = sources::check_options(settings);
+  return bad.ok() ? bad : at_path(bad, path);
+}
+
+Result<std::shared_ptr<StorageHost>> StoragePlan::make() const {
+  if (handle == 0) return StorageHost::make(settings);
   const auto held = acquire<StorageObject>(handle);
   if (!held) return fail(held.error());
   return (*held)->host;
+}
+
+Result<std::shared_ptr<StorageHost>> StoragePlan::open() const {
+  auto host = make();
+  if (!host || handle != 0) return host;
+  if (const auto started = (*host)->start(); !started) return fail(started.error());
+  return host;
+}
+
+Status ClusterPlan::check() const {
+  return handle == 0 ? Status() : check_handle<ClusterObject>(handle, path.empty() ? "handle" : path + ".handle");
 }
 
 Result<std::shared_ptr<KafkaCluster>> ClusterPlan::open() const {
@@ -50,6 +69,7 @@ Result<std::shared_ptr<KafkaCluster>> ClusterPlan::open() const {
 
 StoragePlan read_storage(ConfigReader& config) {
   StoragePlan plan;
+  plan.path = config.path();
   StorageHostSettings& settings = plan.settings;
   settings.name = config.required_text("name");
   if (config.has("handle")) {
@@ -69,15 +89,17 @@ StoragePlan read_storage(ConfigReader& config) {
     if (parsed) {
       settings.options = std::move(*parsed);
     } else {
-      config.refuse("options", parsed.error().text());
+      config.judge(parsed.error());
     }
   }
+  config.judge(sources::check(settings));
   config.finish();
   return plan;
 }
 
 ClusterPlan read_cluster(ConfigReader& config) {
   ClusterPlan plan;
+  plan.path = config.path();
   KafkaClusterSettings& settings = plan.settings;
   settings.name = config.text("name", settings.name);
   if (config.has("handle")) {
@@ -90,6 +112,7 @@ ClusterPlan read_cluster(ConfigReader& config) {
   settings.read_committed = config.boolean("read_committed", settings.read_committed);
   settings.read_ahead_bytes = config.natural("read_ahead_bytes", settings.read_ahead_bytes, uint64_t{1});
   settings.request_timeout_ms = config.integer("request_timeout_ms", settings.request_timeout_ms, 1);
+  config.judge(sources::check(settings));
   config.finish();
   return plan;
 }

@@ -28,21 +28,38 @@ struct ClusterObject final : Object {
 };
 
 struct StoragePlan {
+  std::string path;              // of its element of the configuration
   uint64_t handle = 0;           // 0: to be opened by the settings
   StorageHostSettings settings;  // with a handle, only the name
+  /// [blocks] What only the adapter can judge, with the field's path: it is loaded, and nothing is opened. Of a handle,
+  /// whether it is one.
+  Status check() const;
+  /// [blocks] The storage, not yet connected unless it is a handle's.
+  Result<std::shared_ptr<StorageHost>> make() const;
   /// [blocks]
   Result<std::shared_ptr<StorageHost>> open() const;
 };
 
 struct ClusterPlan {
+  std::string path;
   uint64_t handle = 0;
   KafkaClusterSettings settings;
+  /// Of a handle, whether it is one.
+  Status check() const;
   Result<std::shared_ptr<KafkaCluster>> open() const;
 };
 
-/// Reads {"name", "library", ...} by StorageHostSettings' own names, or {"name", "handle"}.
+/// Reads {"name", "library", ...} by StorageHostSettings' own names, or {"name", "handle"}. Judges all but what
+/// StoragePlan::check() does.
 StoragePlan read_storage(ConfigReader& config);
 /// Reads {"name", "bootstrap", ...} by KafkaClusterSettings' own names, or {"name", "handle"}.
 ClusterPlan read_cluster(ConfigReader& config);
+
+/// What stands against naming an object of T by this handle at `path`.
+template <class T>
+Status check_handle(uint64_t handle, std::string_view path) {
+  const auto held = acquire<T>(handle);
+  return held ? Status() : held.error().in(path);
+}
 
 }  // namespace sluice::c

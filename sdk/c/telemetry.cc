@@ -124,7 +124,7 @@ Result<std::unique_ptr<TelemetryObject>> open_telemetry(std::string_view text) {
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
   auto made = Telemetry::make(std::move(settings));
-  if (!made) return fail(std::move(made.error()));
+  if (!made) return fail(at_path(made.error(), "", "telemetry."));
   return std::make_unique<TelemetryObject>(std::move(*made));
 }
 

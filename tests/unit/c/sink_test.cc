@@ -226,6 +226,55 @@ TEST(SinkFace, an_application_may_run_the_queue_itself) {
   }));
 }
 
+TEST(SinkFace, B03_a_sink_stays_with_its_handle_until_it_is_in_use) {
+  Folder folder;
+  const std::string state_file = folder.write("file", "") + "/under-a-file/state";
+  for (const bool queue : {false, true}) {
+    Keeping keeping;
+    {
+      Owned sink;
+      const auto calls = keeping.calls();
+      ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+      const auto open = queue ? &sluice_dead_letters_open : &sluice_bus_open;
+      std::vector<std::string> wrongs = {queue ? R"("max_records": 0)" : R"("capacity_events": 0)"};
+      // What only making the bus finds out.
+      if (!queue) wrongs.push_back(fmt::format(R"("state_file": "{}")", state_file));
+      for (const std::string& wrong : wrongs) {
+        const std::string config = fmt::format("{{{}, {}}}", wrong, sink_of(sink));
+        sluice_handle made = 0;
+        Failure failure;
+        const sluice_status status = open(config.data(), config.size(), &made, &failure);
+        EXPECT_THAT(status, ::testing::AllOf(::testing::Ne(SLUICE_OK), ::testing::Ne(SLUICE_EXISTS))) << failure.text;
+        EXPECT_THAT(std::string(failure.text), ::testing::StartsWith(wrong.substr(1, wrong.find(':') - 2) + ": "));
+        EXPECT_FALSE(keeping.gone);
+      }
+      Owned made;
+      open_by(open, "{" + sink_of(sink) + "}", made);
+      sluice_handle second = 0;
+      const std::string config = "{" + sink_of(sink) + "}";
+      EXPECT_EQ(open(config.data(), config.size(), &second, nullptr), SLUICE_EXISTS);
+      if (queue) continue;
+      ASSERT_EQ(sluice_bus_ingest_raw(made, span("x"), nullptr), SLUICE_OK);
+      Failure failure;
+      ASSERT_EQ(sluice_bus_shutdown(made, 60'000, &failure), SLUICE_OK) << failure.text;
+      EXPECT_EQ(keeping.values, (std::vector<std::string>{"x"}));
+      EXPECT_EQ(keeping.opened, 1);
+    }
+    EXPECT_TRUE(comes_true([&] { return keeping.gone.load(); }));
+  }
+  // One that nobody could use ends with its handle.
+  Keeping keeping;
+  Owned sink;
+  const auto calls = keeping.calls();
+  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  const std::string config = fmt::format(R"({{"state_file": "{}", {}}})", state_file, sink_of(sink));
+  sluice_handle made = 0;
+  EXPECT_NE(sluice_bus_open(config.data(), config.size(), &made, nullptr), SLUICE_OK);
+  EXPECT_FALSE(keeping.gone);
+  EXPECT_EQ(sluice_release(sink, nullptr), SLUICE_OK);
+  EXPECT_TRUE(comes_true([&] { return keeping.gone.load(); }));
+}
+
 TEST(SinkFace, wrong_arguments_are_told) {
   Failure failure;
   sluice_handle made = 0;

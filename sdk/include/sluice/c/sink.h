@@ -51,7 +51,8 @@ typedef struct sluice_sink_calls {
   void (*gone)(void *context); /* the last call: nobody has the sink any more */
 } sluice_sink_calls;
 
-/* A sink of these functions; the struct is copied. One bus or queue takes it, and keeps it after the handle is released. */
+/* A sink of these functions; the struct is copied. One bus or queue takes it, and keeps it after the handle is released; where
+ * opening that fails, the sink stays with its handle, and another may take it. */
 SLUICE_CALL sluice_status sluice_sink_open(const sluice_sink_calls *calls, sluice_handle *sink, sluice_failure *failure);
 /* Answers a call; its handle is released. `outcome` NULL: it worked. `delivered` is read for what deliver asked, and may be
  * NULL: all events settled, or, with an outcome, none. SLUICE_NOT_FOUND: answered before, which is harmless. */
