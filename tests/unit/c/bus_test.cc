@@ -47,6 +47,33 @@ TEST(BusFace, events_are_counted) {
   EXPECT_EQ(sluice_bus_ingest(bus, &one, &failure), SLUICE_FENCED);
 }
 
+TEST(BusFace, a_removed_shard_delivers_what_it_has) {
+  Owned bus;
+  open_bus(R"({"shards": 2, "retain_events": 100, "routing": "round_robin"})", bus);
+  const auto ingest = [&](int from, int to) {
+    for (int i = from; i < to; ++i) {
+      const std::string value = std::to_string(i);
+      ASSERT_EQ(sluice_bus_ingest_raw(bus, span(value), nullptr), SLUICE_OK);
+    }
+  };
+  ingest(0, 10);
+  uint64_t shards[2] = {};
+  ASSERT_EQ(sluice_bus_subscribable(bus, shards, 2, nullptr, nullptr), SLUICE_OK);
+  Failure failure;
+  ASSERT_EQ(sluice_bus_remove_shard(bus, shards[0], &failure), SLUICE_OK) << failure.text;
+  EXPECT_EQ(sluice_bus_remove_shard(bus, UINT64_MAX, &failure), SLUICE_NOT_FOUND) << failure.text;
+  EXPECT_EQ(stats(bus).shards, 1U);
+  ingest(10, 20);
+  ASSERT_EQ(sluice_bus_flush(bus, 60'000, &failure), SLUICE_OK) << failure.text;
+  EXPECT_EQ(stats(bus).delivered, 20U);
+  Owned consumer;
+  open_consumer(R"({"sources": [{"kind": "bus", "bus": )" + std::to_string(bus) + "}]}", "", consumer);
+  std::vector<std::string> values = values_of(consumer, 20, 10'000);
+  std::ranges::sort(values, {}, [](const std::string& value) { return std::stoi(value); });
+  ASSERT_EQ(values.size(), 20U);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(values[static_cast<size_t>(i)], std::to_string(i));
+}
+
 TEST(BusFace, B15_every_element_is_checked_before_any_is_taken) {
   Owned bus;
   open_bus(R"({"retain_events": 100})", bus);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
+#include <future>
 #include <set>
 #include <thread>
 
@@ -162,8 +163,8 @@ uint64_t poll(sluice_handle consumer, uint32_t most) {
   return polled.records;
 }
 
-TEST(ConsumerPlaces, a_shard_is_sought_dropped_and_forgotten) {
-  Owned memory;
+/// A shard `m` with the values 0 to 19, and a consumer of it.
+void open_memory(Owned& memory, Owned& consumer, const char* more = "") {
   open_by(&sluice_memory_open, R"({"id": "m"})", memory);
   for (int i = 0; i < 20; ++i) {
     const std::string value = fmt::format("{}", i);
@@ -172,8 +173,74 @@ TEST(ConsumerPlaces, a_shard_is_sought_dropped_and_forgotten) {
     record.value = span(value);
     ASSERT_EQ(sluice_memory_append(memory, &record, 1, nullptr, nullptr), SLUICE_OK);
   }
+  open_consumer(fmt::format(R"({{"sources": [{{"kind": "memory", "memory": {}}}]{}}})", memory.handle, more), "",
+                consumer);
+}
+
+TEST(ConsumerPlaces, a_cursor_is_sought_and_a_removed_shard_read_to_its_end) {
+  Owned memory;
   Owned consumer;
-  open_consumer(fmt::format(R"({{"sources": [{{"kind": "memory", "memory": {}}}]}})", memory.handle), "", consumer);
+  open_memory(memory, consumer);
+  EXPECT_EQ(poll(consumer, 15), 15U);
+  const std::string middle = text_from([&](char* buffer, uint64_t capacity, uint64_t* needed) {
+    return sluice_consumer_cursor(consumer, buffer, capacity, needed, nullptr);
+  });
+  const std::vector<std::string> rest = {"15", "16", "17", "18", "19"};
+  EXPECT_EQ(values_of(consumer, 5, 10'000), rest);
+  Failure failure;
+  ASSERT_EQ(sluice_consumer_seek(consumer, middle.data(), middle.size(), &failure), SLUICE_OK) << failure.text;
+  EXPECT_EQ(values_of(consumer, 5, 10'000), rest);
+  EXPECT_EQ(sluice_consumer_seek(consumer, "slc1.!!", 7, &failure), SLUICE_INVALID);
+
+  ASSERT_EQ(sluice_consumer_seek(consumer, middle.data(), middle.size(), &failure), SLUICE_OK) << failure.text;
+  EXPECT_EQ(sluice_consumer_remove(consumer, "n", 1, &failure), SLUICE_NOT_FOUND);
+  ASSERT_EQ(sluice_consumer_remove(consumer, "m", 1, &failure), SLUICE_OK) << failure.text;
+  std::vector<std::string> values;
+  bool finished = false;
+  EXPECT_TRUE(comes_true([&] {
+    Owned page;
+    Polled polled;
+    const auto wanted = request(100, 100);
+    if (sluice_consumer_poll(consumer, &wanted, &page.handle, &polled, &failure) != SLUICE_OK) return true;
+    const sluice_record* records = nullptr;
+    const sluice_note* notes = nullptr;
+    uint64_t count = 0;
+    EXPECT_EQ(sluice_page_records(page, &records, &count, nullptr), SLUICE_OK);
+    for (uint64_t i = 0; i < count; ++i) values.emplace_back(view(records[i].value));
+    EXPECT_EQ(sluice_page_notes(page, &notes, &count, nullptr), SLUICE_OK);
+    for (uint64_t i = 0; i < count; ++i) finished |= notes[i].condition == SLUICE_SHARD_FINISHED;
+    return polled.done != 0;
+  }));
+  EXPECT_EQ(values, rest);
+  EXPECT_TRUE(finished);
+  EXPECT_EQ(sluice_consumer_forget(consumer, "m", 1, &failure), SLUICE_OK) << failure.text;
+}
+
+TEST(ConsumerPlaces, a_poll_that_waits_is_woken) {
+  Owned memory;
+  Owned consumer;
+  open_memory(memory, consumer, R"(, "start": "end")");
+  for (const bool before : {true, false}) {
+    if (before) sluice_consumer_wake(consumer, nullptr);
+    auto polling = std::async(std::launch::async, [&] {
+      const auto wanted = request(10, 3'600'000);
+      Owned page;
+      Polled polled;
+      EXPECT_EQ(sluice_consumer_poll(consumer, &wanted, &page.handle, &polled, nullptr), SLUICE_OK);
+      return polled.records;
+    });
+    if (!before) sluice_consumer_wake(consumer, nullptr);
+    const bool woken = polling.wait_for(test::kPatience) == std::future_status::ready;
+    EXPECT_TRUE(woken);
+    if (!woken) sluice_consumer_close(consumer, 10'000, nullptr);
+    EXPECT_EQ(polling.get(), 0U);
+  }
+}
+
+TEST(ConsumerPlaces, a_shard_is_sought_dropped_and_forgotten) {
+  Owned memory;
+  Owned consumer;
+  open_memory(memory, consumer);
   EXPECT_EQ(poll(consumer, 20), 20U);
   const std::string end = text_from([&](char* buffer, uint64_t capacity, uint64_t* needed) {
     return sluice_consumer_cursor(consumer, buffer, capacity, needed, nullptr);

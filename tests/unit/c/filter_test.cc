@@ -42,6 +42,19 @@ TEST(FilterFace, judges_by_any_thread) {
   EXPECT_EQ(truth, SLUICE_FILTER_UNKNOWN);
 }
 
+TEST(FilterFace, says_whether_it_looks_into_values) {
+  for (const auto& [text, expected] : {std::pair<std::string_view, uint32_t>{"value.n >= 10", 1},
+                                       {"partition = 3 or value.n = 1", 1},
+                                       {"partition = 3", 0}}) {
+    Owned filter;
+    ASSERT_EQ(sluice_filter_parse(text.data(), text.size(), &filter.handle, nullptr), SLUICE_OK);
+    uint32_t reads = 7;
+    EXPECT_EQ(sluice_filter_reads_payload(filter, &reads, nullptr), SLUICE_OK);
+    EXPECT_EQ(reads, expected) << text;
+    EXPECT_EQ(sluice_filter_reads_payload(filter, nullptr, nullptr), SLUICE_INVALID);
+  }
+}
+
 TEST(FilterFace, a_fault_has_its_byte) {
   sluice_handle filter = 0;
   Failure failure;

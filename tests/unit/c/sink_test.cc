@@ -24,6 +24,7 @@ struct Keeping {
   bool hold = false;  // answers are kept
   std::vector<sluice_handle> held;
   int opened = 0;
+  int flushed = 0;
   int closed = 0;
   std::atomic<bool> gone{false};
 
@@ -58,6 +59,11 @@ struct Keeping {
     EXPECT_EQ(sluice_answer(answer, fails ? &later : nullptr, nullptr, nullptr), SLUICE_OK);
     EXPECT_EQ(sluice_answer(answer, nullptr, nullptr, nullptr), SLUICE_NOT_FOUND);
   }
+  static void flush(void* context, int64_t timeout_ms, sluice_handle answer) {
+    EXPECT_GT(timeout_ms, 0);
+    ++of(context).flushed;
+    EXPECT_EQ(sluice_answer(answer, nullptr, nullptr, nullptr), SLUICE_OK);
+  }
   static void close(void* context, int64_t, sluice_handle answer) {
     ++of(context).closed;
     EXPECT_EQ(sluice_answer(answer, nullptr, nullptr, nullptr), SLUICE_OK);
@@ -70,6 +76,7 @@ struct Keeping {
     made.context = this;
     made.open = &open;
     made.deliver = &deliver;
+    made.flush = &flush;
     made.close = &close;
     made.gone = &is_gone;
     return made;
@@ -114,6 +121,26 @@ TEST(SinkFace, a_bus_delivers_to_functions) {
     EXPECT_FALSE(keeping.gone);
   }
   EXPECT_TRUE(comes_true([&] { return keeping.gone.load(); }));
+}
+
+TEST(SinkFace, a_flush_reaches_the_sink_and_tells_once_what_failed) {
+  Keeping keeping;
+  keeping.fail_first = 1;
+  Owned sink;
+  const auto calls = keeping.calls();
+  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  Owned bus;
+  open_bus(R"({"shards": 1, "retry": {"retries": 0}, )" + sink_of(sink) + "}", bus);
+  Failure failure;
+  ASSERT_EQ(sluice_bus_ingest_raw(bus, span("lost"), nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_bus_flush(bus, 60'000, &failure), SLUICE_UNAVAILABLE) << failure.text;
+  EXPECT_EQ(stats(bus).dropped_failed, 1U);
+  ASSERT_EQ(sluice_bus_ingest_raw(bus, span("kept"), nullptr), SLUICE_OK);
+  EXPECT_EQ(sluice_bus_flush(bus, 60'000, &failure), SLUICE_OK) << failure.text;
+  EXPECT_EQ(keeping.values, (std::vector<std::string>{"kept"}));
+  EXPECT_EQ(keeping.flushed, 2);
+  EXPECT_EQ(sluice_bus_flush(bus, -1, &failure), SLUICE_INVALID);
+  EXPECT_EQ(sluice_bus_shutdown(bus, 60'000, &failure), SLUICE_OK) << failure.text;
 }
 
 TEST(SinkFace, parts_of_a_batch_are_refused_and_unanswered_ones_failed) {
