@@ -31,14 +31,15 @@ struct Waiting {
 
 struct LogObject final : Object {
   static constexpr Kind kKind = Kind::log;
-  explicit LogObject(std::unique_ptr<LogWriter> opened)
-      : Object(kKind, Ends::not_in_callback), writer(std::move(opened)) {}
+  LogObject(std::shared_ptr<StorageHost> storage, std::unique_ptr<LogWriter> opened)
+      : Object(kKind, Ends::not_in_callback), host(std::move(storage)), writer(std::move(opened)) {}
   void released() override {
     const std::scoped_lock lock(waiting->mutex);
     waiting->released = true;
     waiting->changed.notify_all();
   }
   const std::shared_ptr<Waiting> waiting = std::make_shared<Waiting>();
+  const std::shared_ptr<StorageHost> host;  // stops when the last who has it lets it go
   const std::unique_ptr<LogWriter> writer;
 };
 
@@ -112,11 +113,11 @@ Result<std::unique_ptr<LogObject>> open_log(std::string_view text) {
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
   if (Status bad = plan.storage.check(); !bad.ok()) return fail(std::move(bad));
-  const auto host = plan.storage.open();
+  auto host = plan.storage.open();
   if (!host) return fail(host.error().in("storage"));
   auto opened = LogWriter::open(*host, plan.writer);
   if (!opened) return fail(std::move(opened.error()));
-  return std::make_unique<LogObject>(std::move(*opened));
+  return std::make_unique<LogObject>(std::move(*host), std::move(*opened));
 }
 
 }  // namespace

@@ -104,6 +104,28 @@ TEST_F(LogFace, what_is_written_is_read) {
   EXPECT_EQ(stats(again).epoch, 2);
 }
 
+TEST_F(LogFace, a_log_keeps_its_storage) {
+  const sluice_record one = record("a");
+  {
+    Owned shared;
+    open_by(&sluice_log_open, log_config(), shared);
+    ASSERT_EQ(sluice_release(storage_, nullptr), SLUICE_OK);
+    Failure failure;
+    EXPECT_EQ(sluice_log_write(shared, &one, 1, 60'000, nullptr, &failure), SLUICE_OK) << failure.text;
+  }
+  const std::string config = fmt::format(
+      R"({{"storage": {{"name": "d", "library": "disk", "data_directory": "{}"}}, "log": "l", "state_directory": "{}",
+          "delivery_timeout_ms": 1000}})",
+      folder_.path(), folder_.path());
+  Owned own;
+  // The other storage ends on a thread of its own.
+  ASSERT_TRUE(
+      comes_true([&] { return sluice_log_open(config.data(), config.size(), &own.handle, nullptr) == SLUICE_OK; }));
+  Failure failure;
+  EXPECT_EQ(sluice_log_write(own, &one, 1, 60'000, nullptr, &failure), SLUICE_OK) << failure.text;
+  EXPECT_EQ(stats(own).written, 1U);
+}
+
 TEST_F(LogFace, only_one_writes_a_log) {
   Owned log;
   open_by(&sluice_log_open, log_config(), log);
