@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "redis/keys.hpp"
 
 namespace sluice::redis {
@@ -10,6 +12,8 @@ namespace {
 
 constexpr int64_t kSoonMs = 100;   // something that the server is about to finish
 constexpr int64_t kLaterMs = 500;  // something that takes it longer
+
+constexpr std::string_view kSeePermissions = "see the README for the permissions that are needed";
 
 // The first rule that fits counts. The order matters where one beginning is the beginning of another.
 constexpr ErrorRule kRules[] = {
@@ -22,8 +26,12 @@ constexpr ErrorRule kRules[] = {
     {"NOREPLICAS", "", StatusCode::unavailable, Remedy::none, kLaterMs, "min-replicas-to-write is not met"},
     {"NOAUTH", "", StatusCode::denied, Remedy::none, 0, "give `password`, and `username` for an ACL user"},
     {"WRONGPASS", "", StatusCode::denied, Remedy::none, 0, ""},
-    {"NOPERM", "", StatusCode::denied, Remedy::none, 0, "see the README for the permissions that are needed"},
+    {"NOPERM", "", StatusCode::denied, Remedy::none, 0, kSeePermissions},
     {"DENIED", "", StatusCode::denied, Remedy::none, 0, ""},
+    // A script's command that the user may not run, or a key: from 7.2 on, of 7.0, of 6.2.
+    {"ERR ACL failure in script", "", StatusCode::denied, Remedy::none, 0, kSeePermissions},
+    {"ERR The user executing the script", "", StatusCode::denied, Remedy::none, 0, kSeePermissions},
+    {"The user executing the script", "", StatusCode::denied, Remedy::none, 0, kSeePermissions},
     {"ERR AUTH", "", StatusCode::denied, Remedy::none, 0, "the server has no password: leave `password` out"},
     {"ERR Client sent AUTH", "", StatusCode::denied, Remedy::none, 0,
      "the server has no password: leave `password` out"},
@@ -58,9 +66,44 @@ constexpr ErrorRule kRules[] = {
     {"", "", StatusCode::internal, Remedy::none, 0, ""},
 };
 
+/// Takes `beginning` away; whether it was there.
+bool take(std::string_view& text, std::string_view beginning) {
+  if (!text.starts_with(beginning)) return false;
+  text.remove_prefix(beginning.size());
+  return true;
+}
+
+/// What lies behind "@user_script:12: ", or behind "@user_script: 12: ".
+void take_place(std::string_view& text) {
+  std::string_view rest = text;
+  if (!take(rest, "@user_script:")) return;
+  take(rest, " ");
+  const size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
+  rest.remove_prefix(digits);
+  if (digits > 0 && take(rest, ": ")) text = rest;
+}
+
+/// The error that another one is about. 6.2 wraps those of a script's commands:
+///
+///   ERR Error running script (call to f_SHA): @user_script:3: @user_script: 3: -OOM command not allowed ...
+///   ERR Error running script (call to f_SHA): @user_script:3: WRONGTYPE Operation against ...
+std::string_view inner(std::string_view error) {
+  std::string_view rest = error;
+  if (take(rest, "EXECABORT Transaction discarded because of: ")) return rest;
+  if (!take(rest, "ERR Error running script (call to f_")) return error;
+  const size_t end = rest.find("): ");
+  if (end == std::string_view::npos) return error;
+  rest.remove_prefix(end + 3);
+  take_place(rest);
+  take_place(rest);
+  take(rest, "-");
+  return rest;
+}
+
 }  // namespace
 
-const ErrorRule& rule_for(std::string_view error) {
+const ErrorRule& rule_for(std::string_view whole) {
+  const std::string_view error = inner(whole);
   for (const ErrorRule& rule : kRules) {
     if (!error.starts_with(rule.begins)) continue;
     // A code word is a whole one: BUSY is not the beginning of BUSYKEY.
@@ -80,7 +123,7 @@ Status status_of(std::string_view error) {
 }
 
 bool is_id_refused(std::string_view error) {
-  return error.starts_with("ERR The ID specified in XADD");
+  return inner(error).starts_with("ERR The ID specified in XADD");
 }
 
 Redirect parse_redirect(std::string_view error) {

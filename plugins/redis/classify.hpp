@@ -30,7 +30,8 @@ struct ErrorRule {
   std::string_view advice;  // for the operator; may be empty
 };
 
-/// The rule for an error, without its leading '-'. There is always one: unknown errors are INTERNAL.
+/// The rule for an error, without its leading '-'; for one that tells of another, as 6.2 does of those in scripts, the
+/// rule for that. There is always one: unknown errors are INTERNAL.
 const ErrorRule& rule_for(std::string_view error);
 
 /// The status of an error, with the server's own words and the advice.

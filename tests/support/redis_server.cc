@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 
 namespace sluice::test {
 
@@ -40,6 +42,13 @@ std::string RedisServer::cli(const std::vector<std::string>& arguments) const {
   if (!settings_.password.empty()) all.insert(all.end(), {"--no-auth-warning", "-a", settings_.password});
   all.insert(all.end(), arguments.begin(), arguments.end());
   return output_of(all);
+}
+
+int RedisServer::major() const {
+  constexpr std::string_view kVersion = "redis_version:";
+  const std::string info = cli({"INFO", "server"});
+  const size_t at = info.find(kVersion);
+  return at == std::string::npos ? 0 : static_cast<int>(std::strtol(info.c_str() + at + kVersion.size(), nullptr, 10));
 }
 
 RedisCluster::RedisCluster(size_t masters, size_t replicas) : replicas_(replicas) {

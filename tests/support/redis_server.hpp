@@ -30,6 +30,8 @@ class RedisServer : public LoopbackServer {
 
   /// What redis-cli prints, without the newline at the end.
   std::string cli(const std::vector<std::string>& arguments) const;
+  /// The version that it says it is compatible with: of "7.0.15" the 7; 0 if it does not answer.
+  int major() const;
 
  private:
   Command command() override;

@@ -14,9 +14,10 @@
 
 namespace sluice::redis {
 
-/// What the server writes to.
+/// What the server writes to; 6.2 has one file, beside the others.
 inline std::filesystem::path append_only_file(const test::RedisServer& server) {
-  std::filesystem::path newest;
+  std::filesystem::path newest = server.directory() + "/appendonly.aof";
+  if (std::filesystem::exists(newest)) return newest;
   for (const auto& entry : std::filesystem::directory_iterator(server.directory() + "/appendonlydir")) {
     if (entry.path().string().ends_with(".incr.aof")) newest = entry.path();
   }

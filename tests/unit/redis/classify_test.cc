@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace sluice::redis {
 namespace {
 
@@ -38,6 +40,16 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"WRONGPASS invalid username-password pair or user is disabled.", StatusCode::denied},
         Case{"NOPERM this user has no permissions to run the 'xadd' command", StatusCode::denied},
         Case{"DENIED Redis is running in protected mode because protected mode is enabled", StatusCode::denied},
+        // A script's commands as 7.0.15 says it, and Valkey 9.1.2.
+        Case{"ERR The user executing the script can't run this command or subcommand script: 3631281, on "
+             "@user_script:1.",
+             StatusCode::denied},
+        Case{"ERR The user executing the script can't access at least one of the keys mentioned in the command "
+             "arguments script: d7faeb2, on @user_script:1.",
+             StatusCode::denied},
+        Case{"ERR ACL failure in script: User u has no permissions to run the 'rename' command script: on "
+             "@user_script:1.",
+             StatusCode::denied},
         Case{"ERR AUTH <password> called without any password configured for the default user. Are you sure your "
              "configuration is correct?",
              StatusCode::denied},
@@ -66,8 +78,41 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"ERR unknown subcommand 'SETID'. Try XGROUP HELP.", StatusCode::invalid},
         Case{"ERR syntax error", StatusCode::invalid},
         Case{"ERR Protocol error: invalid multibulk length", StatusCode::internal, Remedy::reconnect},
+        Case{"EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+             StatusCode::no_space},
         Case{"ERR something that no version has said yet", StatusCode::internal},
         Case{"NEWWORD of a later version", StatusCode::internal}));
+
+// As 6.2.14 says it.
+std::string wrapped(const std::string& said) {
+  return "ERR Error running script (call to f_8781e39715d0b3c823b1e16b97457efe21d7d566): @user_script:31: " + said;
+}
+
+TEST(RedisClassify, WhatAScriptOf62MetIsClassifiedByItself) {
+  const auto meets = [](const std::string& said, StatusCode code, Remedy remedy = Remedy::none) {
+    const Status status = status_of(wrapped(said));
+    EXPECT_EQ(status.code(), code) << said;
+    EXPECT_EQ(rule_for(wrapped(said)).remedy, remedy) << said;
+    EXPECT_NE(status.text().find(wrapped(said)), std::string::npos) << "the server's own words stay";
+  };
+  meets("@user_script: 31: -OOM command not allowed when used memory > 'maxmemory'.", StatusCode::no_space);
+  meets("@user_script: 31: -READONLY You can't write against a read only replica.", StatusCode::unavailable,
+        Remedy::reconnect);
+  meets("@user_script: 31: -NOREPLICAS Not enough good replicas to write.", StatusCode::unavailable);
+  meets("@user_script: 31: -MISCONF Errors writing to the AOF file: No space left on device", StatusCode::no_space);
+  meets("@user_script: 31: The user executing the script can't run this command or subcommand", StatusCode::denied);
+  meets(
+      "@user_script: 31: The user executing the script can't access at least one of the keys mentioned in the "
+      "command arguments",
+      StatusCode::denied);
+  meets("WRONGTYPE Operation against a key holding the wrong kind of value", StatusCode::corrupt);
+  meets("attempt to index a nil value", StatusCode::internal);
+  meets("", StatusCode::internal);
+  EXPECT_EQ(status_of("ERR Error running script (call to f_0").code(), StatusCode::internal);
+  EXPECT_EQ(status_of("ERR Error running script (call to f_0): @user_script:OOM x").code(), StatusCode::internal);
+  EXPECT_TRUE(
+      is_id_refused(wrapped("ERR The ID specified in XADD is equal or smaller than the target stream top item")));
+}
 
 TEST(RedisClassify, AnEmptyErrorIsAnErrorToo) {
   EXPECT_EQ(status_of("").code(), StatusCode::internal);
