@@ -33,6 +33,42 @@ constexpr int kOldestRecordMajor = 7;
 // Writes what a script did once as one command to its append-only file; older ones always as a transaction.
 constexpr int kOldestDurableMajor = 7;
 
+// Every command of the adapter, in a form that does nothing whatever the server holds: on a key that is never there, or
+// with an argument that is refused. Permission is asked for first. (SADD has no such form.)
+Command harmless(const Settings& settings, const ScriptNames& scripts) {
+  const bool records = settings.layout == Layout::record;
+  const std::string key = settings.prefix + ":{permissions}";
+  const auto script = [&](Script name) { return std::string_view(scripts[static_cast<size_t>(name)]); };
+  const auto add = [](Command& to, std::initializer_list<std::string_view> arguments) {
+    to.begin(arguments.size());
+    for (const std::string_view argument : arguments) to.add(argument);
+  };
+  Command all;
+  for (const char* command : {"TYPE", "UNLINK"}) add(all, {command, key});
+  for (const char* command : {"HGET", "HMGET"}) add(all, {command, key, "x"});
+  add(all, {"HSET", key, "a", "b", "c"});  // one too many
+  if (records) {
+    // Those on streams may be allowed for certain streams alone.
+    add(all, {"EVALSHA", script(Script::leave), "2", key, key, "x"});
+    return all;
+  }
+  add(all, {"EVALSHA", script(Script::note), "2", key, key, "x", "x"});
+  for (const char* command : {"EXISTS", "GET", "SCARD", "SMEMBERS", "XLEN"}) add(all, {command, key});
+  for (const char* command : {"HDEL", "SREM"}) add(all, {command, key, "x"});
+  add(all, {"SET", key, "x", "EX", "0"});
+  add(all, {"RENAME", key, key});
+  add(all, {"XADD", key, "NOMKSTREAM", "no id", "a", "b"});
+  add(all, {"XTRIM", key, "MINID", "no id"});
+  add(all, {"XSETID", key, "no id"});
+  add(all, {"XRANGE", key, "-", "+", "COUNT", "1"});
+  add(all, {"XREAD", "COUNT", "1", "STREAMS", key, "0"});
+  for (const char* what : {"STREAM", "GROUPS"}) add(all, {"XINFO", what, key});
+  for (const char* what : {"CREATE", "SETID"}) add(all, {"XGROUP", what, key, "end", "no id"});
+  add(all, {"ZADD", key, "no number", "x"});
+  for (const char* command : {"ZRANGEBYLEX", "ZREMRANGEBYLEX"}) add(all, {command, key, "-", "+"});
+  return all;
+}
+
 }  // namespace
 
 std::string_view info_field(std::string_view info, std::string_view key) {
@@ -156,6 +192,19 @@ Task<Result<Facts>> ask(Link& link, int64_t deadline_ns) {
   if (const auto largest = config(3)) facts.largest_argument = parse_number(*largest);
   facts.load_truncated = config(4);
   co_return facts;
+}
+
+Task<Status> check_permissions(Link& link, const Settings& settings, const ScriptNames& scripts, int64_t deadline_ns) {
+  if (!link.up()) co_return link.why();
+  const Command questions = harmless(settings, scripts);
+  const Answer answer = co_await link.connection().call(questions, deadline_ns);
+  if (!answer.replied()) co_return answer.why;
+  for (size_t i = 0; i < answer.replies.size(); ++i) {
+    if (!answer[i].is_error()) continue;
+    Status status = status_of(answer[i].text());
+    if (status.code() == StatusCode::denied) co_return status;
+  }
+  co_return Status();
 }
 
 }  // namespace sluice::redis

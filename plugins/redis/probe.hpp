@@ -51,4 +51,7 @@ plugin::Condition weaker(const plugin::Condition& one, const plugin::Condition& 
 /// Asks one server. Thread: reactor.
 Task<Result<Facts>> ask(Link& link, int64_t deadline_ns);
 
+/// DENIED where the server does not let this user do what will be needed. Thread: reactor.
+Task<Status> check_permissions(Link& link, const Settings& settings, const ScriptNames& scripts, int64_t deadline_ns);
+
 }  // namespace sluice::redis

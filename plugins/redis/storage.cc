@@ -143,6 +143,9 @@ Status Storage::start(int64_t deadline_ns, plugin::Condition& condition) {
   if (status.ok()) {
     status = blocking([this, deadline_ns, &condition] { return examine(deadline_ns, condition); });
   }
+  if (status.ok()) {
+    status = blocking([this, deadline_ns] { return check_permissions(deadline_ns); });
+  }
   if (!status.ok()) {
     static_cast<void>(stop(deadline_ns));
     return status;
@@ -205,6 +208,16 @@ Task<Status> Storage::examine(int64_t deadline_ns, plugin::Condition& condition)
   }
   engine_->largest_unit = condition.largest_unit;
   engine_->capabilities = condition.capabilities;
+  co_return Status();
+}
+
+/// A permission that is missing is told now, and not by the first fence.
+Task<Status> Storage::check_permissions(int64_t deadline_ns) {
+  const Common& common = engine_->common;
+  for (Server* server : engine_->servers.all()) {
+    Status status = co_await redis::check_permissions(server->writer, common.settings, common.scripts, deadline_ns);
+    if (!status.ok()) co_return status;
+  }
   co_return Status();
 }
 

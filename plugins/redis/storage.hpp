@@ -93,6 +93,7 @@ class Storage : public plugin::StorageAdapter {
   Status blocking(Make make);
   Task<Status> disconnect();
   Task<Status> examine(int64_t deadline_ns, plugin::Condition& condition);
+  Task<Status> check_permissions(int64_t deadline_ns);
   void report(const plugin::Condition& condition);
   Task<Status> tie(int64_t deadline_ns, bool replace, Uuid& cluster_id);
   Task<Status> create(std::shared_ptr<Log> log, plugin::LogDescriptor descriptor, int64_t deadline_ns);

@@ -94,7 +94,31 @@ TEST_F(RedisRefusals, UsersAndTheirPermissions) {
   }
 }
 
-// A permission that is taken away later is told by the script that meets it, in the words of scripts.
+// A command that only scripts use is asked for at start, in every layout, and nothing is left of the question.
+TEST_F(RedisRefusals, APermissionThatIsMissingIsToldAtStart) {
+  start_server();
+  const auto started_as = [&](const std::string& rules, const char* layout = "log") {
+    std::vector<std::string> set{"ACL", "SETUSER", "sluice", "reset", "on", ">p", "~sluice:*", "+@all"};
+    if (!rules.empty()) set.push_back(rules);
+    EXPECT_EQ(server->cli(set), "OK");
+    return refusal(
+        {{"username", std::string("sluice")}, {"password", std::string("p")}, {"layout", std::string(layout)}});
+  };
+  EXPECT_TRUE(started_as("").ok());
+  for (const char* command : {"rename", "evalsha", "xgroup", "hset", "zadd", "unlink", "xtrim"}) {
+    const Status status = started_as(std::string("-") + command);
+    EXPECT_EQ(status.code(), StatusCode::denied) << command << ": " << status.describe();
+    EXPECT_NE(status.text().find(command), std::string::npos) << status.text();
+  }
+  EXPECT_EQ(server->cli({"DBSIZE"}), "0");
+  if (server->major() < 7) return;  // has no such layout
+  EXPECT_TRUE(started_as("-rename", "record").ok()) << "which it does not need";
+  EXPECT_EQ(started_as("-evalsha", "record").code(), StatusCode::denied);
+  EXPECT_EQ(started_as("-hset", "record").code(), StatusCode::denied);
+  EXPECT_EQ(server->cli({"DBSIZE"}), "0");
+}
+
+// One that is taken away later is told by the script that meets it, in the words of scripts.
 TEST_F(RedisRefusals, APermissionThatIsTakenAwayIsDenied) {
   start_server({.lines = {"user sluice on >p ~sluice:* +@all"}});
   Broker broker("redis",
