@@ -9,6 +9,17 @@
 #include "redis/classify.hpp"
 
 namespace sluice::redis {
+namespace {
+
+/// Why neither of two servers will do. What an operator must mend goes before one that is down.
+Status neither(const Status& one, const Status& other) {
+  const Status& first = status_class(one.code()) == 300 ? other : one;
+  Status both(first.code(), fmt::format("{}; {}", one.text(), other.text()), first.native_code());
+  both.set_retry_after_ms(std::max(one.retry_after_ms(), other.retry_after_ms()));
+  return both;
+}
+
+}  // namespace
 
 // ---- Finding the way
 
@@ -154,22 +165,24 @@ Task<Status> Link::establish() {
   const int64_t deadline_ns = now_ns() + common_.settings.connect_timeout_ms * kNsPerMs;
   const Result<std::vector<Address>> addresses = co_await finder_.find(deadline_ns);
   if (!addresses) co_return addresses.error();
-  Status status;
+  Status why;
   for (const Address& address : *addresses) {
     if (stopping_) break;
-    status = co_await dialer_.dial(connection_, address, deadline_ns);
-    if (!status.ok()) continue;
-    status = co_await greet(deadline_ns);
+    Status status = co_await dialer_.dial(connection_, address, deadline_ns);
     if (status.ok()) {
-      address_ = address;
-      break;
+      status = co_await greet(address, deadline_ns);
+      if (status.ok()) {
+        address_ = address;
+        co_return status;
+      }
+      connection_.cut(status);
     }
-    connection_.cut(status);
+    why = why.ok() ? status : neither(why, status);
   }
-  co_return status;
+  co_return why;
 }
 
-Task<Status> Link::greet(int64_t deadline_ns) {
+Task<Status> Link::greet(const Address& address, int64_t deadline_ns) {
   const Settings& settings = common_.settings;
   Status status = co_await log_in(connection_, settings.username, settings.password, deadline_ns);
   if (!status.ok()) co_return status;
@@ -188,13 +201,13 @@ Task<Status> Link::greet(int64_t deadline_ns) {
   const Answer pong = co_await connection_.call(ping, deadline_ns);
   if (!pong.replied()) co_return pong.why;
   if (pong[0].is_error()) co_return status_of(pong[0].text());
-  if (settings.mode == Mode::sentinel) {
+  if (settings.has_choice()) {
     const Command role{"ROLE"};
     const Answer answer = co_await connection_.call(role, deadline_ns);
     if (!answer.replied()) co_return answer.why;
     if (answer[0].is_error()) co_return status_of(answer[0].text());
     if (answer[0][0].text() != "master") {
-      co_return Status(StatusCode::unavailable, "the sentinels name a server that is no master now");
+      co_return Status(StatusCode::unavailable, fmt::format("{} is no master now", address.text()));
     }
   }
   co_return co_await load_scripts(deadline_ns);

@@ -91,7 +91,7 @@ class Link {
  private:
   Task<void> keep_up();
   Task<Status> establish();
-  Task<Status> greet(int64_t deadline_ns);
+  Task<Status> greet(const Address& address, int64_t deadline_ns);
   Task<void> pause(int64_t ms);
 
   Common& common_;

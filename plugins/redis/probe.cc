@@ -156,7 +156,7 @@ plugin::Condition judge(const Facts& facts, const Settings& settings) {
   } else {
     condition.advice = "\"no-appendfsync-on-rewrite no\" also survives loss of power";
   }
-  if (settings.mode == Mode::standalone && facts.replicas == 0) {
+  if (settings.mode == Mode::standalone && !settings.has_choice() && facts.replicas == 0) {
     condition.capabilities |= SLUICE_CAP_NO_ROLLBACK;
   } else {
     condition.advice = "a failover may take back what was acknowledged: only one server without replicas never does";

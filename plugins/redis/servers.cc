@@ -217,12 +217,16 @@ std::vector<Server*> Servers::all() const {
   return found;
 }
 
-/// Whether sentinels sent one link to a master and the other to the next. One of the two is the wrong one: reads would
-/// not find what was appended.
+/// Whether one link leads to a master and the other to another. One of the two is the wrong one: reads would not find
+/// what was appended.
 bool Servers::is_torn() const {
-  if (common_.settings.mode != Mode::sentinel || servers_.empty()) return false;
+  if (!common_.settings.has_choice() || servers_.empty()) return false;
   const Server& server = *servers_.front();
   return server.writer.up() && server.reader.up() && server.writer.address() != server.reader.address();
+}
+
+void Servers::leave(Server& server, const Status& why) {
+  for (const Lane lane : {Lane::write, Lane::read}) server.link(lane).cut(why);
 }
 
 /// The node that MOVED or ASK names; nullptr if it is not connected, for the call to be made again later.
@@ -244,8 +248,8 @@ Task<Answer> Servers::call(uint16_t slot, Lane lane, const Command& command, int
   Link* asked = nullptr;  // while the slot moves
   if (is_torn()) {
     answer.fate = Answer::Fate::unsent;
-    answer.why = Status(StatusCode::unavailable, "the sentinels have named another master");
-    for (const Lane each : {Lane::write, Lane::read}) servers_.front()->link(each).cut(answer.why);
+    answer.why = Status(StatusCode::unavailable, "another server has become the master");
+    leave(*servers_.front(), answer.why);
     co_return answer;
   }
   for (int sends = 0; sends < kMaxSends; ++sends) {
@@ -276,7 +280,12 @@ Task<Answer> Servers::call(uint16_t slot, Lane lane, const Command& command, int
         co_return answer;
       case Remedy::reconnect:
         want_map();
-        to->cut(status_of(cure.error));
+        // What reads comes from there as well, though nothing of it was refused.
+        if (is_cluster()) {
+          to->cut(status_of(cure.error));
+        } else {
+          leave(*servers_.front(), status_of(cure.error));
+        }
         co_return answer;
       case Remedy::load_scripts:
         loaded = co_await to->load_scripts(deadline_ns);

@@ -59,6 +59,8 @@ class Servers {
   Task<Answer> call(uint16_t slot, Lane lane, const Command& command, int64_t deadline_ns, Follow follow = Follow::yes);
   /// The servers that hold slots.
   std::vector<Server*> all() const;
+  /// Cuts both connections to a server, so that they are made anew, to the one that is the master then.
+  static void leave(Server& server, const Status& why);
 
  private:
   bool is_cluster() const { return common_.settings.mode == Mode::cluster; }

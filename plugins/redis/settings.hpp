@@ -38,6 +38,9 @@ struct Settings {
   std::string value_field = "value";
   int64_t connect_timeout_ms = 3'000;
   int64_t silence_ms = 10'000;
+
+  /// Several servers may be meant, of which only the one that is the master will do.
+  bool has_choice() const { return mode == Mode::sentinel || (mode == Mode::standalone && addresses.size() > 1); }
 };
 
 /// The adapter's table.

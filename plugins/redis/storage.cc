@@ -188,6 +188,11 @@ Task<Status> Storage::examine(int64_t deadline_ns, plugin::Condition& condition)
   for (Server* server : engine_->servers.all()) {
     const Result<Facts> facts = co_await ask(server->reader, deadline_ns);
     if (!facts) co_return facts.error();
+    if (facts->is_replica && engine_->common.settings.has_choice()) {
+      Status why(StatusCode::unavailable, fmt::format("{} has become a replica", server->reader.address().text()));
+      Servers::leave(*server, why);
+      co_return why;
+    }
     Status refused = refuse(*facts, engine_->common.settings);
     if (!refused.ok()) co_return refused;
     plugin::Condition one = judge(*facts, engine_->common.settings);

@@ -82,6 +82,11 @@ TEST(RedisProbe, EachSettingCostsWhatItProvides) {
   expect(facts, Mode::standalone, kAll & ~SLUICE_CAP_NO_ROLLBACK, "failover");
   expect(best(), Mode::sentinel, kAll & ~SLUICE_CAP_NO_ROLLBACK, "failover");
   expect(best(), Mode::cluster, kAll & ~SLUICE_CAP_NO_ROLLBACK, "failover");
+  Settings several;
+  several.addresses.resize(2);
+  EXPECT_EQ(judge(best(), several).capabilities, kAll & ~SLUICE_CAP_NO_ROLLBACK);
+  several.addresses.resize(1);
+  EXPECT_EQ(judge(best(), several).capabilities, kAll);
 }
 
 // Before 7.0 every script's writes are a transaction.

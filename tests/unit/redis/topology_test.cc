@@ -154,6 +154,119 @@ TEST(RedisSentinels, ConnectionsToDifferentMastersAreGivenUp) {
   EXPECT_NE(new_master.cli({"DBSIZE"}), "0");
 }
 
+// ---- Several addresses
+
+class RedisAddresses : public ::testing::Test {
+ protected:
+  // A master, and its replica.
+  void SetUp() override {
+    ASSERT_TRUE(first.start());
+    second = std::make_unique<RedisServer>(
+        test::RedisSettings{.lines = {fmt::format("replicaof 127.0.0.1 {}", first.port())}});
+    ASSERT_TRUE(second->start());
+    ASSERT_TRUE(eventually([&] { return contains(second->cli({"INFO", "replication"}), "master_link_status:up"); }));
+  }
+  std::string both() const { return first.address() + "," + second->address(); }
+  static bool is_well(Broker& broker) { return broker.storage->health().has_value(); }
+  // How many connections of a broker's a server has.
+  static size_t connections(const RedisServer& server) {
+    const std::string list = server.cli({"CLIENT", "LIST"});
+    size_t found = 0;
+    for (size_t at = list.find("name=sluice-"); at != std::string::npos; at = list.find("name=sluice-", at + 1))
+      ++found;
+    return found;
+  }
+
+  RedisServer first{{.lines = {"repl-diskless-sync-delay 0"}}};
+  std::unique_ptr<RedisServer> second;
+};
+
+// Its replica answers meanwhile, and is no place for either connection.
+TEST_F(RedisAddresses, AMasterThatRestartsIsFoundAgain) {
+  Broker broker("redis", {{"address", both()}});
+  const auto started = broker.storage->start();
+  ASSERT_TRUE(started) << started.error().describe();
+  EXPECT_EQ(started->capabilities & SLUICE_CAP_NO_ROLLBACK, 0u) << "the other may lag when it is promoted";
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  ASSERT_EQ(writer.append(5), 5u);
+  first.kill();
+  ASSERT_TRUE(eventually([&] { return broker.said("no connection (write)") && broker.said("no connection (read)"); }));
+  const auto away = broker.storage->health();
+  ASSERT_FALSE(away);
+  EXPECT_EQ(away.error().code(), StatusCode::unavailable) << away.error().describe();
+  ASSERT_TRUE(eventually([&] { return contains(broker.storage->health().error().text(), "is no master now"); }));
+  EXPECT_EQ(bounds_of(broker, *log).error().code(), StatusCode::unavailable);
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(eventually([&] { return is_well(broker); }));
+  ASSERT_TRUE(eventually([&] { return writer.append(1) > 5; }));
+  writer.verify(*log);
+  EXPECT_TRUE(eventually([&] { return connections(*second) == 0; }));
+}
+
+TEST_F(RedisAddresses, AServerThatBecomesAReplicaIsLeftByTheFirstWrite) {
+  Broker broker("redis", {{"address", both()}});
+  ASSERT_TRUE(broker.storage->start());
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  ASSERT_EQ(writer.append(5), 5u);
+  ASSERT_TRUE(is_replicated(first));
+  ASSERT_EQ(connections(first), 2u);
+  ASSERT_EQ(first.cli({"REPLICAOF", "127.0.0.1", std::to_string(second->port())}), "OK");
+  ASSERT_EQ(writer.append(1), 5u);
+  EXPECT_TRUE(eventually([&] { return connections(first) == 0; })) << "what reads has left it too";
+  ASSERT_EQ(second->cli({"REPLICAOF", "NO", "ONE"}), "OK");
+  ASSERT_TRUE(eventually([&] { return writer.append(1) > 5; }));
+  writer.verify(*log);
+  EXPECT_TRUE(eventually([&] { return is_well(broker); }));
+}
+
+TEST_F(RedisAddresses, AServerThatBecomesAReplicaIsLeftByAHealthCheck) {
+  Broker broker("redis", {{"address", both()}});
+  ASSERT_TRUE(broker.storage->start());
+  ASSERT_EQ(second->cli({"REPLICAOF", "NO", "ONE"}), "OK");
+  ASSERT_EQ(first.cli({"REPLICAOF", "127.0.0.1", std::to_string(second->port())}), "OK");
+  const auto left = broker.storage->health();
+  ASSERT_FALSE(left);
+  EXPECT_EQ(left.error().code(), StatusCode::unavailable) << left.error().describe();
+  ASSERT_TRUE(eventually([&] { return is_well(broker); }));
+  EXPECT_TRUE(eventually([&] { return connections(first) == 0 && connections(*second) == 2; }));
+}
+
+TEST_F(RedisAddresses, ReplicasAloneAreUnavailableAndOneAddressIsInvalid) {
+  Broker replica("redis", {{"address", second->address() + "," + second->address()}});
+  const auto none = replica.storage->start();
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code(), StatusCode::unavailable) << none.error().describe();
+  EXPECT_TRUE(contains(none.error().text(), second->address())) << none.error().text();
+  Broker alone("redis", {{"address", second->address()}});
+  const auto one = alone.storage->start();
+  ASSERT_FALSE(one);
+  EXPECT_EQ(one.error().code(), StatusCode::invalid) << one.error().describe();
+}
+
+// Of two that say they are the master the first answered one connection alone.
+TEST(RedisTwoMasters, ConnectionsToBothAreGivenUp) {
+  RedisServer real;
+  ASSERT_TRUE(real.start());
+  std::atomic<int> greeted{0};
+  FakeServer passing([&](const std::vector<std::string>& command) -> std::string {
+    if (command[0] == "CLIENT") return ++greeted == 2 ? "+OK\r\n" : "";
+    if (command[0] == "ROLE") return "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
+    if (command[0] == "INFO") return "$35\r\nredis_version:7.0.15\r\nrole:master\r\n\r\n";
+    return "+OK\r\n";
+  });
+  Broker broker("redis", {{"address", passing.address() + "," + real.address()}});
+  const auto torn = broker.storage->start();
+  ASSERT_FALSE(torn);
+  EXPECT_EQ(torn.error().code(), StatusCode::unavailable) << torn.error().describe();
+  ASSERT_TRUE(eventually([&] { return broker.storage->start().has_value(); }));
+  Writer writer(broker, broker.create(), 1);
+  EXPECT_EQ(writer.append(3), 3u);
+  writer.verify(*broker.open());
+  EXPECT_NE(real.cli({"DBSIZE"}), "0");
+}
+
 // ---- Clusters
 
 constexpr uint8_t kLogs = 12;
