@@ -74,7 +74,11 @@ void add_fields(Command& command, const FieldNames& names, const records::Record
   }
 }
 
-void decode_fields(ReplyView fields, const FieldNames& names, int64_t time_ms, DecodedRecord& out) {
+bool decode_fields(ReplyView fields, const FieldNames& names, int64_t time_ms, DecodedRecord& out,
+                   uint64_t most_bytes) {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < fields.size(); ++i) bytes += fields[i].text().size();
+  if (bytes > most_bytes) return false;
   out.record = {};
   out.record.timestamp = time_ms;
   out.headers.clear();
@@ -86,6 +90,7 @@ void decode_fields(ReplyView fields, const FieldNames& names, int64_t time_ms, D
     out.record.value = as_bytes(out.json);
   }
   out.record.headers = out.headers;
+  return true;
 }
 
 }  // namespace sluice::redis

@@ -22,6 +22,10 @@
 
 namespace sluice::redis {
 
+/// Names and values of an entry that becomes a record. A batch has less than 2 GiB, and JSON may take six times as
+/// much.
+inline constexpr uint64_t kMaxEntryBytes = uint64_t{128} << 20;
+
 struct FieldNames {
   std::string key = "key";
   std::string value = "value";
@@ -38,7 +42,9 @@ struct DecodedRecord {
   std::vector<records::HeaderView> headers;
   std::string json;
 };
-/// `fields`: names and values in turn. `time_ms`: of the entry's id; records::kNoTimestamp where it has none.
-void decode_fields(ReplyView fields, const FieldNames& names, int64_t time_ms, DecodedRecord& out);
+/// `fields`: names and values in turn. `time_ms`: of the entry's id; records::kNoTimestamp where it has none. False,
+/// and nothing is told, where they are larger than `most_bytes`.
+bool decode_fields(ReplyView fields, const FieldNames& names, int64_t time_ms, DecodedRecord& out,
+                   uint64_t most_bytes = kMaxEntryBytes);
 
 }  // namespace sluice::redis

@@ -37,11 +37,26 @@ std::string id_at(int64_t offset, Ids ids) {
   return fmt::format("{}-{}", offset >> kSequenceBits, offset & kSequenceMask);
 }
 
-Result<int64_t> stream_end(EntryId last_id, Ids ids) {
-  if (last_id == EntryId{}) return int64_t{0};
-  const Result<int64_t> last = offset_of(last_id, ids);
-  if (!last) return fail(last.error());
-  return *last + 1;
+int64_t offset_behind(EntryId id, Ids ids) {
+  if (id == EntryId{}) return 0;
+  if (const Result<int64_t> offset = offset_of(id, ids)) return *offset + 1;
+  if (ids == Ids::dense) return INT64_MAX;
+  return static_cast<int64_t>((std::min(id.high, kMaxMilliseconds - 1) + 1) << kSequenceBits);
+}
+
+bool is_beyond(EntryId id, Ids ids) {
+  if (ids == Ids::time) return id.high >= kMaxMilliseconds;
+  return id.high > 0 || id.low > static_cast<uint64_t>(INT64_MAX);
+}
+
+std::string first_beyond(Ids ids) {
+  return ids == Ids::time ? fmt::format("{}-0", kMaxMilliseconds) : fmt::format("0-{}", uint64_t{1} << 63);
+}
+
+std::string last_with_offset(EntryId id, Ids ids) {
+  const auto most = static_cast<uint64_t>(ids == Ids::time ? kSequenceMask : INT64_MAX);
+  if (is_beyond(id, ids)) return fmt::format("{}-{}", ids == Ids::time ? kMaxMilliseconds - 1 : 0, most);
+  return fmt::format("{}-{}", id.high, std::min(id.low, most));
 }
 
 RecordKeys::RecordKeys(std::string_view prefix, std::string stream_name) : stream(std::move(stream_name)) {

@@ -19,7 +19,10 @@
 namespace sluice::redis {
 
 enum class Ids {
-  time,   // as the server gives them to `XADD key *`: offset = milliseconds * 2^20 + sequence, so there are gaps
+  // As the server gives them to `XADD key *`: offset = milliseconds * 2^20 + sequence, so there are gaps. Ids that
+  // other
+  // programs chose may have none: a sequence from 2^20 on, or times from 2^43 - 1 on, behind which there are no others.
+  time,
   dense,  // `0-N`, given to `XADD key 0-*`: offset = N - 1
 };
 
@@ -30,8 +33,15 @@ inline constexpr int kSequenceBits = 20;
 Result<int64_t> offset_of(EntryId id, Ids ids);
 /// The lowest id that an entry at or above `offset` has.
 std::string id_at(int64_t offset, Ids ids);
-/// The end of a stream whose last generated id this is.
-Result<int64_t> stream_end(EntryId last_id, Ids ids);
+/// The lowest offset that an entry behind one with this id may have, whether that has one or not; 0 behind 0-0, which
+/// is no entry's.
+int64_t offset_behind(EntryId id, Ids ids);
+/// Neither an entry with this id nor any behind it has an offset.
+bool is_beyond(EntryId id, Ids ids);
+/// The lowest such id.
+std::string first_beyond(Ids ids);
+/// The highest id at or below this one that an entry with an offset may have.
+std::string last_with_offset(EntryId id, Ids ids);
 
 struct RecordKeys {
   std::string stream;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "base/log_limiter.hpp"
 #include "base/task.hpp"
 #include "native/assembler.hpp"
 #include "plugin/adapter.hpp"
@@ -26,6 +27,8 @@ inline constexpr uint64_t kAssumedRecordBytes = 1024;
 inline constexpr size_t kMaxCommandArguments = 1'000'000;
 /// ... and those of one entry, which a script hands on together.
 inline constexpr size_t kMaxEntryArguments = 7'000;
+/// Entries without an offset that lie behind each other, and are looked at to find one that has one.
+inline constexpr int kMaxStepsBack = 16;
 /// Pauses between two looks at the end of a watched stream: the first and the longest.
 inline constexpr int64_t kFirstRecordWatchMs = 5;
 inline constexpr int64_t kLongestRecordWatchMs = 50;
@@ -50,13 +53,18 @@ class RecordLog {
   struct Borders {
     int64_t start = 0;
     int64_t end = 0;
+    EntryId last;             // that was generated
+    bool is_strange = false;  // `last` has no offset: `end` is behind the last entry that has one
   };
   Ids ids() const { return engine_->common.settings.ids; }
   FieldNames names() const { return {engine_->common.settings.key_field, engine_->common.settings.value_field}; }
   Task<Answer> call(Lane lane, const Command& command, int64_t deadline_ns);
   /// Whether the marker names this log.
   Status ours(ReplyView marker) const;
-  Result<Borders> borders(ReplyView info) const;
+  Task<Result<Borders>> borders(ReplyView info, int64_t deadline_ns);
+  Task<Result<Borders>> look(int64_t deadline_ns);
+  Task<Result<uint64_t>> pass_strange_end(EntryId last, int64_t deadline_ns);
+  void tell_passed(std::string_view id, std::string_view why);
   void ask_for_marker(Command& command) const;
   int64_t entries_for(uint64_t bytes) const;
   Result<int64_t> time_of(EntryId id) const;
@@ -65,6 +73,8 @@ class RecordLog {
   const RecordKeys keys_;
   const std::string id_;
   uint64_t usual_bytes_ = kAssumedRecordBytes;  // of an entry
+  EntryId passed_;                              // the last of the entries behind the end that were counted
+  LogLimiter passed_lines_;
 };
 
 }  // namespace sluice::redis

@@ -118,7 +118,31 @@ Status RecordStorage::create_log(plugin::Call& call, const sluice_log_descriptor
   });
 }
 
+/// INVALID for a stream that nothing could be appended to: as its ids are no times, or, with dense ids, are.
+Task<Status> RecordStorage::check_ids(const Wanted& wanted, int64_t deadline_ns) {
+  Command command{"EXISTS", wanted.keys.marker};
+  command.begin(3).add("XINFO").add("STREAM").add(wanted.keys.stream);
+  const Answer answer = co_await engine()->servers.call(wanted.keys.slot, Lane::read, command, deadline_ns);
+  if (!answer.replied()) co_return answer.why;
+  if (answer[0].is_error()) co_return status_of(answer[0].text());
+  if (answer[0].integer() > 0) co_return Status();  // it was adopted before
+  const Ids ids = engine()->common.settings.ids;
+  for (size_t i = 0; i + 1 < answer[1].size(); i += 2) {
+    if (answer[1][i].text() != "last-generated-id") continue;
+    const auto last = parse_entry_id(answer[1][i + 1].text());
+    if (!last || !is_beyond(*last, ids)) break;
+    co_return Status(StatusCode::invalid,
+                     fmt::format("nothing could be appended to the stream \"{}\", whose last id is {}-{}: {}",
+                                 wanted.keys.stream, last->high, last->low, offset_of(*last, ids).error().text()));
+  }
+  co_return Status();  // what is no stream is told by the script
+}
+
 Task<Status> RecordStorage::stand(Wanted wanted, int64_t deadline_ns) {
+  if (wanted.adopted) {
+    Status status = co_await check_ids(wanted, deadline_ns);
+    if (!status.ok()) co_return status;
+  }
   Command command;
   command.begin(9).add("EVALSHA").add(engine()->common.scripts[static_cast<size_t>(Script::stand)]).add("2");
   command.add(wanted.keys.marker).add(wanted.keys.stream).add(wanted.id.to_string()).add(wanted.native);

@@ -42,6 +42,7 @@ class RecordStorage final : public Storage {
     RecordKeys keys;
   };
   Result<Wanted> wanted(const sluice_log_descriptor& descriptor) const;
+  Task<Status> check_ids(const Wanted& wanted, int64_t deadline_ns);
   Task<Status> stand(Wanted wanted, int64_t deadline_ns);
   Task<Status> leave(Wanted wanted, int64_t deadline_ns);
   // A listing that is under way.

@@ -23,9 +23,11 @@ enum class Script : size_t {
   append,  // KEYS hash, stream; ARGV last id, id, then fields and values: OK, SHUT last_id, NOT_FOUND, GONE
   close,   // KEYS hash: OK; whatever transaction the append-only file was left in is over
   // The layout `record`: KEYS marker, stream.
-  stand,        // ARGV id, native name, partition, adopted: OK, EXISTS name, TAKEN, ABSENT type, PRESENT type
-  leave,        // ARGV id: OK
-  add_records,  // ARGV id, "*" or "0-*", then for each record the number of its fields and values, and these: the ids
+  stand,  // ARGV id, native name, partition, adopted: OK, EXISTS name, TAKEN, ABSENT type, PRESENT type
+  leave,  // ARGV id: OK
+  // ARGV id, "*" or "0-*", names of key and value, how many records, then these in runs, the first alone: their ids, or
+  // BEYOND id: the first would have got this id, or the last one behind it, which has no offset.
+  add_records,
 };
 inline constexpr size_t kScripts = 11;
 

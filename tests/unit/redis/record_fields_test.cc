@@ -18,12 +18,18 @@ Reply fields(const std::vector<std::string>& texts) {
 
 DecodedRecord decode(const Reply& reply, const FieldNames& names = {}) {
   DecodedRecord decoded;
-  decode_fields(reply, names, 77, decoded);
+  EXPECT_TRUE(decode_fields(reply, names, 77, decoded));
   return decoded;
 }
 
 std::string value_of(const DecodedRecord& decoded) {
   return decoded.record.value ? std::string(as_text(*decoded.record.value)) : "null";
+}
+
+TEST(RecordFieldsTest, WhatIsTooLargeIsNoRecord) {
+  DecodedRecord decoded;
+  EXPECT_TRUE(decode_fields(fields({"abc", "de", "f", ""}), {}, 77, decoded, 6));
+  EXPECT_FALSE(decode_fields(fields({"abc", "de", "f", "g"}), {}, 77, decoded, 6));
 }
 
 TEST(RecordFieldsTest, WhatGoesInComesOut) {

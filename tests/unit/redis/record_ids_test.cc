@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "redis/record_ids.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace sluice::redis {
@@ -16,10 +17,12 @@ TEST(RecordIdsTest, IdsOfTimeAreOffsetsAndBack) {
     const auto back = parse_entry_id(id_at(*offset, Ids::time));
     ASSERT_TRUE(back);
     EXPECT_EQ(*back, id);
-    EXPECT_EQ(*stream_end(id, Ids::time), *offset + 1);
+    EXPECT_EQ(offset_behind(id, Ids::time), *offset + 1);
+    EXPECT_FALSE(is_beyond(id, Ids::time));
+    EXPECT_EQ(last_with_offset(id, Ids::time), fmt::format("{}-{}", id.high, id.low));
   }
   EXPECT_LT(*offset_of({5, 1'048'575}, Ids::time), *offset_of({6, 0}, Ids::time));
-  EXPECT_EQ(*stream_end({0, 0}, Ids::time), 0);
+  EXPECT_EQ(offset_behind({0, 0}, Ids::time), 0);
 }
 
 TEST(RecordIdsTest, WhatHasNoOffsetIsCorrupt) {
@@ -36,8 +39,34 @@ TEST(RecordIdsTest, DenseIdsCountUpByOne) {
   EXPECT_EQ(*offset_of({0, 1}, Ids::dense), 0);
   EXPECT_EQ(*offset_of({0, 8}, Ids::dense), 7);
   EXPECT_EQ(id_at(7, Ids::dense), "0-8");
-  EXPECT_EQ(*stream_end({0, 8}, Ids::dense), 8);
-  EXPECT_EQ(*stream_end({0, 0}, Ids::dense), 0);
+  EXPECT_EQ(offset_behind({0, 8}, Ids::dense), 8);
+  EXPECT_EQ(offset_behind({0, 0}, Ids::dense), 0);
+  EXPECT_EQ(last_with_offset({0, 8}, Ids::dense), "0-8");
+  EXPECT_FALSE(is_beyond({0, static_cast<uint64_t>(INT64_MAX)}, Ids::dense));
+}
+
+// Entries without an offset lie between two that have one, or behind all of them.
+TEST(RecordIdsTest, WhatHasNoOffsetHasAPlace) {
+  constexpr uint64_t kPast = static_cast<uint64_t>(kSequences);
+  EXPECT_EQ(offset_behind({5, kPast}, Ids::time), *offset_of({6, 0}, Ids::time));
+  EXPECT_EQ(offset_behind({5, UINT64_MAX}, Ids::time), *offset_of({6, 0}, Ids::time));
+  EXPECT_FALSE(is_beyond({5, UINT64_MAX}, Ids::time));
+  EXPECT_EQ(last_with_offset({5, kPast}, Ids::time), "5-1048575");
+
+  const EntryId last = *parse_entry_id(last_with_offset({UINT64_MAX, 3}, Ids::time));
+  const EntryId beyond = *parse_entry_id(first_beyond(Ids::time));
+  ASSERT_TRUE(offset_of(last, Ids::time));
+  EXPECT_FALSE(is_beyond(last, Ids::time));
+  EXPECT_TRUE(is_beyond(beyond, Ids::time));
+  EXPECT_FALSE(offset_of(beyond, Ids::time));
+  EXPECT_EQ(beyond, (EntryId{last.high + 1, 0}));
+  EXPECT_EQ(offset_behind(beyond, Ids::time), *offset_of(last, Ids::time) + 1);
+  EXPECT_EQ(offset_behind({UINT64_MAX, UINT64_MAX}, Ids::time), *offset_of(last, Ids::time) + 1);
+
+  EXPECT_TRUE(is_beyond({1'700'000'000'000, 0}, Ids::dense));
+  EXPECT_TRUE(is_beyond(*parse_entry_id(first_beyond(Ids::dense)), Ids::dense));
+  EXPECT_EQ(last_with_offset({1'700'000'000'000, 0}, Ids::dense), "0-9223372036854775807");
+  EXPECT_EQ(offset_behind({1'700'000'000'000, 0}, Ids::dense), INT64_MAX);
 }
 
 TEST(RecordIdsTest, AMarkerLiesInTheSlotOfItsStream) {

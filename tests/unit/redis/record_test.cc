@@ -220,10 +220,234 @@ TEST_F(RedisRecord, DenseIdsCountAndAStrangeOneIsSaid) {
   ASSERT_TRUE(at);
   EXPECT_EQ(*at, 0);
   xadd("t", {"value", "strange"});
-  const auto jammed = made->read(*log, 0);
-  ASSERT_FALSE(jammed);
-  EXPECT_EQ(jammed.error().status.code(), StatusCode::corrupt);
-  EXPECT_NE(jammed.error().status.text().find("XADD key 0-*"), std::string::npos);
+  const auto jammed = made->append(*log, native_batch({"e"}));
+  EXPECT_EQ(jammed.status.code(), StatusCode::corrupt) << jammed.status.describe();
+  EXPECT_NE(jammed.status.text().find("XADD key 0-*"), std::string::npos) << jammed.status.text();
+  EXPECT_EQ(made->bounds(*log).end, 4);
+  uint64_t skipped = 0;
+  EXPECT_EQ(made->read_all(*log, 0, 1 << 20, &skipped).size(), 4u) << "what is there is read";
+  EXPECT_EQ(skipped, 1u);
+  EXPECT_TRUE(made->said("0-*"));
+
+  xadd("strange", {"value", "x"});
+  const Status adopted = made->make(descriptor(2, "strange", "strange"));
+  EXPECT_EQ(adopted.code(), StatusCode::invalid) << adopted.describe();
+}
+
+// ---- Entries that have no offset
+
+constexpr const char* kNanoseconds = "1234567890123456789-0";
+
+// A sequence beyond what offsets have room for: between two entries, several in a row, and at the end.
+TEST_F(RedisRecord, B04_AnEntryWithoutAnOffsetIsPassedAndCounted) {
+  for (const size_t run : {size_t{1}, size_t{3}, size_t{40}}) {
+    auto made = broker();
+    const std::string stream = fmt::format("t{}", run);
+    const auto topic = descriptor(static_cast<uint8_t>(run), stream);
+    ASSERT_TRUE(made->make(topic).ok());
+    auto log = made->opened(topic);
+    const auto strange = [&](int64_t ms) {
+      for (size_t i = 0; i < run; ++i) {
+        const std::string id = fmt::format("{}-{}", ms, (1 << kSequenceBits) + i);
+        ASSERT_EQ(xadd(stream, {"value", "strange"}, id.c_str()), id);
+      }
+    };
+    strange(1'000);
+    EXPECT_EQ(made->bounds(*log).end, 0) << "nothing that can be read";
+    EXPECT_EQ(made->read(*log, 0)->next, 0);
+    xadd(stream, {"value", "a"}, "1001-0");
+    const int64_t second = (int64_t{1'000'000'000} << kSequenceBits) + 7;
+    strange(1'001);
+    strange(2'000);
+    EXPECT_EQ(made->bounds(*log).end, (int64_t{1'001} << kSequenceBits) + 1);
+    // A reader who waits at the end is not woken by what he cannot read, but by what comes behind it.
+    auto watched = std::async(std::launch::async, [&] { return made->watch(*log, made->bounds(*log).end); });
+    EXPECT_EQ(watched.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+    xadd(stream, {"value", "b"}, "1000000000-7");
+    EXPECT_TRUE(watched.get().ok());
+    strange(1'000'000'001);
+    EXPECT_EQ(made->bounds(*log).end, second + 1);
+
+    const std::vector<Seen> wanted{{int64_t{1'001} << kSequenceBits, "null", "a"}, {second, "null", "b"}};
+    for (const uint64_t size : {uint64_t{1}, uint64_t{1} << 20}) {
+      uint64_t skipped = 0;
+      EXPECT_EQ(made->read_all(*log, 0, size, &skipped), wanted);
+      EXPECT_EQ(skipped, 3 * run) << "those at the end are not passed yet";
+    }
+    const int64_t end = made->bounds(*log).end;
+    EXPECT_EQ(made->read(*log, end)->next, end);
+    EXPECT_TRUE(made->said("has no offset"));
+    const auto at = test::wait<Result<int64_t>>(made->loop, [&] { return log->locate(1'500, made->loop); });
+    ASSERT_TRUE(at) << at.error().describe();
+    EXPECT_EQ(*at, second);
+
+    const auto appended = made->append(*log, native_batch({"c", "d"}));
+    ASSERT_TRUE(appended.status.ok()) << appended.status.describe();
+    uint64_t skipped = 0;
+    EXPECT_EQ(made->read_all(*log, end, 1, &skipped).size(), 2u);
+    EXPECT_EQ(skipped, run);
+
+    // A limit that lies behind some of them.
+    const auto limited = made->read(*log, wanted[0].offset + 1, 1 << 20, int64_t{1'500} << kSequenceBits);
+    ASSERT_TRUE(limited);
+    EXPECT_EQ(limited->next, int64_t{1'500} << kSequenceBits);
+    EXPECT_EQ(limited->skipped, run);
+    ASSERT_TRUE(made->trim(*log, second).ok());
+    EXPECT_EQ(made->bounds(*log).start, second);
+    ASSERT_TRUE(made->trim(*log, second + 1).ok());
+    EXPECT_EQ(made->read_all(*log, made->bounds(*log).start).size(), 2u);
+  }
+}
+
+// An id that no time has: whatever comes behind it has no offset either, so nothing may be added, and no reader goes
+// there.
+TEST_F(RedisRecord, B04_AnIdThatIsNoTimeEndsTheTopicAndHidesNothing) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  const auto first = made->append(*log, native_batch({"a", "b"}));
+  ASSERT_TRUE(first.status.ok());
+  const int64_t end = made->bounds(*log).end;
+  ASSERT_EQ(xadd("t", {"value", "strange"}, kNanoseconds), kNanoseconds);
+  for (const int64_t from : {int64_t{0}, first.last_offset, end}) {
+    const auto bounds = made->bounds(*log);
+    EXPECT_EQ(bounds.start, 0);
+    EXPECT_EQ(bounds.end, end);
+    uint64_t skipped = 0;
+    EXPECT_EQ(made->read_all(*log, from, 1, &skipped).size(), from == end ? 0u : from == 0 ? 2u : 1u);
+    EXPECT_EQ(skipped, from == 0 ? 1u : 0u) << "once";
+  }
+  EXPECT_TRUE(made->said(kNanoseconds));
+  EXPECT_EQ(*test::wait<Result<int64_t>>(made->loop, [&] { return log->locate(0, made->loop); }), first.first_offset);
+
+  // What is refused changes nothing that is told of the stream, but for its last id.
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = made->append(*log, native_batch({"c", "d"}, "k"));
+    EXPECT_EQ(refused.status.code(), StatusCode::corrupt) << refused.status.describe();
+    EXPECT_NE(refused.status.text().find("1234567890123456789"), std::string::npos) << refused.status.text();
+  }
+  EXPECT_EQ(server.cli({"XLEN", "t"}), "3");
+  EXPECT_EQ(made->bounds(*log).start, 0);
+  EXPECT_EQ(made->bounds(*log).end, end);
+  xadd("t", {"value", "another"});
+  uint64_t skipped = 0;
+  EXPECT_EQ(made->read_all(*log, 0, 1 << 20, &skipped).size(), 2u);
+  EXPECT_EQ(skipped, 1u) << "the other one";
+
+  // Trimmed and deleted as far as may be, the end stays.
+  ASSERT_TRUE(made->trim(*log, end).ok());
+  EXPECT_EQ(made->bounds(*log).end, end);
+  EXPECT_EQ(made->bounds(*log).start, first.last_offset);
+  const std::string last =
+      fmt::format("{}-{}", first.last_offset >> kSequenceBits, first.last_offset & ((int64_t{1} << kSequenceBits) - 1));
+  EXPECT_EQ(server.cli({"XDEL", "t", last}), "1");
+  EXPECT_EQ(made->bounds(*log).end, end);
+  EXPECT_EQ(made->bounds(*log).start, end);
+}
+
+TEST_F(RedisRecord, AppendsAreRefusedWhereOneOfThemWouldHaveNoOffset) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  // Ahead of the server's clock, so that what comes next has the same time.
+  xadd("t", {"value", "ahead"}, "5000000000000-1048573");
+  EXPECT_EQ(made->append(*log, native_batch({"a", "b", "c"})).status.code(), StatusCode::corrupt);
+  EXPECT_EQ(server.cli({"XLEN", "t"}), "1");
+  xadd("t", {"value", "ahead"}, "5000000000001-1048573");
+  const auto fits = made->append(*log, native_batch({"a", "b"}));
+  ASSERT_TRUE(fits.status.ok()) << fits.status.describe();
+  EXPECT_EQ(fits.last_offset, (int64_t{5'000'000'000'002} << kSequenceBits) - 1);
+  EXPECT_EQ(made->append(*log, native_batch({"c"})).status.code(), StatusCode::corrupt);
+  EXPECT_EQ(made->read_all(*log, 0).size(), 4u);
+}
+
+TEST_F(RedisRecord, AStreamWhoseIdsAreNoTimesIsNotAdopted) {
+  xadd("orders", {"value", "good"});
+  xadd("orders", {"value", "strange"}, kNanoseconds);
+  xadd("full", {"value", "passed"}, "5-1048576");
+  auto made = broker();
+  const Status refused = made->make(descriptor(1, "mine", "orders"));
+  EXPECT_EQ(refused.code(), StatusCode::invalid) << refused.describe();
+  EXPECT_NE(refused.text().find(kNanoseconds), std::string::npos) << refused.text();
+  EXPECT_EQ(server.cli({"EXISTS", RecordKeys("sluice", "orders").marker}), "0");
+  EXPECT_TRUE(made->make(descriptor(2, "full", "full")).ok()) << "later ones have offsets";
+
+  // One that was adopted before stays, through restarts of the broker.
+  xadd("clicks", {"value", "good"});
+  ASSERT_TRUE(made->make(descriptor(3, "clicks", "clicks")).ok());
+  xadd("clicks", {"value", "strange"}, kNanoseconds);
+  EXPECT_TRUE(made->make(descriptor(3, "clicks", "clicks")).ok());
+  auto log = made->opened(descriptor(3, "clicks", "clicks"));
+  EXPECT_EQ(made->read_all(*log, 0).size(), 1u);
+
+  // Once others have taken out all that could be read, nobody is sent back to what was there.
+  const int64_t end = made->bounds(*log).end;
+  EXPECT_EQ(server.cli({"XTRIM", "clicks", "MAXLEN", "1"}), "1");
+  EXPECT_GE(made->bounds(*log).start, end);
+  EXPECT_EQ(made->bounds(*log).start, made->bounds(*log).end);
+}
+
+// ---- Entries that are not as Sluice writes them
+
+// Every one is a record, whatever its fields, and none hides the next.
+TEST_F(RedisRecord, FieldsOfAnyKindAreRecords) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  const std::vector<std::pair<std::vector<std::string>, std::string>> entries{
+      {{"a", "1", "b", "2"}, R"({"a":"1","b":"2"})"},
+      {{"a", "1", "a", "2"}, R"({"a":["1","2"]})"},
+      {{"value", "x", "value", "y"}, R"({"value":["x","y"]})"},
+      {{"value", "x", "timestamp", "yesterday"}, R"({"value":"x","timestamp":"yesterday"})"},
+      {{"value", "x", "timestamp", "-5"}, R"({"value":"x","timestamp":"-5"})"},
+      {{"value", "x", "null-header.h", "no null"}, R"({"value":"x","null-header.h":"no null"})"},
+      {{"", ""}, R"({"":""})"},
+      {{"\xff", "\xc3("}, "{\"\uFFFD\":\"\uFFFD(\"}"},
+      {{"value", "plain", "timestamp", "9223372036854775807"}, "plain"},
+      {{"value", ""}, ""},
+      {{"key", "k"}, "null"},
+  };
+  for (const auto& [fields, value] : entries) {
+    xadd("t", fields);
+    xadd("t", {"value", "good"});
+  }
+  for (const uint64_t size : {uint64_t{1}, uint64_t{1} << 20}) {
+    uint64_t skipped = 0;
+    const auto all = made->read_all(*log, 0, size, &skipped);
+    EXPECT_EQ(skipped, 0u);
+    ASSERT_EQ(all.size(), 2 * entries.size());
+    for (size_t i = 0; i < entries.size(); ++i) {
+      EXPECT_EQ(all[2 * i].value, entries[i].second) << i;
+      EXPECT_EQ(all[2 * i + 1].value, "good") << i;
+    }
+  }
+}
+
+// One that is too large for a batch is not.
+TEST(RedisLargeEntries, B04_AnEntryThatIsTooLargeIsPassedAndCounted) {
+  RedisServer server({.appendonly = false});
+  ASSERT_TRUE(server.start().ok());
+  NativeBroker made("redis", {{"address", server.address()}, {"layout", std::string("record")}}, 60'000);
+  ASSERT_TRUE(made.storage->start());
+  ASSERT_TRUE(made.make(descriptor(1, "t")).ok());
+  auto log = made.opened(descriptor(1, "t"));
+  const std::string script = fmt::format(
+      "local value, fields = string.rep('x', 1048576), {{}} "
+      "for i = 1, {} do fields[2 * i - 1], fields[2 * i] = 'name', value end "
+      "return redis.call('XADD', KEYS[1], '*', unpack(fields))",
+      kMaxEntryBytes >> 20);
+  ASSERT_NE(server.cli({"EVAL", script, "1", "t"}).find('-'), std::string::npos);
+  const auto good = made.append(*log, native_batch({"good"}));
+  ASSERT_TRUE(good.status.ok());
+  uint64_t skipped = 0;
+  const auto all = made.read_all(*log, 0, 1 << 20, &skipped);
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].value, "good");
+  EXPECT_EQ(skipped, 1u);
+  EXPECT_TRUE(made.said("bytes"));
+  const auto at = test::wait<Result<int64_t>>(made.loop, [&] { return log->locate(0, made.loop); });
+  ASSERT_TRUE(at) << at.error().describe();
+  EXPECT_EQ(*at, good.first_offset);
 }
 
 TEST_F(RedisRecord, PartitionsAreStreamsOfTheirOwnAndGoWithTheTopic) {
