@@ -19,6 +19,7 @@ namespace sluice::jetstream {
 namespace {
 
 constexpr int kSendBufferBytes = 4 << 20;
+constexpr int kMostHandshakes = 3;
 constexpr size_t kMostPieces = 256;                       // of one sendmsg
 constexpr size_t kMostSentAtOnceBytes = size_t{8} << 20;  // before others have their turn
 
@@ -112,7 +113,7 @@ Result<Client::Attached> Client::connect(int64_t deadline_ns) {
 }
 
 Result<Client::Attached> Client::connect_to(const std::string& url, int64_t timeout_ms) {
-  auto options = make_options(settings_, {url});
+  auto options = make_options(settings_, url);
   if (!options) return fail(options.error());
   natsOptions_SetTimeout(options->get(), timeout_ms);
   auto attaching = std::make_unique<std::pair<EventLoop*, int>>(&loop_, -1);
@@ -120,9 +121,15 @@ Result<Client::Attached> Client::connect_to(const std::string& url, int64_t time
                            &Hooks::detach);
   natsOptions_SetErrorHandler(options->get(), &Hooks::error, nullptr);
   Attached made;
+  const TlsChannel::Catch encryption;
   natsStatus status = natsConnection_Connect(&made.connection, options->get());
-  if (status != NATS_OK) return fail(connect_status(status));
+  // A server that refuses our certificate says so and hangs up, and the one may hide the other.
+  for (int i = 1; i < kMostHandshakes && hung_up(status, encryption); ++i) {
+    status = natsConnection_Connect(&made.connection, options->get());
+  }
+  if (status != NATS_OK) return fail(connect_status(status, encryption));
   made.fd = attaching->second;
+  if (encryption.session() != nullptr) made.tls = std::make_unique<TlsChannel>(encryption.session());
   setsockopt(made.fd, SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof kSendBufferBytes);
   natsInbox* inbox = nullptr;
   status = natsInbox_Create(&inbox);
@@ -132,10 +139,11 @@ Result<Client::Attached> Client::connect_to(const std::string& url, int64_t time
     status = natsConnection_SubscribeSync(&made.replies, made.connection, (made.inbox + ".*").c_str());
   }
   if (status == NATS_OK) status = natsSubscription_SetPendingLimits(made.replies, -1, -1);
+  if (status == NATS_OK) status = natsConnection_HasHeaderSupport(made.connection);
   if (status != NATS_OK) {
     natsSubscription_Destroy(made.replies);
     natsConnection_Destroy(made.connection);
-    return fail(connect_status(status));
+    return fail(connect_status(status, encryption));
   }
   max_payload_.store(static_cast<uint64_t>(natsConnection_GetMaxPayload(made.connection)));
 
@@ -145,9 +153,6 @@ Result<Client::Attached> Client::connect_to(const std::string& url, int64_t time
   char connected[512] = "";
   natsConnection_GetConnectedUrl(made.connection, connected, sizeof connected);
   ServerInfo server = ask_server(connected, timeout_ms);
-  // cnats encrypts exactly when it is told so, by an option or by a URL.
-  const bool encrypted = settings_.tls || url.starts_with("tls") || server.tls_required || server.version.empty();
-  made.by_outbox = !encrypted && natsConnection_HasHeaderSupport(made.connection) == NATS_OK;
   const std::lock_guard lock(mutex_);
   server_ = std::move(server);
   if (natsConnection_GetDiscoveredServers(made.connection, &found, &count) == NATS_OK) {
@@ -241,7 +246,7 @@ void Client::adopt(Attached made, uint64_t epoch) {
   replies_ = made.replies;
   fd_ = made.fd;
   inbox_ = std::move(made.inbox);
-  by_outbox_ = made.by_outbox;
+  tls_ = std::move(made.tls);
   epoch_ = epoch;
   last_error_.clear();
   denied_.clear();
@@ -254,11 +259,9 @@ void Client::drop(const std::string& why) {
     loop_.detach();
     natsSubscription_Destroy(std::exchange(replies_, nullptr));
     // Closing a connection that is up would flush it, which waits for an answer that only this thread reads.
-    if (!natsConnection_IsClosed(connection_)) {
-      shutdown(fd_, SHUT_RDWR);
-      natsConnection_ProcessReadEvent(connection_);
-    }
+    if (!natsConnection_IsClosed(connection_)) break_off();
     natsConnection_Destroy(std::exchange(connection_, nullptr));
+    tls_ = nullptr;
   }
   // What is told now may ask again at once, and hears that there is no connection.
   std::vector<uint64_t> ids;
@@ -281,35 +284,13 @@ void Client::send(const Outgoing& outgoing, Slot& slot) {
   const Reply too_large{Reply::Kind::too_large, {}, "the message is larger than the server's max_payload"};
   const uint64_t id = ++last_request_;
   const std::string reply = reply_subject(inbox_, id);
-  if (by_outbox_) {
-    if (!Outbox::is_sound(outgoing)) {
-      return slot.answered({Reply::Kind::not_sent, {}, "not sent: a subject or a header that is no line"});
-    }
-    if (Outbox::message_bytes(outgoing) > max_payload()) return slot.answered(too_large);
-    outbox_.push(id, outgoing, reply);
-  } else {
-    const natsStatus status = hand_to_cnats(outgoing, reply);
-    if (status == NATS_MAX_PAYLOAD) return slot.answered(too_large);
-    if (status != NATS_OK) {
-      return slot.answered({Reply::Kind::not_sent, {}, fmt::format("not sent: {}", natsStatus_GetText(status))});
-    }
+  if (!Outbox::is_sound(outgoing)) {
+    return slot.answered({Reply::Kind::not_sent, {}, "not sent: a subject or a header that is no line"});
   }
+  if (Outbox::message_bytes(outgoing) > max_payload()) return slot.answered(too_large);
+  outbox_.push(id, outgoing, reply);
   waiting_.emplace(id, Waiting{&slot, outgoing.deadline_ns, outgoing.subject});
   deadlines_.emplace(outgoing.deadline_ns, id);
-}
-
-// Into its buffer, which it sends encrypted.
-natsStatus Client::hand_to_cnats(const Outgoing& outgoing, const std::string& reply) {
-  const Buffer payload = outgoing.payload.copy();
-  natsMsg* message = nullptr;
-  natsStatus status = natsMsg_Create(&message, outgoing.subject.c_str(), reply.c_str(),
-                                     reinterpret_cast<const char*>(payload.data()), static_cast<int>(payload.size()));
-  for (const auto& [name, value] : outgoing.headers) {
-    if (status == NATS_OK) status = natsMsgHeader_Add(message, name.c_str(), value.c_str());
-  }
-  if (status == NATS_OK) status = natsConnection_PublishMsg(connection_, message);
-  natsMsg_Destroy(message);
-  return status;
 }
 
 void Client::finish(uint64_t id, Reply reply) {
@@ -374,16 +355,36 @@ void Client::take_replies() {
 }
 
 void Client::readable() {
-  natsConnection_ProcessReadEvent(connection_);
+  if (tls_ == nullptr) {
+    natsConnection_ProcessReadEvent(connection_);
+  } else {
+    tls_->receive(fd_);
+    while (!natsConnection_IsClosed(connection_) && tls_->has_input()) natsConnection_ProcessReadEvent(connection_);
+  }
   take_replies();
   if (connection_ != nullptr) look_for_denials();
 }
 
+// The connection is over, which cnats finds by reading.
+void Client::break_off() {
+  if (tls_ != nullptr) tls_->close();
+  shutdown(fd_, SHUT_RDWR);
+  do {
+    natsConnection_ProcessReadEvent(connection_);
+  } while (tls_ != nullptr && !natsConnection_IsClosed(connection_));
+}
+
 // Lines of cnats' own go between messages, never inside of one.
 void Client::write() {
+  const auto full = [] { return errno == EAGAIN || errno == EWOULDBLOCK; };
   size_t total = 0;
   bool more = false;
   while (!more) {
+    if (tls_ != nullptr && tls_->has_output() && tls_->flush(fd_) != 0) {
+      if (!full()) return break_off();
+      more = true;
+      continue;
+    }
     const bool cnats_waits = natsConnection_Buffered(connection_) > 0;
     if (cnats_waits && !outbox_.is_inside()) {
       natsConnection_ProcessWriteEvent(connection_);
@@ -396,14 +397,10 @@ void Client::write() {
     msghdr message{};
     message.msg_iov = pieces.data();
     message.msg_iovlen = outbox_.next(pieces, cnats_waits);
-    const ssize_t written = sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t written = tls_ != nullptr ? tls_->write(std::span(pieces).first(message.msg_iovlen))
+                                            : sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-      // The connection is over, which cnats finds by reading.
-      shutdown(fd_, SHUT_RDWR);
-      natsConnection_ProcessReadEvent(connection_);
-      return;
-    }
+    if (written < 0 && !full()) return break_off();
     if (written > 0) outbox_.sent(static_cast<size_t>(written));
     total += static_cast<size_t>(std::max<ssize_t>(written, 0));
     more = written < 0 || total >= kMostSentAtOnceBytes;

@@ -2,7 +2,7 @@
 // The connection to the servers, and requests over it.
 //
 // cnats runs on our event loop: it has no thread per connection and does not write by itself. What it has to say, pings
-// and such, goes out between our messages, which the loop writes from an Outbox; with TLS they go by way of cnats.
+// and such, goes out between our messages, which the loop writes from an Outbox; with TLS both go through a TlsChannel.
 // Its own reconnecting is off, because what it would keep in its buffers could land late; a lost connection is given
 // up, all that was on its way is told so, and a new one is made, on a thread of its own, with growing pauses. Each
 // connection has a number, its epoch, which never falls.
@@ -17,6 +17,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -31,6 +32,7 @@
 #include "jetstream/outbox.hpp"
 #include "jetstream/outgoing.hpp"
 #include "jetstream/settings.hpp"
+#include "jetstream/tls_channel.hpp"
 
 namespace sluice::jetstream {
 
@@ -122,7 +124,7 @@ class Client final : public Source {
     natsSubscription* replies = nullptr;
     int fd = -1;
     std::string inbox;
-    bool by_outbox = false;
+    std::unique_ptr<TlsChannel> tls;  // nullptr: not encrypted
   };
   struct Hooks;
 
@@ -131,7 +133,7 @@ class Client final : public Source {
   void adopt(Attached made, uint64_t epoch);
   void drop(const std::string& why);
   void take_replies();
-  natsStatus hand_to_cnats(const Outgoing& outgoing, const std::string& reply);
+  void break_off();
   void write();
   void finish(uint64_t id, Reply reply);
   void expire(int64_t now_ns);
@@ -148,7 +150,7 @@ class Client final : public Source {
   int fd_ = -1;
   std::string inbox_;
   Outbox outbox_;
-  bool by_outbox_ = false;  // else by cnats
+  std::unique_ptr<TlsChannel> tls_;  // nullptr: not encrypted
   uint64_t epoch_ = 0;
   uint64_t first_epoch_ = 0;
   uint64_t last_request_ = 0;

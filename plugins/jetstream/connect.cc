@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "jetstream/connect.hpp"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -33,8 +35,36 @@ std::string native_text(natsStatus status) {
   return native.empty() || native == name ? name : fmt::format("{}: {}", name, native);
 }
 
+struct Place {
+  std::string host;
+  std::string port;
+};
+
+Place place_of(std::string_view url) {
+  if (const size_t scheme = url.find("://"); scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
+  const size_t bracket = url.find(']');
+  const size_t colon = url.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  Place place{std::string(url.substr(0, colon)),
+              colon == std::string_view::npos ? "4222" : std::string(url.substr(colon + 1))};
+  if (place.host.size() > 2 && place.host.front() == '[') place.host = place.host.substr(1, bracket - 1);
+  return place;
+}
+
+bool is_address(const std::string& host) {
+  in6_addr ignored{};
+  return inet_pton(AF_INET, host.c_str(), &ignored) == 1 || inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+}
+
 bool readable_file(const std::string& path) {
   return access(path.c_str(), R_OK) == 0;
+}
+
+bool is_about_certificates(int alert) {
+  constexpr std::array kAlerts = {
+      SSL_AD_NO_CERTIFICATE,      SSL_AD_BAD_CERTIFICATE,     SSL_AD_UNSUPPORTED_CERTIFICATE,
+      SSL_AD_CERTIFICATE_REVOKED, SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_UNKNOWN,
+      SSL_AD_UNKNOWN_CA,          SSL_AD_ACCESS_DENIED,       SSL_AD_CERTIFICATE_REQUIRED};
+  return std::find(kAlerts.begin(), kAlerts.end(), alert) != kAlerts.end();
 }
 
 void close_socket(const int* fd) {
@@ -42,12 +72,12 @@ void close_socket(const int* fd) {
 }
 
 // Connects within the time, or -1.
-int connect_to(const std::string& host, const std::string& port, int64_t deadline_ns) {
+int connect_to(const Place& place, int64_t deadline_ns) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), port.c_str(), &hints, &found) != 0) return -1;
+  if (getaddrinfo(place.host.c_str(), place.port.c_str(), &hints, &found) != 0) return -1;
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
   for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
     const int fd = socket(at->ai_family, at->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, at->ai_protocol);
@@ -69,12 +99,23 @@ int connect_to(const std::string& host, const std::string& port, int64_t deadlin
 
 }  // namespace
 
+std::string certified_name(const Settings& settings, const std::string& url) {
+  if (!settings.tls_host.empty()) return settings.tls_host;
+  std::string host = place_of(url).host;
+  const auto& servers = settings.servers;
+  if (std::find(servers.begin(), servers.end(), url) != servers.end() || !is_address(host)) return host;
+  for (const std::string& server : servers) {
+    if (std::string name = place_of(server).host; !is_address(name)) return name;
+  }
+  return host;
+}
+
 void open_library() {
   static std::once_flag once;
   std::call_once(once, [] { nats_Open(-1); });
 }
 
-Result<NatsOptions> make_options(const Settings& settings, const std::vector<std::string>& urls) {
+Result<NatsOptions> make_options(const Settings& settings, const std::string& url) {
   natsOptions* raw = nullptr;
   if (natsOptions_Create(&raw) != NATS_OK) return fail(StatusCode::internal, "no memory for options");
   NatsOptions options(raw, &natsOptions_Destroy);
@@ -95,9 +136,7 @@ Result<NatsOptions> make_options(const Settings& settings, const std::vector<std
                   errno);
     }
   }
-  std::vector<const char*> list;
-  for (const std::string& url : urls) list.push_back(url.c_str());
-  set("servers", natsOptions_SetServers(raw, list.data(), static_cast<int>(list.size())));
+  set("servers", natsOptions_SetURL(raw, url.c_str()));
   set("name", natsOptions_SetName(raw, "sluice"));
   set("connect_timeout", natsOptions_SetTimeout(raw, settings.connect_timeout_ms));
   set("reconnect", natsOptions_SetAllowReconnect(raw, false));
@@ -124,14 +163,34 @@ Result<NatsOptions> make_options(const Settings& settings, const std::vector<std
       set("tls_certificate",
           natsOptions_LoadCertificatesChain(raw, settings.tls_certificate_file.c_str(), settings.tls_key_file.c_str()));
     }
-    if (!settings.tls_host.empty()) set("tls_host", natsOptions_SetExpectedHostname(raw, settings.tls_host.c_str()));
-    if (settings.tls_insecure) set("tls_insecure", natsOptions_SkipServerVerification(raw, true));
+  }
+  // Also for servers that ask for TLS by themselves.
+  if (settings.tls_insecure) {
+    set("tls_insecure", natsOptions_SkipServerVerification(raw, true));
+  } else {
+    set("tls_host", natsOptions_SetExpectedHostname(raw, certified_name(settings, url).c_str()));
   }
   if (status != NATS_OK) return fail(StatusCode::invalid, what, status);
   return options;
 }
 
-Status connect_status(natsStatus status) {
+bool hung_up(natsStatus status, const TlsChannel::Catch& encryption) {
+  const bool broke = status == NATS_IO_ERROR || status == NATS_CONNECTION_CLOSED || status == NATS_PROTOCOL_ERROR;
+  return broke && encryption.may_be_refused();
+}
+
+Status connect_status(natsStatus status, const TlsChannel::Catch& encryption) {
+  const std::string text = native_text(status);
+  if (is_about_certificates(encryption.alert())) {
+    return Status(StatusCode::denied,
+                  fmt::format("connecting: the server refuses our certificate, or the lack of one: {} (TLS alert {})",
+                              SSL_alert_desc_string_long(encryption.alert()), encryption.alert()),
+                  status);
+  }
+  if (hung_up(status, encryption)) {
+    return Status(StatusCode::denied,
+                  fmt::format("connecting: the server asks for a certificate, and hangs up on ours: {}", text), status);
+  }
   StatusCode code = StatusCode::unavailable;
   switch (status) {
     case NATS_CONNECTION_AUTH_FAILED:
@@ -148,21 +207,20 @@ Status connect_status(natsStatus status) {
     case NATS_ADDRESS_MISSING:
       code = StatusCode::invalid;
       break;
+    case NATS_ERR:
+      // What the server says as well as what cnats finds wrong in a file of credentials.
+      if (text.find("found in '") != std::string::npos) code = StatusCode::invalid;
+      break;
     default:
       break;
   }
-  return Status(code, fmt::format("connecting: {}", native_text(status)), status);
+  return Status(code, fmt::format("connecting: {}", text), status);
 }
 
 ServerInfo ask_server(const std::string& url, int64_t timeout_ms) {
-  std::string_view rest = url;
-  if (const size_t scheme = rest.find("://"); scheme != std::string_view::npos) rest.remove_prefix(scheme + 3);
-  const size_t colon = rest.rfind(':');
-  std::string host(rest.substr(0, colon));
-  const std::string port(colon == std::string_view::npos ? "4222" : rest.substr(colon + 1));
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  const Place place = place_of(url);
   const int64_t deadline_ns = monotonic_ns() + timeout_ms * kNsPerMs;
-  const int fd = connect_to(host, port, deadline_ns);
+  const int fd = connect_to(place, deadline_ns);
   const std::unique_ptr<const int, decltype(&close_socket)> owner(&fd, &close_socket);
   constexpr size_t kLongestLineBytes = 64 << 10;
   std::string line;

@@ -6,7 +6,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "jetstream/client.hpp"
 
@@ -15,10 +14,17 @@ namespace sluice::jetstream {
 using NatsOptions = std::unique_ptr<natsOptions, decltype(&natsOptions_Destroy)>;
 
 /// Everything but the event loop. INVALID names what cnats refuses, a file that cannot be read among it.
-Result<NatsOptions> make_options(const Settings& settings, const std::vector<std::string>& urls);
+Result<NatsOptions> make_options(const Settings& settings, const std::string& url);
 
-/// Why connecting failed: DENIED, INVALID, UNAVAILABLE.
-Status connect_status(natsStatus status);
+/// The name that the certificate of the server at `url` must carry: the option's, or the URL's. A server that another
+/// told of by its address may have a certificate for the name of a configured one.
+std::string certified_name(const Settings& settings, const std::string& url);
+
+/// Whether the server may have hung up because of our certificate, and said so where it was not heard.
+bool hung_up(natsStatus status, const TlsChannel::Catch& encryption);
+
+/// Why connecting failed: DENIED, INVALID, UNAVAILABLE. `encryption` saw it.
+Status connect_status(natsStatus status, const TlsChannel::Catch& encryption);
 
 /// cnats' own threads are started once and serve the process to its end: others in it may use the library too.
 void open_library();

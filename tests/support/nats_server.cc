@@ -19,6 +19,12 @@ LoopbackServer::Command NatsServer::command() {
     if (settings_.max_file_store > 0) file << fmt::format("  max_file_store: {}\n", settings_.max_file_store);
     file << "}\n";
   }
+  if (!settings_.certificates.empty()) {
+    file << fmt::format(
+        "tls {{\n  cert_file: \"{0}/{1}.pem\"\n  key_file: \"{0}/{1}.key\"\n  ca_file: \"{0}/ca.pem\"\n",
+        settings_.certificates, settings_.certificate);
+    file << fmt::format("  verify: {}\n}}\n", settings_.verify_clients);
+  }
   if (settings_.cluster_port != 0) {
     file << fmt::format("cluster {{\n  name: \"test\"\n  listen: \"127.0.0.1:{}\"\n  routes: [",
                         settings_.cluster_port);

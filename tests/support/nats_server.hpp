@@ -14,12 +14,15 @@ namespace sluice::test {
 
 struct NatsSettings {
   bool jetstream = true;
-  int64_t max_payload = 0;            // bytes; 0: the server's default, 1 MiB
-  int64_t max_file_store = 0;         // bytes; 0: the server's default
-  std::string extra = {};             // lines of configuration
-  std::string server_name = {};       // for a cluster
-  uint16_t cluster_port = 0;          // 0: no cluster
-  std::vector<uint16_t> routes = {};  // ports of the cluster
+  int64_t max_payload = 0;             // bytes; 0: the server's default, 1 MiB
+  int64_t max_file_store = 0;          // bytes; 0: the server's default
+  std::string extra = {};              // lines of configuration
+  std::string certificates = {};       // a directory that make_certificates() filled: TLS is required
+  std::string certificate = "server";  // which of them it shows
+  bool verify_clients = false;         // whether a client must show one too
+  std::string server_name = {};        // for a cluster
+  uint16_t cluster_port = 0;           // 0: no cluster
+  std::vector<uint16_t> routes = {};   // ports of the cluster
 };
 
 class NatsServer : public LoopbackServer {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// with_nats [--servers N] [--max-payload BYTES] -- COMMAND [ARGUMENT...]
+// with_nats [--servers N] [--max-payload BYTES] [--tls DIRECTORY] -- COMMAND [ARGUMENT...]
 //
-// Starts nats-server (or a cluster), runs the command with @URL@ in its arguments replaced by the servers' URLs and
-// with the (first) one's in NATS_URL, ends the servers, and ends as the command did.
+// Starts nats-server (or a cluster), which with --tls has a certificate by DIRECTORY/ca.pem that is made there, runs
+// the command with @URL@ in its arguments replaced by the servers' URLs and with the (first) one's in NATS_URL, ends
+// the servers, and ends as the command did.
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "support/certificates.hpp"
 #include "support/nats_server.hpp"
 #include "support/server_process.hpp"
 
@@ -24,12 +27,19 @@ int main(int argc, char** argv) {
       servers = std::strtoull(argv[at + 1], nullptr, 10);
     } else if (option == "--max-payload") {
       settings.max_payload = std::strtoll(argv[at + 1], nullptr, 10);
+    } else if (option == "--tls") {
+      settings.certificates = argv[at + 1];
+      std::filesystem::create_directories(settings.certificates);
+      if (const sluice::Status made = sluice::test::make_certificates(settings.certificates); !made) {
+        std::fprintf(stderr, "%s\n", made.describe().c_str());
+        return 2;
+      }
     } else {
       break;
     }
   }
   if (at + 1 >= argc || std::string_view(argv[at]) != "--" || servers == 0) {
-    std::fprintf(stderr, "with_nats [--servers N] [--max-payload BYTES] -- COMMAND [ARGUMENT...]\n");
+    std::fprintf(stderr, "with_nats [--servers N] [--max-payload BYTES] [--tls DIRECTORY] -- COMMAND [ARGUMENT...]\n");
     return 2;
   }
   std::unique_ptr<NatsServer> one;
