@@ -82,9 +82,64 @@ void Storage::describe(const StreamInfo& root, plugin::Condition& condition) con
   }
 }
 
+// A new stream of the storage's own would belong to whoever comes first, and with it the logs. CORRUPT names them.
+Task<Status> Storage::check_ownerless(int64_t deadline_ns) {
+  const Settings& settings = engine_->settings;
+  // What is in memory goes with the servers, and is tied again.
+  if (settings.media == Media::memory) co_return Status();
+  const auto logs = co_await listed(deadline_ns);
+  if (!logs) co_return logs.error();
+  if (logs->empty()) co_return Status();
+  co_return Status(
+      StatusCode::corrupt,
+      fmt::format("stream {0} does not say which cluster the logs belong to, and there are {1} of them, the "
+                  "streams {0}-*: bring it back (`nats stream restore`), or give them up and remove them",
+                  root_stream(settings.prefix), logs->size()));
+}
+
+Task<Result<StreamInfo>> Storage::make_own(int64_t deadline_ns) {
+  const nlohmann::json wanted = own_stream();
+  Stream own(engine_->client, engine_->settings, text_at(wanted, "name"));
+  Result<StreamInfo> made = co_await own.create(wanted, deadline_ns);
+  if (!made && made.error().code() == StatusCode::exists) made = co_await own.info(deadline_ns);
+  if (made || made.error().code() != StatusCode::unknown) co_return made;
+  co_return fail(StatusCode::unavailable, made.error().text());
+}
+
+Task<Result<StreamInfo>> Storage::find_own(bool starting, int64_t deadline_ns) {
+  const nlohmann::json wanted = own_stream();
+  Stream own(engine_->client, engine_->settings, text_at(wanted, "name"));
+  Result<StreamInfo> found = co_await own.info(deadline_ns);
+  const bool missing = !found && found.error().code() == StatusCode::not_found;
+  if (!found && !missing) co_return found;
+  if (starting) {
+    if (missing) {
+      const Status nobodys = co_await check_ownerless(deadline_ns);
+      // Another broker may just have made it, and the first logs.
+      if (!nobodys && !co_await own.info(deadline_ns)) co_return fail(nobodys);
+    }
+    // Also where it is there: whether this may be done at all is better known now than at the first topic.
+    co_return co_await make_own(deadline_ns);
+  }
+  if (!missing) co_return found;
+  if (engine_->settings.media != Media::memory) {
+    co_return fail(StatusCode::corrupt,
+                   fmt::format("stream {} is gone ({}): bring it back (`nats stream restore`)", own.name(),
+                               text_at(wanted, "description")),
+                   found.error().native_code());
+  }
+  // The servers were started again, and forgot all they had.
+  Result<StreamInfo> made = co_await make_own(deadline_ns);
+  if (!made || !cluster_) co_return made;
+  Uuid cluster = *cluster_;
+  const Status tied = co_await bind_on_loop(false, cluster, deadline_ns);
+  if (!tied) co_return fail(tied);
+  co_return made;
+}
+
 // Everything that can be found wrong before the first log: JetStream itself, its version, rights, and the storage's own
 // stream.
-Task<Status> Storage::inspect(int64_t deadline_ns, plugin::Condition& condition) {
+Task<Status> Storage::inspect(bool starting, int64_t deadline_ns, plugin::Condition& condition) {
   const Settings& settings = engine_->settings;
   const ServerInfo server = engine_->client.server();
   if (!at_least(server.version, kLowestMajor, kLowestMinor)) {
@@ -107,24 +162,19 @@ Task<Status> Storage::inspect(int64_t deadline_ns, plugin::Condition& condition)
         number);
   }
   const nlohmann::json wanted = own_stream();
-  Stream root(engine_->client, settings, text_at(wanted, "name"));
-  Result<StreamInfo> made = co_await root.create(wanted, deadline_ns);
-  if (!made && made.error().code() == StatusCode::exists) made = co_await root.info(deadline_ns);
-  if (!made) {
-    const Status& error = made.error();
-    co_return error.code() == StatusCode::unknown ? Status(StatusCode::unavailable, error.text()) : error;
-  }
-  if (!made->config.contains("allow_direct")) {
+  const Result<StreamInfo> own = co_await find_own(starting, deadline_ns);
+  if (!own) co_return own.error();
+  if (!own->config.contains("allow_direct")) {
     co_return Status(StatusCode::invalid, "the server knows no direct reads: 2.9 or newer is needed");
   }
-  const std::string wrong = config_difference(wanted, made->config);
+  const std::string wrong = config_difference(wanted, own->config);
   if (!wrong.empty()) {
     co_return Status(StatusCode::invalid,
                      fmt::format("stream {} is there with another configuration: {}; edit it with `nats "
                                  "stream edit`, or choose another prefix",
-                                 root.name(), wrong));
+                                 text_at(wanted, "name"), wrong));
   }
-  describe(*made, condition);
+  describe(*own, condition);
   co_return Status();
 }
 
@@ -132,7 +182,7 @@ Status Storage::start(int64_t deadline_ns, plugin::Condition& condition) {
   if (!engine_->client.close(deadline_ns)) return Status(StatusCode::unavailable, "the last stop is not over");
   Status status = engine_->client.open(deadline_ns);
   if (!status) return status;
-  status = engine_->run_and_wait([&] { return inspect(deadline_ns, condition); });
+  status = engine_->run_and_wait([&] { return inspect(true, deadline_ns, condition); });
   if (!status) {
     static_cast<void>(engine_->client.close(kNoDeadlineNs));
     return status;
@@ -163,7 +213,7 @@ Status Storage::stop(int64_t deadline_ns) {
 }
 
 Status Storage::health(int64_t deadline_ns, plugin::Condition& condition) {
-  return engine_->run_and_wait([&] { return inspect(deadline_ns, condition); });
+  return engine_->run_and_wait([&] { return inspect(false, deadline_ns, condition); });
 }
 
 // The cluster's id is the newest message of a subject, published on the condition that it is the next one there.
@@ -185,7 +235,18 @@ Task<Status> Storage::bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadl
                          fmt::format("message {} of stream {} is no cluster id", (*found)->sequence, root.name()));
       }
       std::copy((*found)->payload.begin(), (*found)->payload.end(), cluster_id.bytes.begin());
+      cluster_ = cluster_id;
       co_return Status();
+    }
+    if (!*found && !replace) {
+      const Status nobodys = co_await check_ownerless(deadline_ns);
+      if (!nobodys) {
+        // Another broker may just have tied it, and made the first logs.
+        const auto again = co_await root.last_by_leader(subject, deadline_ns);
+        if (!again) co_return again.error();
+        if (!*again) co_return nobodys;
+        continue;
+      }
     }
     const std::string text = bytes_text(cluster_id);
     Publishing publishing;
@@ -193,7 +254,10 @@ Task<Status> Storage::bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadl
     publishing.payload = as_bytes(text);
     publishing.expected_last_of_subject = *found ? (*found)->sequence : 0;
     const Result<uint64_t> landed = co_await root.publish(publishing, deadline_ns);
-    if (landed) co_return Status();
+    if (landed) {
+      cluster_ = cluster_id;
+      co_return Status();
+    }
     if (landed.error().code() != StatusCode::conflict) co_return landed.error();
   }
   co_return Status(StatusCode::unavailable, "others tie the storage at the same time");

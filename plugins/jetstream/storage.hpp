@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "jetstream/engine.hpp"
@@ -35,7 +36,7 @@ class Storage : public plugin::StorageAdapter {
  protected:
   Engine& engine() const { return *engine_; }
   Task<Result<nlohmann::json>> ask(std::string what, std::string body, int64_t deadline_ns);
-  /// The stream that says that this is a storage; made at start.
+  /// The stream that says that this is a storage; made at start, where nothing shows that it was there before.
   virtual nlohmann::json own_stream() const;
   virtual void describe(const StreamInfo& own, plugin::Condition& condition) const;
 
@@ -47,7 +48,10 @@ class Storage : public plugin::StorageAdapter {
   };
   /// All handles and calls of one log share it.
   std::shared_ptr<Log> log(const Uuid& id);
-  Task<Status> inspect(int64_t deadline_ns, plugin::Condition& condition);
+  Task<Status> inspect(bool starting, int64_t deadline_ns, plugin::Condition& condition);
+  Task<Result<StreamInfo>> find_own(bool starting, int64_t deadline_ns);
+  Task<Result<StreamInfo>> make_own(int64_t deadline_ns);
+  Task<Status> check_ownerless(int64_t deadline_ns);
   Task<Status> bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadline_ns);
   Task<Result<std::vector<Listed>>> listed(int64_t deadline_ns);
   Task<Status> list_on_loop(sluice_log_list& list, int64_t deadline_ns);
@@ -56,6 +60,7 @@ class Storage : public plugin::StorageAdapter {
   std::mutex mutex_;
   std::unordered_map<Uuid, std::weak_ptr<Log>> logs_;  // guarded by mutex_
   size_t prune_at_ = 64;                               // guarded by mutex_
+  std::optional<Uuid> cluster_;                        // that it is tied to; the loop's thread
 };
 
 class Handle final : public plugin::LogAdapter {

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
+#include "jetstream/base64.hpp"
 #include "jetstream/entry.hpp"
 #include "support.hpp"
 #include "support/tcp_proxy.hpp"
@@ -399,6 +401,64 @@ TEST_F(JetstreamFaults, ADeletedStreamIsNotFound) {
   EXPECT_LT(Clock::now() - before, std::chrono::seconds(8));
   EXPECT_EQ(wait<Result<host::Bounds>>(broker.loop, [&] { return log->bounds(broker.loop); }).error().code(),
             StatusCode::not_found);
+}
+
+// The stream that says whose the logs are. Whoever made another would get them all.
+TEST_F(JetstreamFaults, LogsWithoutAnOwnerGoToNobody) {
+  start_server();
+  const std::array<uint8_t, 16> ours = {1};
+  const std::array<uint8_t, 16> theirs = {2};
+  Stranger stranger(server->url());
+  const auto root = [&] { return stranger.ask_json("$JS.API.STREAM.INFO.sluice"); };
+  Broker broker(server->url());
+  ASSERT_TRUE(broker.storage->start());
+  ASSERT_EQ(broker.storage->bind(ours), ours);
+  Writer writer(broker, broker.create(), 1);
+  ASSERT_EQ(writer.append(3), 3u);
+  EXPECT_TRUE(broker.storage->health());
+  const nlohmann::json config = root()["config"];
+  const nlohmann::json tie = stranger.ask_json("$JS.API.STREAM.MSG.GET.sluice", R"({"seq":1})")["message"];
+  stranger.ask("$JS.API.STREAM.DELETE.sluice");
+
+  const auto gone = broker.storage->health();
+  ASSERT_FALSE(gone) << "health makes nothing";
+  EXPECT_EQ(gone.error().code(), StatusCode::corrupt) << gone.error().describe();
+  EXPECT_NE(gone.error().text().find("stream sluice is gone"), std::string::npos) << gone.error().text();
+  EXPECT_TRUE(root().contains("error"));
+  EXPECT_EQ(writer.append(1), 4u) << "logs go on";
+  const Status started = refusal({});
+  EXPECT_EQ(started.code(), StatusCode::corrupt) << started.describe();
+  EXPECT_NE(started.text().find("sluice-*"), std::string::npos) << started.text();
+  EXPECT_TRUE(root().contains("error")) << "nor does start";
+  EXPECT_TRUE(refusal({{"prefix", std::string("other")}}).ok());
+
+  // There, but for what it says.
+  ASSERT_FALSE(stranger.ask_json("$JS.API.STREAM.CREATE.sluice", config.dump()).contains("error"));
+  EXPECT_TRUE(broker.storage->health());
+  Broker second(server->url());
+  ASSERT_TRUE(second.storage->start());
+  const auto bound = second.storage->bind(theirs);
+  ASSERT_FALSE(bound) << "another cluster has the logs";
+  EXPECT_EQ(bound.error().code(), StatusCode::corrupt) << bound.error().describe();
+  const auto cluster = decode_base64(tie.value("data", ""));
+  ASSERT_TRUE(cluster);
+  ASSERT_TRUE(stranger.publish(tie.value("subject", ""), std::string(as_text(*cluster)), {}));
+  EXPECT_EQ(second.storage->bind(theirs), ours) << "as it was";
+}
+
+TEST_F(JetstreamFaults, WhatIsInMemoryIsTiedAgainAfterTheServerForgotIt) {
+  start_server();
+  const std::array<uint8_t, 16> ours = {1};
+  Broker broker(server->url(), {{"storage", std::string("memory")}});
+  ASSERT_TRUE(broker.storage->start());
+  ASSERT_EQ(broker.storage->bind(ours), ours);
+  broker.create();
+  server->kill();
+  ASSERT_TRUE(server->start());
+  ASSERT_TRUE(eventually([&] { return broker.storage->health().has_value(); }));
+  Broker second(server->url(), {{"storage", std::string("memory")}});
+  ASSERT_TRUE(second.storage->start());
+  EXPECT_EQ(second.storage->bind({2}), ours);
 }
 
 // ---- Limits
