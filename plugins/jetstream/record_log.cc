@@ -12,6 +12,31 @@ namespace {
 
 using plugin::set;
 
+/// What a stream still takes before it refuses more, as far as its own limits go.
+struct Room {
+  uint64_t bytes = UINT64_MAX;
+  uint64_t messages = UINT64_MAX;
+};
+
+Room room_in(const StreamInfo& info) {
+  Room room;
+  if (text_at(info.config, "discard") != "new") return room;  // the oldest go
+  const auto left = [&](const char* limit, uint64_t used) {
+    const int64_t most = number_at(info.config, limit, -1);
+    if (most <= 0) return UINT64_MAX;
+    return static_cast<uint64_t>(most) - std::min(static_cast<uint64_t>(most), used);
+  };
+  room.bytes = left("max_bytes", info.bytes);
+  room.messages = left("max_msgs", info.messages);
+  // How many there are of our subject is not told.
+  if (flag_at(info.config, "discard_new_per_subject")) room.messages = 0;
+  return room;
+}
+
+uint64_t bytes_in_stream(const Outgoing& message) {
+  return message.subject.size() + header_bytes(message.headers) + message.payload.size() + kMessageFrameInStreamBytes;
+}
+
 Status gone(const std::string& stream) {
   return Status(StatusCode::not_found, fmt::format("nothing stands for the stream {}", stream), kStreamNotFound);
 }
@@ -122,10 +147,26 @@ Status RecordLog::fits(const native::UnpackedUnit& unit, const Shape& shape) con
   return {};
 }
 
+// How much goes at once where there may be no room for all: half of what there is, since others write too. After a
+// refusal that was not the stream's own limit, one message, then two, and so on.
+Task<Status> RecordLog::limit(Burst& burst, size_t landed, int64_t deadline_ns) {
+  const Result<StreamInfo> info = co_await stream_.info(deadline_ns);
+  if (!info) co_return info.error();
+  const Room room = room_in(*info);
+  const uint64_t messages = std::min<uint64_t>(room.messages / 2, kMostUnacknowledged);
+  burst.most_messages = std::max<size_t>(was_full_ ? std::min<size_t>(messages, landed) : messages, 1);
+  burst.most_bytes = std::min(room.bytes / 2, kMostUnacknowledgedBytes);
+  co_return Status();
+}
+
 // One after the other in the stream, since they go over one connection. Nothing more is sent after one that did not
 // land.
-Task<void> RecordLog::send(const std::vector<Outgoing>& messages, Sending& sending) {
-  const std::vector<Reply> replies = co_await engine_.client.requests(messages);
+Task<void> RecordLog::send(Burst& burst, Sending& sending, int64_t deadline_ns) {
+  const int64_t until_ns = std::min(deadline_ns, monotonic_ns() + kWriteMs * kNsPerMs);
+  for (Outgoing& message : burst.messages) message.deadline_ns = until_ns;
+  const std::vector<Reply> replies = co_await engine_.client.requests(burst.messages);
+  burst.messages.clear();
+  burst.bytes = 0;
   for (const Reply& reply : replies) {
     Status status;
     if (!reply.answered()) {
@@ -154,25 +195,30 @@ Task<Status> RecordLog::append(const sluice_append& request, sluice_append_resul
   if (Status status = may_write(*shape); !status.ok()) co_return status;
   if (Status status = fits(*unit, *shape); !status.ok()) co_return status;
 
-  const int64_t until_ns = std::min(deadline_ns, monotonic_ns() + kWriteMs * kNsPerMs);
+  constexpr uint64_t kMostAddedBytes = 512;  // to a record, by headers and the stream
+  const Room room = room_in(shape->info);
+  const bool tight =
+      was_full_ || room.bytes / 2 < unit->bytes + unit->records * kMostAddedBytes || room.messages / 2 < unit->records;
   Sending sending;
-  std::vector<Outgoing> messages;
-  uint64_t bytes = 0;
+  Burst burst;
   for (const native::UnpackedBatch& batch : unit->batches) {
     records::RecordIterator records(batch.section, batch.batch);
     int32_t index = 0;
     for (records::RecordView record; sending.refusal.ok() && records.next(record); ++index) {
       Result<Outgoing> message = message_of(batch, record, index, shape->subject);
-      message->deadline_ns = until_ns;
-      bytes += message->payload.size();
-      messages.push_back(std::move(*message));
-      if (messages.size() < kMostUnacknowledged && bytes < kMostUnacknowledgedBytes) continue;
-      co_await send(messages, sending);
-      messages.clear();
-      bytes = 0;
+      const uint64_t bytes = bytes_in_stream(*message);
+      if (!burst.messages.empty() && !burst.has_room(bytes)) co_await send(burst, sending, deadline_ns);
+      if (!sending.refusal.ok()) break;
+      if (tight && burst.messages.empty()) {
+        sending.refusal = co_await limit(burst, sending.offsets.size(), deadline_ns);
+        if (!sending.refusal.ok()) break;
+      }
+      burst.bytes += bytes;
+      burst.messages.push_back(std::move(*message));
     }
   }
-  if (sending.refusal.ok()) co_await send(messages, sending);
+  if (sending.refusal.ok()) co_await send(burst, sending, deadline_ns);
+  was_full_ = sending.refusal.code() == StatusCode::no_space;
   if (!sending.refusal.ok()) {
     const Status& why = sending.refusal;
     if (sending.offsets.empty() && sending.unsure == 0) co_return why;

@@ -26,6 +26,8 @@ inline constexpr uint64_t kLargestRecordUnit = uint64_t{16} << 20;
 /// Messages, and their bytes, that an append sends before it waits for their acknowledgements.
 inline constexpr size_t kMostUnacknowledged = 256;
 inline constexpr uint64_t kMostUnacknowledgedBytes = uint64_t{4} << 20;
+/// What a stream takes for a message beside its subject, headers and payload, at least as much as any server does.
+inline constexpr uint64_t kMessageFrameInStreamBytes = 64;
 /// Messages that one step of a read asks for, and that one read looks at, at most.
 inline constexpr size_t kMostRecordsAtOnce = 256;
 inline constexpr uint64_t kMostRecordsLookedAt = 16'384;
@@ -68,6 +70,15 @@ class RecordLog {
     size_t unsure = 0;
     Status refusal;
   };
+  /// What is on its way at once. Where a stream may refuse one message and take a smaller one behind it, that is only
+  /// what fits in any case, or one message.
+  struct Burst {
+    std::vector<Outgoing> messages;
+    uint64_t bytes = 0;  // in the stream
+    size_t most_messages = kMostUnacknowledged;
+    uint64_t most_bytes = kMostUnacknowledgedBytes;
+    bool has_room(uint64_t more) const { return messages.size() < most_messages && bytes + more <= most_bytes; }
+  };
   /// A message as a record; views into this.
   struct Decoding {
     StoredMessage message;
@@ -80,7 +91,8 @@ class RecordLog {
   Result<Outgoing> message_of(const native::UnpackedBatch& batch, const records::RecordView& record, int32_t index,
                               const std::string& subject) const;
   Status fits(const native::UnpackedUnit& unit, const Shape& shape) const;
-  Task<void> send(const std::vector<Outgoing>& messages, Sending& sending);
+  Task<void> send(Burst& burst, Sending& sending, int64_t deadline_ns);
+  Task<Status> limit(Burst& burst, size_t landed, int64_t deadline_ns);
   static bool decode_now(const Stored& stored, const Shape& shape, Decoding& decoding, bool& doubtful);
   Task<Result<bool>> decode_anew(uint64_t sequence, const Shape& shape, Decoding& decoding, int64_t deadline_ns);
   Task<Result<uint64_t>> next_message(uint64_t sequence, int64_t deadline_ns);
@@ -93,6 +105,7 @@ class RecordLog {
   Stream markers_;
   const std::string marker_query_;
   uint64_t usual_bytes_ = kAssumedRecordBytes;  // of a message
+  bool was_full_ = false;                       // the last append was refused for want of space
   LogLimiter skipped_;
 };
 

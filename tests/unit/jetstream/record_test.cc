@@ -273,6 +273,92 @@ TEST_F(JetstreamRecord, NothingOfWhatDoesNotFitIsStored) {
   ASSERT_TRUE(made->append(*small, native_batch({std::string(700, 'x')})).status.ok());
 }
 
+// What is refused because it is large must not be overtaken by what is small.
+TEST_F(JetstreamRecord, NothingPassesARecordThatAFullStreamRefuses) {
+  make_stream("FULL", "full", {{"discard", "new"}, {"max_bytes", 2'000'000}});
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t", "FULL")).ok());
+  auto log = made->opened(descriptor(1, "t", "FULL"));
+  const std::string large(500'000, 'x');
+  for (int i = 0; i < 17; ++i) ASSERT_TRUE(publish("full", std::string(100'000, 'f')));
+  std::vector<std::string> values(200, "small");
+  values[0] = large;
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = made->append(*log, native_batch(values));
+    EXPECT_EQ(refused.status.code(), StatusCode::no_space) << refused.status.describe();
+    EXPECT_EQ(messages("FULL"), 17) << "nothing landed";
+  }
+  std::swap(values[0], values[100]);
+  const auto cut = made->append(*log, native_batch(values));
+  EXPECT_EQ(cut.status.code(), StatusCode::unknown);
+  EXPECT_NE(cut.status.text().find("100 of 200 records are stored; then: no_space"), std::string::npos)
+      << cut.status.describe();
+  EXPECT_EQ(messages("FULL"), 117);
+  stranger->ask("$JS.API.STREAM.PURGE.FULL");
+  const auto landed = made->append(*log, native_batch(values));
+  ASSERT_TRUE(landed.status.ok()) << landed.status.describe();
+  const auto all = made->read_all(*log, landed.first_offset);
+  ASSERT_EQ(all.size(), 200u);
+  EXPECT_EQ(all[100].value.size(), large.size());
+
+  make_stream("FEW", "few", {{"discard", "new"}, {"max_msgs", 10}});
+  ASSERT_TRUE(made->make(descriptor(2, "u", "FEW")).ok());
+  auto few = made->opened(descriptor(2, "u", "FEW"));
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(publish("few", "f"));
+  EXPECT_EQ(made->append(*few, native_batch({"0", "1", "2", "3", "4", "5", "6", "7"})).status.code(),
+            StatusCode::unknown);
+  EXPECT_EQ(made->append(*few, native_batch({"8"})).status.code(), StatusCode::no_space);
+  std::string stored;
+  for (const Seen& seen : made->read_all(*few, 5)) stored += seen.value;
+  EXPECT_EQ(stored, "01234");
+}
+
+// The room of an account is not the stream's to tell: what was refused once goes one by one.
+TEST_F(JetstreamRecord, ARetryToAFullAccountIsNotOvertaken) {
+  test::NatsServer limited({.extra =
+                                "accounts { A { jetstream: { max_store: 2000000 }, users: [ { user: \"u\", password: "
+                                "\"p\" } ] } }\nno_auth_user: u"});
+  ASSERT_TRUE(limited.start().ok());
+  stranger.emplace(limited.url());
+  make_stream("FULL", "full");
+  auto made = broker({{"servers", limited.url()}});
+  ASSERT_TRUE(made->make(descriptor(1, "t", "FULL")).ok());
+  auto log = made->opened(descriptor(1, "t", "FULL"));
+  for (int i = 0; i < 17; ++i) ASSERT_TRUE(publish("full", std::string(100'000, 'f')));
+  std::vector<std::string> values(100, "small");
+  values[0] = std::string(500'000, 'x');
+  EXPECT_FALSE(made->append(*log, native_batch(values)).status.ok());
+  const int64_t before = messages("FULL");
+  const auto again = made->append(*log, native_batch(values));
+  EXPECT_EQ(again.status.code(), StatusCode::no_space) << again.status.describe();
+  EXPECT_EQ(messages("FULL"), before);
+  stranger->ask("$JS.API.STREAM.PURGE.FULL");
+  ASSERT_TRUE(made->append(*log, native_batch(values)).status.ok());
+  ASSERT_TRUE(made->append(*log, native_batch(values)).status.ok());
+}
+
+// As the server counts it: the headers too, those that are added among them.
+TEST_F(JetstreamRecord, TheLargestMessageOfAStreamIsKnownToTheByte) {
+  make_stream("SMALL", "small", {{"max_msg_size", 1'000}});
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t", "SMALL")).ok());
+  auto log = made->opened(descriptor(1, "t", "SMALL"));
+  int64_t stored = 0;
+  bool refused = false;
+  for (size_t size = 700; size <= 1'000 && !refused; ++size) {
+    const auto outcome =
+        made->append(*log, native_batch({"a", std::string(size, 'x')}, nullptr, 2 * static_cast<int>(size)));
+    refused = outcome.status.code() == StatusCode::too_large;
+    if (!refused) {
+      ASSERT_TRUE(outcome.status.ok()) << size << ": " << outcome.status.describe();
+      stored += 2;
+    }
+  }
+  EXPECT_TRUE(refused);
+  EXPECT_GT(stored, 0);
+  EXPECT_EQ(messages("SMALL"), stored);
+}
+
 TEST_F(JetstreamRecord, WhatAStreamForbidsIsSaid) {
   make_stream("SILENT", "silent", {{"no_ack", true}});
   make_stream("KEPT", "kept", {{"deny_purge", true}});
