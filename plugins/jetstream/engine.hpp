@@ -28,6 +28,9 @@ inline int64_t answer_by(const plugin::Call& call) {
   return call.deadline_ns() - std::clamp(left_ns / 10, int64_t{0}, kMarginNs);
 }
 
+/// A server takes 16 logs' units of 2 MiB at 0.6 to 0.9 of a plain program's speed, and those of 1 MiB at 1.
+constexpr uint64_t kPreferredUnitBytes = uint64_t{1} << 20;
+
 class Engine {
  public:
   Engine(plugin::Host made_host, Settings made_settings)
@@ -51,6 +54,10 @@ class Engine {
   uint64_t largest_unit() const {
     return std::max(message_room(), std::min(kMostMessagesOfUnit * message_room(), kLargestUnitInParts));
   }
+
+  /// How much of what waits makes a unit: one message of it, and none so large that the server, which grows a buffer to
+  /// what it reads, works longer on it than it gains.
+  uint64_t preferred_unit() const { return std::min(message_room(), kPreferredUnitBytes); }
 
   /// Calls are taken from now on. Lifecycle thread.
   void begin() {

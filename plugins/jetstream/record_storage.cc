@@ -93,6 +93,7 @@ void RecordStorage::describe(const StreamInfo& own, plugin::Condition& condition
   Storage::describe(own, condition);
   condition.kind = SLUICE_KIND_NATIVE;
   condition.largest_unit = kLargestRecordUnit;
+  condition.preferred_unit = 0;  // the host's choice: a unit is many messages anyway
 }
 
 Status RecordStorage::bind(int64_t, bool, Uuid&) {

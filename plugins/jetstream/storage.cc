@@ -67,6 +67,7 @@ void Storage::describe(const StreamInfo& root, plugin::Condition& condition) con
   condition.capabilities = SLUICE_CAP_SHARED;
   if (root.file) condition.capabilities |= SLUICE_CAP_DURABLE | SLUICE_CAP_NO_ROLLBACK;
   condition.largest_unit = engine_->largest_unit();
+  condition.preferred_unit = engine_->preferred_unit();
   condition.server =
       fmt::format("nats-server {}, {}, {} replica{}", server.version.empty() ? "of unknown version" : server.version,
                   root.file ? "file" : "memory", root.replicas, root.replicas == 1 ? "" : "s");

@@ -516,6 +516,7 @@ TEST_F(JetstreamFaults, TheLargestUnitFollowsTheServer) {
   const auto started = broker.storage->start();
   ASSERT_TRUE(started);
   EXPECT_EQ(started->largest_unit, kLargestUnitInParts);
+  EXPECT_EQ(started->preferred_unit, 200'000 - kHeaderAllowanceBytes) << "what is gathered is one message";
   const auto log = broker.create();
   Writer writer(broker, log, 1);
   EXPECT_EQ(writer.append(1, started->largest_unit), 1u);
