@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The Python package, installed by pip into an environment of its own and tested there on build/release/lib/libsluice.so; what its README
-shows is run too.
+"""The Python package, installed by pip into an environment of its own and tested there on build/release/lib/libsluice.so, and with the
+release build's sluiced and a redis-server; what its README shows is run too.
 
     tests/sdk_python.py
 
@@ -21,6 +21,13 @@ from readme_code import python_blocks  # pylint: disable=wrong-import-position
 LIBRARY = ROOT / "build" / "release" / "lib" / "libsluice.so"
 PLUGINS = ROOT / "build" / "release" / "plugins"
 DEADLINE_S = 300
+BIN = ROOT / "build" / "release" / "bin"
+# What starts the server that tests need, and which tests.
+RUNS = (
+    ((), ("test_package",)),
+    ((BIN / "with_kafka", BIN / "sluiced", "--", "env", "SLUICE_TEST_KAFKA=@ADDRESS@"), ("test_servers.KafkaTest",)),
+    ((BIN / "with_redis", "--", "env", "SLUICE_TEST_REDIS=@ADDRESS@"), ("test_servers.RedisTest",)),
+)
 
 
 def main():
@@ -35,26 +42,31 @@ def main():
             print("FAIL the package does not install\n0 passed, 1 failed, 0 skipped")
             return 1
         print("PASS the package installs")
-        env = {**os.environ, "SLUICE_LIBRARY": str(LIBRARY), "SLUICE_PLUGIN_DIRECTORY": str(PLUGINS)}
+        environment = {**os.environ, "SLUICE_LIBRARY": str(LIBRARY), "SLUICE_PLUGIN_DIRECTORY": str(PLUGINS)}
+        passed, failed = 1, 0
         shown = list(python_blocks(work / "package" / "README.md"))
-        for line, code in shown:
-            ran = subprocess.run([python, "-c", code], cwd=work, env=env, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-            if ran.returncode != 0:
-                print(f"FAIL sdk/python/README.md:{line}\n{ran.stderr}1 passed, 1 failed, 0 skipped")
-                return 1
-            print(f"PASS sdk/python/README.md:{line}")
         if not shown:
-            print("FAIL sdk/python/README.md shows no code\n1 passed, 1 failed, 0 skipped")
-            return 1
-        done = subprocess.run([python, "-m", "unittest", "-v", "test_package"], cwd=work / "package" / "tests", env=env,
-                              capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-        print(done.stderr)
-        ran = re.search(r"^Ran (\d+) tests?", done.stderr, re.MULTILINE)
-        failed = sum(int(number) for number in re.findall(r"(?:failures|errors)=(\d+)", done.stderr)) if ran else 1
-        if done.returncode != 0 and failed == 0:
-            failed = 1
-        count = int(ran.group(1)) if ran else 0
-        print(f"{1 + len(shown) + count - failed if ran else 1 + len(shown)} passed, {failed} failed, 0 skipped")
+            print("FAIL sdk/python/README.md shows no code")
+            failed += 1
+        for line, code in shown:
+            ran = subprocess.run([python, "-c", code], cwd=work, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+            print(f"{'PASS' if ran.returncode == 0 else 'FAIL'} sdk/python/README.md:{line}")
+            if ran.returncode == 0:
+                passed += 1
+            else:
+                failed += 1
+                print(ran.stderr)
+        for server, tests in RUNS:
+            done = subprocess.run([*server, python, "-m", "unittest", "-v", *tests], cwd=work / "package" / "tests", env=environment,
+                                  capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+            print(done.stderr)
+            ran = re.search(r"^Ran (\d+) tests?", done.stderr, re.MULTILINE)
+            wrong = sum(int(number) for number in re.findall(r"(?:failures|errors)=(\d+)", done.stderr)) if ran else 1
+            if done.returncode != 0 and wrong == 0:
+                wrong = 1
+            failed += wrong
+            passed += int(ran.group(1)) - wrong if ran else 0
+        print(f"{passed} passed, {failed} failed, 0 skipped")
         return 1 if failed else 0
 
 
