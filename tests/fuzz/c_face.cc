@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C face called in any order, with any text, size and handle: the input is a program of calls on a few handles.
 // Nothing may crash, whatever a caller does that C lets him do (pointers to memory that is not there excepted).
+// Storages are those of the memory adapter, and clusters are such that nobody answers for.
+#include <stdlib.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -47,9 +51,69 @@ sluice_span span(const std::string& bytes, bool null) {
   return {null ? nullptr : reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
 }
 
+/// A folder for what one input writes, made when that first asks for it.
+class Scratch {
+ public:
+  ~Scratch() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() {
+    if (path_.empty()) {
+      std::string made = (std::filesystem::temp_directory_path() / "sluice-c-face-fuzz-XXXXXX").string();
+      if (::mkdtemp(made.data()) != nullptr) path_ = made;
+    }
+    return path_;
+  }
+
+ private:
+  std::string path_;
+};
+
+constexpr const char* kStorage = R"({"name": "m", "library": "memory", "options": {"max_bytes": "64KiB"}})";
+constexpr const char* kCluster = R"({"name": "k", "bootstrap": "127.0.0.1:1", "request_timeout_ms": 100})";
+
+/// The text of a cursor that names one shard.
+const std::string& a_cursor() {
+  static const std::string text = [] {
+    sluice_handle cursor = 0;
+    char made[256];
+    uint64_t size = 0;
+    sluice_cursor_open(nullptr, 0, &cursor, nullptr);
+    sluice_cursor_put(cursor, "m", 1, 1, nullptr);
+    sluice_cursor_text(cursor, made, sizeof made, &size, nullptr);
+    sluice_release(cursor, nullptr);
+    return std::string(made, size);
+  }();
+  return text;
+}
+
+/// A storage of its own, or the one that has this handle.
+std::string storage(Input& input, sluice_handle any) {
+  if ((input.byte() & 3) == 0) return kStorage;
+  return R"({"name": "m", "handle": )" + std::to_string(any) + "}";
+}
+std::string log_of(const std::string& storage, Scratch& scratch) {
+  return R"("storage": )" + storage + R"(, "log": "l", "state_directory": ")" + scratch.path() + "\"";
+}
+
 /// Texts that get somewhere more often than chance does.
-std::string config(Input& input, sluice_handle bus) {
-  switch (input.byte() % 9) {
+std::string config(Input& input, sluice_handle bus, Scratch& scratch) {
+  switch (input.byte() % 14) {
+    case 9:
+      return R"({"storages": [)" + storage(input, bus) + R"(], "sources": [{"kind": "log", )" +
+             log_of("\"m\"", scratch) + "}]}";
+    case 10:
+      return R"({"storages": [)" + storage(input, bus) +
+             R"(], "sources": [{"kind": "native", "storage": "m", "stream": "s"}]})";
+    case 11:
+      return R"({"shards": 1, "retry": {"retries": 0}, "sink": {"kind": "log", )" +
+             log_of(storage(input, bus), scratch) + "}}";
+    case 12:
+      return R"({"read_deadline_ms": 5, "clusters": [{"name": "k", "handle": )" + std::to_string(bus) +
+             R"(}], "sources": [{"kind": "kafka", "cluster": "k", "topic": "t", "partition": 0}]})";
+    case 13:
+      return R"({"shards": 1, "capacity_events": )" + std::to_string(input.byte()) + R"(, "routing": "custom"})";
     case 8:
       return R"({"read_deadline_ms": 5, "sources": [{"kind": "calls", "source": )" + std::to_string(bus) + "}]}";
     case 5:
@@ -137,6 +201,28 @@ void observe(void* context, sluice_handle observations) {
   sluice_observe(observations, &described, static_cast<int8_t>(flags), nullptr);
   if (flags % 8 == 0) sluice_release(observations, nullptr);
 }
+// What a bus with functions calls; the context is how they answer.
+uint32_t route(void* context, const sluice_event* event, uint32_t shards) {
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(context) + event->value.size) % (shards + 1);
+}
+sluice_handle sink_for_shard(void* context, uint64_t shard) {
+  const auto flags = reinterpret_cast<uintptr_t>(context);
+  if ((flags & 4) != 0 && shard % 2 == 1) return 0;
+  sluice_sink_calls calls{};
+  calls.size = sizeof calls;
+  calls.deliver = &deliver;
+  sluice_handle made = 0;
+  sluice_sink_open(&calls, &made, nullptr);
+  return made;
+}
+int64_t tell_time(void* context) {
+  return static_cast<int8_t>(reinterpret_cast<uintptr_t>(context));
+}
+void changed(void*, uint64_t, uint32_t) {}
+void take_line(void*, const char*, uint64_t) {}
+uint32_t judge(void* context, const sluice_record* record) {
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(context) + record->value.size) % 3;
+}
 uint32_t push(void*, sluice_handle page, const sluice_polled*, const sluice_failure*) {
   sluice_release(page, nullptr);
   return 1;
@@ -195,7 +281,8 @@ void ask_all(sluice_handle any, uint32_t size, std::vector<char>& buffer, const 
 }
 
 /// What lies around buses and consumers.
-void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle other, sluice_handle& target) {
+void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle other, sluice_handle& target,
+                  Scratch& scratch) {
   sluice_failure failure{};
   failure.size = sizeof failure;
   std::vector<char> buffer(512);
@@ -210,7 +297,7 @@ void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle 
     target = made;
   };
   sluice_handle made = 0;
-  switch (which % 18) {
+  switch (which % 24) {
     case 0:
       open(&sluice_limiter_open, R"({"tokens": 5, "burst": )" + std::to_string(flags) + "}", target, failure);
       break;
@@ -278,7 +365,7 @@ void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle 
       break;
     }
     case 9:
-      open(&sluice_memory_open, config(input, any), target, failure);
+      open(&sluice_memory_open, config(input, any, scratch), target, failure);
       sluice_memory_append(any, &record, 1, nullptr, &failure);
       sluice_memory_trim(any, flags, &failure);
       if ((flags & 32) != 0) sluice_memory_seal(any, &failure);
@@ -315,7 +402,7 @@ void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle 
       break;
     }
     case 12: {
-      open(&sluice_dead_letters_open, config(input, any), target, failure);
+      open(&sluice_dead_letters_open, config(input, any, scratch), target, failure);
       sluice_cause cause{};
       cause.size = sizeof cause;
       cause.source = span(text, (flags & 64) != 0);
@@ -348,6 +435,65 @@ void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle 
       sluice_envelope_finish(other, nullptr, &failure);
       break;
     }
+    case 18:
+      open(&sluice_storage_open, (flags & 1) != 0 ? text : kStorage, target, failure);
+      sluice_storage_health(other, buffer.data(), room, &needed, &failure);
+      sluice_storage_logs(other, buffer.data(), room, &needed, &failure);
+      if (flags % 8 == 2) sluice_storage_stop(other, 1'000, &failure);
+      break;
+    case 19:
+      open(&sluice_log_open, "{" + log_of(storage(input, any), scratch) + ((flags & 1) != 0 ? text : "}"), target,
+           failure);
+      sluice_log_append(other, &record, 1, &answered, nullptr, &failure);
+      sluice_log_write(other, &record, 1, 1'000, nullptr, &failure);
+      sluice_log_flush(other, 1'000, &failure);
+      sluice_log_id(other, buffer.data(), room, &needed, &failure);
+      break;
+    case 20: {
+      open(&sluice_checkpoints_open, (flags & 1) != 0 ? text : R"({"directory": ")" + scratch.path() + "\"}", target,
+           failure);
+      sluice_checkpoint about{};
+      about.size = sizeof about;
+      const std::string group = (flags & 2) != 0 ? text : "g";
+      const std::string cursor = (flags & 4) != 0 ? text : a_cursor();
+      sluice_checkpoints_commit(other, group.data(), group.size(), flags >> 5, cursor.data(), cursor.size(), &header,
+                                (flags >> 3) & 1, &needed, &failure);
+      sluice_checkpoints_newest(other, group.data(), group.size(), &about, buffer.data(), room, &needed, &failure);
+      sluice_checkpoints_groups(other, buffer.data(), room, &needed, &failure);
+      break;
+    }
+    case 21: {
+      int32_t partitions = 0;
+      open(&sluice_cluster_open, (flags & 1) != 0 ? text : kCluster, target, failure);
+      // A tenth of a second, since nobody answers.
+      if (flags % 16 == 0) sluice_cluster_partitions(other, text.data(), text.size(), &partitions, &failure);
+      break;
+    }
+    case 22: {
+      sluice_bus_calls calls{};
+      calls.size = (flags & 1) != 0 ? flags : sizeof calls;
+      calls.context = reinterpret_cast<void*>(uintptr_t{flags});
+      calls.route = (flags & 2) != 0 ? nullptr : &route;
+      calls.sink_for_shard = (flags & 8) != 0 ? nullptr : &sink_for_shard;
+      calls.on_change = &changed;
+      calls.log = &take_line;
+      calls.clock = (flags & 16) != 0 ? nullptr : &tell_time;
+      open([&](const char* given, uint64_t size, sluice_handle* bus,
+               sluice_failure* why) { return sluice_bus_open_with(given, size, &calls, bus, why); },
+           config(input, any, scratch), target, failure);
+      break;
+    }
+    case 23: {
+      const sluice_predicate passes = (flags & 1) != 0 ? nullptr : &judge;
+      const std::string cursor = (flags & 2) != 0 ? text : std::string();
+      open(
+          [&](const char* given, uint64_t size, sluice_handle* consumer, sluice_failure* why) {
+            return sluice_consumer_open_with(given, size, cursor.data(), cursor.size(), passes,
+                                             reinterpret_cast<void*>(uintptr_t{flags}), consumer, why);
+          },
+          config(input, any, scratch), target, failure);
+      break;
+    }
     default:
       sluice_log_append(any, &record, flags, &answered, nullptr, &failure);
       sluice_log_write(any, &record, 1, 0, nullptr, &failure);
@@ -363,6 +509,7 @@ void call_service(uint8_t which, Input& input, sluice_handle any, sluice_handle 
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Input input(data, size);
+  Scratch scratch;
   sluice_handle made[kHandles] = {};
   sluice_failure failure{};
   failure.size = sizeof failure;
@@ -374,7 +521,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const sluice_handle any = (which & 0x80) != 0 ? input.number() : made[which % kHandles];
     switch (const uint8_t what = input.byte(); what % 32) {
       case 0: {
-        const std::string text = config(input, any);
+        const std::string text = config(input, any, scratch);
         sluice_handle opened = 0;
         if (sluice_bus_open(text.data(), text.size(), &opened, &failure) == SLUICE_OK) {
           sluice_release(target, nullptr);
@@ -383,7 +530,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         break;
       }
       case 1: {
-        const std::string text = config(input, any);
+        const std::string text = config(input, any, scratch);
         const std::string cursor = (input.byte() & 1) != 0 ? input.text() : std::string();
         sluice_handle opened = 0;
         if (sluice_consumer_open(text.data(), text.size(), cursor.data(), cursor.size(), &opened, &failure) ==
@@ -468,7 +615,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         break;
       }
       case 9: {
-        const std::string text = config(input, any);
+        const std::string text = config(input, any, scratch);
         sluice_consumer_add(any, text.data(), text.size(), nullptr, &failure);
         break;
       }
@@ -509,7 +656,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         sluice_release(any, &failure);
         break;
       default:
-        call_service(what, input, any, made[(which + 1U) % kHandles], target);
+        call_service(what, input, any, made[(which + 1U) % kHandles], target, scratch);
         break;
     }
   }
