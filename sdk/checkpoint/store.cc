@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <limits>
+#include <optional>
 
 #include "checkpoint/files.hpp"
 #include "checkpoint/format.hpp"
 #include "sluice/checkpoint.hpp"
+#include "telemetry/attributes.hpp"
 
 namespace sluice {
 
@@ -24,6 +27,8 @@ constexpr int64_t kMaxLockTimeoutMs = 600'000;
 constexpr int kMaxLooks = 100;  // at a directory that others keep changing
 constexpr std::string_view kLockName = "lock";
 constexpr std::string_view kTemporaryName = "next.tmp";
+constexpr std::string_view kTelemetrySystem = "sluice.checkpoint";
+constexpr std::string_view kOperation = "commit";
 
 int64_t system_now_ns() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -40,6 +45,10 @@ Status check_settings(const CheckpointSettings& settings) {
     return invalid(
         fmt::format("checkpoint.lock_timeout_ms: {} is not from 1 to {}", settings.lock_timeout_ms, kMaxLockTimeoutMs));
   }
+  if (settings.name.empty() || settings.name.size() > kMaxCheckpointNameBytes) {
+    return invalid(
+        fmt::format("checkpoint.name: {} bytes, not from 1 to {}", settings.name.size(), kMaxCheckpointNameBytes));
+  }
   return {};
 }
 
@@ -47,6 +56,23 @@ Status check_settings(const CheckpointSettings& settings) {
 
 struct CheckpointStore::Impl {
   CheckpointSettings settings;
+  std::optional<OperationMeter> meter;
+  std::atomic<uint64_t> commits{0};
+  std::atomic<uint64_t> written_bytes{0};  // in them
+  Observing observing;                     // last, so that it ends first
+
+  void observe() {
+    if (!settings.telemetry) return;
+    meter = settings.telemetry->meter(kOperation, kTelemetrySystem, settings.name);
+    observing = settings.telemetry->observe([this](Observations& to) {
+      const Attributes of = telemetry::named(kTelemetrySystem, semconv::kDestinationName, settings.name);
+      to.counter("sluice.checkpoint.commits", commits.load(std::memory_order_relaxed), of, "{commit}");
+      to.counter("sluice.checkpoint.written", written_bytes.load(std::memory_order_relaxed), of, "By");
+    });
+  }
+
+  Result<uint64_t> commit(std::string_view group, uint64_t after, std::string_view cursor,
+                          const CheckpointMetadata& metadata);
 
   std::string directory_of(std::string_view group) const { return settings.directory + "/" + directory_name(group); }
 
@@ -124,20 +150,30 @@ Result<std::unique_ptr<CheckpointStore>> CheckpointStore::open(CheckpointSetting
   if (!settings.now_ns) settings.now_ns = system_now_ns;
   auto impl = std::make_unique<Impl>();
   impl->settings = std::move(settings);
+  impl->observe();
   return std::unique_ptr<CheckpointStore>(new CheckpointStore(std::move(impl)));
 }
 
 Result<uint64_t> CheckpointStore::commit(std::string_view group, uint64_t after, std::string_view cursor,
                                          const CheckpointMetadata& metadata) {
+  if (!impl_->meter) return impl_->commit(group, after, cursor, metadata);
+  const int64_t started = impl_->meter->start();
+  Result<uint64_t> id = impl_->commit(group, after, cursor, metadata);
+  id ? impl_->meter->succeed(started) : impl_->meter->fail(started, id.error());
+  return id;
+}
+
+Result<uint64_t> CheckpointStore::Impl::commit(std::string_view group, uint64_t after, std::string_view cursor,
+                                               const CheckpointMetadata& metadata) {
   if (Status status = check(group, cursor, metadata); !status) return fail(std::move(status));
-  const std::string directory = impl_->directory_of(group);
-  if (Status status = make_directory(directory, impl_->settings.directory); !status) return fail(std::move(status));
-  const Result<FileLock> lock = lock_file(fmt::format("{}/{}", directory, kLockName), impl_->settings.lock_timeout_ms);
+  const std::string directory = directory_of(group);
+  if (Status status = make_directory(directory, settings.directory); !status) return fail(std::move(status));
+  const Result<FileLock> lock = lock_file(fmt::format("{}/{}", directory, kLockName), settings.lock_timeout_ms);
   if (!lock) return fail(lock.error());
 
-  const Result<std::vector<uint64_t>> ids = Impl::ids_in(directory);
+  const Result<std::vector<uint64_t>> ids = ids_in(directory);
   if (!ids) return fail(ids.error());
-  const Result<Checkpoint> newest = Impl::newest_of(directory, group, *ids);
+  const Result<Checkpoint> newest = newest_of(directory, group, *ids);
   // That all are damaged is what the caller was told by newest(), and begins anew from 0.
   const bool none =
       !newest && (newest.error().code() == StatusCode::not_found || newest.error().code() == StatusCode::corrupt);
@@ -154,13 +190,16 @@ Result<uint64_t> CheckpointStore::commit(std::string_view group, uint64_t after,
   Checkpoint next;
   next.group = group;
   next.id = last + 1;
-  next.created_ns = impl_->settings.now_ns();
+  next.created_ns = settings.now_ns();
   next.cursor = cursor;
   next.metadata = metadata;
+  const Buffer bytes = encode(next);
   const Status written = write_durably(directory, fmt::format("{}/{}", directory, kTemporaryName),
-                                       directory + "/" + file_name(next.id), encode(next));
+                                       directory + "/" + file_name(next.id), bytes);
   if (!written) return fail(written);
-  impl_->prune(directory, *ids);
+  commits.fetch_add(1, std::memory_order_relaxed);
+  written_bytes.fetch_add(bytes.size(), std::memory_order_relaxed);
+  prune(directory, *ids);
   return next.id;
 }
 

@@ -130,7 +130,8 @@ class Share {
 
 class LocalLimiter final : public RateLimiter {
  public:
-  explicit LocalLimiter(LocalLimiterSettings settings) : settings_(std::move(settings)) {}
+  explicit LocalLimiter(LocalLimiterSettings settings)
+      : settings_(std::move(settings)), tally_(settings_.telemetry, settings_.name) {}
 
   void acquire(std::span<const LimiterRequest> requests, std::span<LimiterDecision> decisions) override {
     const int64_t now_ns = settings_.now_ns();
@@ -163,6 +164,7 @@ class LocalLimiter final : public RateLimiter {
 
 Result<std::unique_ptr<RateLimiter>> make_local_limiter(LocalLimiterSettings settings) {
   if (Status status = check(settings.rate); !status) return fail(std::move(status));
+  if (Status status = limiter::check_name(settings.name); !status) return fail(std::move(status));
   if (settings.max_keys < 1 || settings.max_keys > kMaxKeys) {
     return fail(StatusCode::invalid,
                 fmt::format("limiter.max_keys: {} is not from 1 to {}", settings.max_keys, kMaxKeys));

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "limiter/bucket.hpp"
@@ -62,7 +63,12 @@ return answers
 class RedisLimiter final : public RateLimiter {
  public:
   explicit RedisLimiter(RedisLimiterSettings settings)
-      : settings_(std::move(settings)), link_(settings_.host, settings_.port) {
+      : settings_(std::move(settings)),
+        meter_(settings_.telemetry
+                   ? std::optional(settings_.telemetry->meter("acquire", limiter::kTelemetrySystem, settings_.name))
+                   : std::nullopt),
+        link_(settings_.host, settings_.port),
+        tally_(settings_.telemetry, settings_.name) {
     rate_words_ = {std::to_string(settings_.rate.tokens), std::to_string(settings_.rate.period_ms * 1'000),
                    std::to_string(settings_.rate.burst),
                    std::to_string(limiter::fill_ms(settings_.rate) + kExpirySlackMs)};
@@ -79,7 +85,10 @@ class RedisLimiter final : public RateLimiter {
       if (decisions[i].status.ok()) asked.push_back(i);
     }
     if (!asked.empty()) {
-      if (Status status = ask(requests, asked, decisions); !status) {
+      const int64_t started = meter_ ? meter_->start() : 0;
+      const Status status = ask(requests, asked, decisions);
+      if (meter_) status ? meter_->succeed(started) : meter_->fail(started, status);
+      if (!status) {
         for (const size_t i : asked) {
           decisions[i] = LimiterDecision();
           decisions[i].status = status;
@@ -230,6 +239,7 @@ class RedisLimiter final : public RateLimiter {
   }
 
   const RedisLimiterSettings settings_;
+  const std::optional<OperationMeter> meter_;  // of trips to the server
   std::vector<std::string> rate_words_;
   std::mutex mutex_;
   std::condition_variable free_;
@@ -244,6 +254,7 @@ class RedisLimiter final : public RateLimiter {
 
 Status check_settings(const RedisLimiterSettings& settings) {
   if (Status status = check(settings.rate); !status) return status;
+  if (Status status = limiter::check_name(settings.name); !status) return status;
   const auto invalid = [](std::string text) { return Status(StatusCode::invalid, std::move(text)); };
   if (settings.host.empty()) return invalid("limiter.host: empty");
   if (settings.port == 0) return invalid("limiter.port: 0");

@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// What both limiters do with a decision: count it. Any thread.
+// What both limiters do with a decision: count it, and tell a telemetry that asks. Any thread.
 #pragma once
 
 #include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
 
+#include "base/status.hpp"
 #include "sluice/limiter.hpp"
+#include "sluice/telemetry.hpp"
 
 namespace sluice::limiter {
 
+inline constexpr std::string_view kTelemetrySystem = "sluice.limiter";
+
+/// INVALID: a name that telemetry does not take.
+Status check_name(const std::string& name);
+
 class Tally {
  public:
+  /// `telemetry` may be null.
+  Tally(std::shared_ptr<Telemetry> telemetry, std::string name);
+
   void count(const LimiterDecision& decision) {
     if (decision.allowed) {
       add(allowed_);
@@ -37,6 +50,8 @@ class Tally {
   std::atomic<uint64_t> refused_{0};
   std::atomic<uint64_t> failed_{0};
   std::atomic<uint64_t> invalid_{0};
+  const std::shared_ptr<Telemetry> telemetry_;
+  Observing observing_;  // last, so that it ends first
 };
 
 }  // namespace sluice::limiter

@@ -28,6 +28,7 @@
 #include "records/codec.hpp"
 #include "sources/host_core.hpp"
 #include "sources/nonce_file.hpp"
+#include "telemetry/attributes.hpp"
 
 namespace sluice {
 namespace {
@@ -39,6 +40,8 @@ constexpr int kMaxAcquireTries = 3;  // when the log's token was ahead of the no
 constexpr uint64_t kMostBatchBytes = 64 << 20;
 constexpr uint32_t kMostBatchRecords = 1'000'000;
 constexpr int64_t kNsPerMs = 1'000'000;
+constexpr std::string_view kTelemetrySystem = "sluice.log";
+constexpr std::string_view kOperation = "send";
 
 Status wrong(std::string_view field, std::string_view why) {
   return Status(StatusCode::invalid, fmt::format("{}: {}", field, why));
@@ -109,6 +112,7 @@ struct LogWriter::Impl : std::enable_shared_from_this<LogWriter::Impl> {
     uint32_t records = 0;
     int64_t max_timestamp = 0;
     int64_t deadline_ms = 0;
+    int64_t begun_ns = 0;  // by the meter's clock: its first record was appended
     bool was_sent = false;
     Status broken;  // could not be sealed
   };
@@ -129,6 +133,7 @@ struct LogWriter::Impl : std::enable_shared_from_this<LogWriter::Impl> {
   }
 
   Status open();
+  void observe();
   Task<Result<host::WritePosition>> acquire(host::LogDescriptor descriptor);
   Status append(std::span<const Record> records, Done done);
   Status add(const Record& record);
@@ -170,6 +175,9 @@ struct LogWriter::Impl : std::enable_shared_from_this<LogWriter::Impl> {
   uint64_t told = 0;  // records
   std::vector<records::HeaderView> headers;
   LogWriterCounters counts;
+
+  std::optional<OperationMeter> meter;
+  Observing observing;  // last, so that it ends first
 };
 
 // ---- Opening
@@ -197,7 +205,27 @@ Result<std::unique_ptr<LogWriter>> LogWriter::open(const std::shared_ptr<Storage
   if (!lock) return fail(lock.error());
   auto impl = std::make_shared<Impl>(host->core(), std::move(settings), std::move(*lock));
   if (Status opened = impl->open(); !opened.ok()) return fail(std::move(opened));
+  impl->observe();
   return std::unique_ptr<LogWriter>(new LogWriter(std::move(impl)));
+}
+
+void LogWriter::Impl::observe() {
+  if (!settings.telemetry) return;
+  meter = settings.telemetry->meter(kOperation, kTelemetrySystem, settings.log);
+  observing = settings.telemetry->observe([this](Observations& to) {
+    const LogWriterCounters now = [&] {
+      const std::lock_guard lock(mutex);
+      return counts;
+    }();
+    const Attributes of = telemetry::named(kTelemetrySystem, semconv::kDestinationName, settings.log);
+    to.counter(semconv::kSentMessages, now.written, telemetry::with(of, semconv::kOperationName, kOperation));
+    to.counter("sluice.log.appended", now.appended, of);
+    to.counter("sluice.log.failed", now.failed, of);
+    to.counter("sluice.log.refused", now.refused, of);
+    to.counter("sluice.log.retries", now.retries, of, "{retry}");
+    to.gauge("sluice.log.pending", static_cast<int64_t>(now.pending), of, "{message}");
+    to.gauge("sluice.log.held", static_cast<int64_t>(now.pending_bytes), of, "By");
+  });
 }
 
 Status LogWriter::Impl::open() {
@@ -275,7 +303,10 @@ Status LogWriter::Impl::append(std::span<const Record> records, Done done) {
     if (Status added = add(record); !added.ok()) return added;  // 2 GiB in a batch of 64 MiB: cannot be
   }
   const auto count = static_cast<uint32_t>(records.size());
-  if (gathered.parts.empty()) gathered.deadline_ms = core->loop.now_ms() + settings.delivery_timeout_ms;
+  if (gathered.parts.empty()) {
+    gathered.deadline_ms = core->loop.now_ms() + settings.delivery_timeout_ms;
+    if (meter) gathered.begun_ns = meter->start();
+  }
   gathered.records += count;
   gathered.parts.push_back({first, count, bytes, std::move(done)});
   counts.appended += count;
@@ -426,6 +457,7 @@ void LogWriter::Impl::retry_later() {
 // ---- Who is told what
 
 void LogWriter::Impl::settle(Batch batch, const Status& status, int64_t base) {
+  if (meter) status ? meter->succeed(batch.begun_ns) : meter->fail(batch.begun_ns, status);
   (status.ok() ? counts.written : counts.failed) += batch.records;
   counts.pending -= batch.records;
   for (const Part& part : batch.parts) counts.pending_bytes -= part.bytes;

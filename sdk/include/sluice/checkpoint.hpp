@@ -20,6 +20,9 @@
 
 namespace sluice {
 
+class Telemetry;
+
+inline constexpr size_t kMaxCheckpointNameBytes = 200;
 inline constexpr size_t kMaxCheckpointGroupBytes = 80;
 inline constexpr size_t kMaxCheckpointCursorBytes = 16 << 20;
 inline constexpr size_t kMaxCheckpointMetadataEntries = 64;
@@ -32,6 +35,10 @@ struct CheckpointSettings {
                                       // the one that was pruned last, without its name, for the next commit's bytes
   int64_t lock_timeout_ms = 10'000;   // how long a commit waits for another process's: 1 to 600,000
   std::function<int64_t()> now_ns{};  // nanoseconds since the epoch; empty: the system's clock
+  std::string name = "checkpoints";   // in telemetry: 1 to kMaxCheckpointNameBytes
+  /// Hears of every commit how long it took and why it failed, CONFLICT included; asks with a snapshot for
+  /// sluice.checkpoint.*. Null: none.
+  std::shared_ptr<Telemetry> telemetry{};
 };
 
 using CheckpointMetadata = std::vector<std::pair<std::string, std::string>>;

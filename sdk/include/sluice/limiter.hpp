@@ -16,10 +16,13 @@
 
 namespace sluice {
 
+class Telemetry;
+
 inline constexpr uint64_t kMaxLimiterTokens = 1'000'000'000;
 inline constexpr int64_t kMaxLimiterPeriodMs = 86'400'000;
 inline constexpr size_t kMaxLimiterKeyBytes = 1'024;
 inline constexpr size_t kMaxLimiterBatch = 1'000;  // requests in one call
+inline constexpr size_t kMaxLimiterNameBytes = 200;
 
 struct LimiterRate {
   uint64_t tokens = 0;        // gained per period: 1 to kMaxLimiterTokens
@@ -70,6 +73,9 @@ struct LocalLimiterSettings {
   size_t max_keys = 100'000;          // 1 to 10,000,000; buckets that are full again make room. From 256 on kept in 16
                                       // shares by the key's hash, each of which has room for a sixteenth
   std::function<int64_t()> now_ns{};  // a clock that never goes back, any thread; empty: the machine's
+  std::string name = "limiter";       // in telemetry: 1 to kMaxLimiterNameBytes
+  /// Asks for the counters when a snapshot is taken (sluice.limiter.*): deciding costs the same without. Null: none.
+  std::shared_ptr<Telemetry> telemetry{};
 };
 
 /// Buckets in this process. Never blocks beyond short locks. INVALID names the field.
@@ -84,6 +90,9 @@ struct RedisLimiterSettings {
   std::string prefix = "sluice:limit:";  // of the keys in Redis, up to 256 bytes
   int64_t timeout_ms = 200;              // for one acquire(), connecting included: 1 to 60,000
   int64_t max_reconnect_ms = 5'000;      // between attempts to connect, which begin at 50 ms: 50 to 600,000
+  std::string name = "limiter";          // in telemetry: 1 to kMaxLimiterNameBytes
+  /// As that of a local limiter, and hears of every trip to the backend how long it took and why it failed.
+  std::shared_ptr<Telemetry> telemetry{};
 };
 
 /// Buckets in one Redis (2.8 and later), by its clock, that expire when they would be full again. One command per

@@ -24,6 +24,8 @@
 
 namespace sluice {
 
+class Telemetry;
+
 struct LogWriterSettings {
   std::string log{};                         // 1 to kMaxLogNameBytes of A-Z a-z 0-9 . _ -
   std::string state_directory{};             // absolute; made if absent. Holds LOG.lock and LOG.nonce
@@ -33,6 +35,9 @@ struct LogWriterSettings {
   uint32_t max_batch_records = 100'000;      // 1 to 1'000'000
   uint64_t max_pending_bytes = 64ull << 20;  // accepted and not settled; beyond: BUSY. At least max_batch_bytes
   int64_t delivery_timeout_ms = 60'000;      // from append to failure; 100 to 3'600'000
+  /// Hears of every batch, by the log's name, how long it took from its first record until it was settled, and why it
+  /// failed; asks for the counters when a snapshot is taken (sluice.log.*, semconv::kSentMessages). Null: none.
+  std::shared_ptr<Telemetry> telemetry{};
 };
 
 inline constexpr size_t kMaxLogNameBytes = 200;

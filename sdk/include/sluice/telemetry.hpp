@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens, how often, how long it takes and why it fails, under the names of OpenTelemetry's conventions for
 // messaging. Instruments are made once and then used from any thread without locks: a counter's add() is one atomic
-// addition in a cell that few threads share. Who counts himself already (the bus, the consumer, the dead letter queue)
+// addition in a cell that few threads share. Who counts himself already (the bus, the consumer, a limiter and others)
 // is an observer, asked when a snapshot is taken, and costs nothing in between. snapshot() may be taken at any time,
 // and printed for Prometheus or OTLP.
 #pragma once

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "../support/folder.hpp"
+#include "../support/metrics.hpp"
 #include "base/crc32c.hpp"
 #include "checkpoint/files.hpp"
 #include "checkpoint/format.hpp"
@@ -316,6 +317,31 @@ TEST_F(Store, ThreadsOfOneProcessAreApartToo) {
   EXPECT_EQ(store->newest("g")->id, static_cast<uint64_t>(committed));
 }
 
+TEST_F(Store, TelemetryHearsOfEveryCommit) {
+  const std::shared_ptr<Telemetry> telemetry = std::move(Telemetry::make().value());
+  CheckpointSettings settings;
+  settings.directory = directory_.path();
+  settings.name = "billing";
+  settings.telemetry = telemetry;
+  auto store = std::move(CheckpointStore::open(settings).value());
+  commit_several(*store, 3);
+  EXPECT_FALSE(store->commit("g", 1, "late"));
+  EXPECT_FALSE(store->commit("", 0, "nobody"));
+  for (int look = 0; look < 2; ++look) {
+    const TelemetrySnapshot snapshot = telemetry->snapshot();
+    const Attributes mine = {{"messaging.system", "sluice.checkpoint"}, {"messaging.destination.name", "billing"}};
+    EXPECT_EQ(testing::sum(snapshot, "sluice.checkpoint.commits", mine), 3);
+    EXPECT_EQ(testing::sum(snapshot, "sluice.checkpoint.written", mine),
+              static_cast<int64_t>(3 * fs::file_size(file(3))));
+    EXPECT_EQ(testing::sum(snapshot, semconv::kOperationDuration, {{"messaging.operation.name", "commit"}}), 5);
+    EXPECT_EQ(testing::sum(snapshot, "sluice.failures", {{"error.type", "conflict"}}), 1);
+    EXPECT_EQ(testing::sum(snapshot, "sluice.failures", {{"error.type", "invalid"}}), 1);
+    ASSERT_EQ(snapshot.failures.size(), 2U);
+    EXPECT_EQ(snapshot.failures[0].text, "group 'g' is at checkpoint 3, not 1");
+    store.reset();  // and it stays
+  }
+}
+
 TEST_F(Store, SettingsAreCheckedFieldByField) {
   const auto refused = [&](auto change) {
     CheckpointSettings settings;
@@ -329,6 +355,8 @@ TEST_F(Store, SettingsAreCheckedFieldByField) {
   EXPECT_EQ(refused([](auto& s) { s.directory.clear(); }), "checkpoint.directory");
   EXPECT_EQ(refused([](auto& s) { s.keep = 0; }), "checkpoint.keep");
   EXPECT_EQ(refused([](auto& s) { s.keep = UINT32_MAX; }), "checkpoint.keep");
+  EXPECT_EQ(refused([](auto& s) { s.name.clear(); }), "checkpoint.name");
+  EXPECT_EQ(refused([](auto& s) { s.name = std::string(201, 'n'); }), "checkpoint.name");
   EXPECT_EQ(refused([](auto& s) { s.lock_timeout_ms = 0; }), "checkpoint.lock_timeout_ms");
   EXPECT_EQ(refused([](auto& s) { s.lock_timeout_ms = INT64_MAX; }), "checkpoint.lock_timeout_ms");
   EXPECT_EQ(refused([](auto& s) { s.directory = "/nowhere/at/all"; }), "checkpoint.directory");

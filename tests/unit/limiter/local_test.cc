@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "../support/metrics.hpp"
 #include "limiter/bucket.hpp"
 #include "sluice/limiter.hpp"
 
@@ -129,6 +130,29 @@ TEST_F(LocalLimiter, ThreadsTogetherGetNoMoreThanThereIs) {
   EXPECT_EQ(limiter->counters().refused, 7'000U);
 }
 
+TEST_F(LocalLimiter, TelemetryHearsWhatTheCountersSay) {
+  const std::shared_ptr<Telemetry> telemetry = std::move(Telemetry::make().value());
+  LocalLimiterSettings settings;
+  settings.rate = {1, 1'000, 3};
+  settings.max_keys = 1;
+  settings.now_ns = [this] { return now_ns_.load(); };
+  settings.name = "tenants";
+  settings.telemetry = telemetry;
+  auto limiter = std::move(make_local_limiter(settings).value());
+  for (int i = 0; i < 5; ++i) static_cast<void>(limiter->acquire("a"));
+  static_cast<void>(limiter->acquire("b"));
+  for (int i = 0; i < 4; ++i) static_cast<void>(limiter->acquire("a", 4));
+  for (int look = 0; look < 2; ++look) {
+    const TelemetrySnapshot snapshot = telemetry->snapshot();
+    const Attributes mine = {{"messaging.system", "sluice.limiter"}, {"messaging.destination.name", "tenants"}};
+    EXPECT_EQ(testing::sum(snapshot, "sluice.limiter.allowed", mine), 3);
+    EXPECT_EQ(testing::sum(snapshot, "sluice.limiter.refused", mine), 2);
+    EXPECT_EQ(testing::sum(snapshot, "sluice.limiter.failed", mine), 1);
+    EXPECT_EQ(testing::sum(snapshot, "sluice.limiter.invalid", mine), 4);
+    limiter.reset();  // and it stays
+  }
+}
+
 TEST_F(LocalLimiter, SettingsAreChecked) {
   LocalLimiterSettings settings;
   EXPECT_EQ(make_local_limiter(settings).error().code(), StatusCode::invalid);
@@ -137,6 +161,9 @@ TEST_F(LocalLimiter, SettingsAreChecked) {
   EXPECT_TRUE(make_local_limiter(settings).error().text().starts_with("limiter.max_keys"));
   settings.max_keys = SIZE_MAX;
   EXPECT_TRUE(make_local_limiter(settings).error().text().starts_with("limiter.max_keys"));
+  settings.max_keys = 1;
+  settings.name.clear();
+  EXPECT_TRUE(make_local_limiter(settings).error().text().starts_with("limiter.name"));
 }
 
 }  // namespace

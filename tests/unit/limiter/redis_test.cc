@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "../support/metrics.hpp"
 #include "sluice/limiter.hpp"
 #include "support/redis_server.hpp"
 
@@ -66,6 +67,26 @@ TEST_F(RedisLimiter, GivesItsBurstAndThenItsRateToAllThatShareIt) {
   const int64_t expires_ms = std::stol(server->cli({"PTTL", "sluice:limit:k"}));
   EXPECT_GT(expires_ms, 500'000);
   EXPECT_LE(expires_ms, 601'000);
+}
+
+TEST_F(RedisLimiter, TelemetryHearsOfEveryTrip) {
+  start_server();
+  const std::shared_ptr<Telemetry> telemetry = std::move(Telemetry::make().value());
+  RedisLimiterSettings made = settings({1, 60'000, 3});
+  made.name = "tenants";
+  made.telemetry = telemetry;
+  const auto limiter = std::move(make_redis_limiter(made).value());
+  ASSERT_TRUE(limiter->acquire("k", 3).allowed);
+  EXPECT_FALSE(limiter->acquire("k").allowed);
+  server->kill();
+  EXPECT_FALSE(limiter->acquire("k").allowed);
+  const TelemetrySnapshot snapshot = telemetry->snapshot();
+  const Attributes mine = {{"messaging.destination.name", "tenants"}};
+  EXPECT_EQ(testing::sum(snapshot, "sluice.limiter.allowed", mine), 1);
+  EXPECT_EQ(testing::sum(snapshot, "sluice.limiter.refused", mine), 1);
+  EXPECT_EQ(testing::sum(snapshot, "sluice.limiter.failed", mine), 1);
+  EXPECT_EQ(testing::sum(snapshot, semconv::kOperationDuration, {{"messaging.operation.name", "acquire"}}), 3);
+  EXPECT_EQ(testing::sum(snapshot, "sluice.failures", {{"error.type", "unavailable"}}), 1);
 }
 
 TEST_F(RedisLimiter, TokensComeBackWithTime) {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <thread>
 
+#include "../support/metrics.hpp"
 #include "base/crc32c.hpp"
 #include "base/task.hpp"
 #include "base/uuid.hpp"
@@ -48,12 +49,12 @@ std::vector<std::string> numbered(int from, int to) {
   return values;
 }
 
-class LogSource : public testing::TestWithParam<const char*> {
+class LogSource : public ::testing::TestWithParam<const char*> {
  protected:
   Folder folder_;
   std::shared_ptr<StorageHost> host_ = open_storage(GetParam(), folder_.path() + "/data");
 };
-INSTANTIATE_TEST_SUITE_P(Adapters, LogSource, testing::Values("memory", "disk"),
+INSTANTIATE_TEST_SUITE_P(Adapters, LogSource, ::testing::Values("memory", "disk"),
                          [](const auto& each) { return std::string(each.param); });
 
 TEST_P(LogSource, S02_B34_headers_nulls_times_and_every_byte_come_back) {
@@ -414,8 +415,10 @@ TEST_P(LogSource, one_writer_at_a_time) {
 }
 
 TEST_P(LogSource, S03_everything_accepted_is_settled_and_counted) {
+  const std::shared_ptr<Telemetry> telemetry = std::move(Telemetry::make().value());
   auto settings = writer_settings(folder_);
   settings.max_pending_bytes = settings.max_batch_bytes = 64 << 10;
+  settings.telemetry = telemetry;
   auto writer = open_writer(host_, settings);
   std::atomic<uint64_t> delivered{0}, failed{0}, accepted{0};
   std::vector<std::thread> threads;
@@ -443,6 +446,17 @@ TEST_P(LogSource, S03_everything_accepted_is_settled_and_counted) {
   EXPECT_EQ(counts.appended + counts.refused, 4'000u);
   EXPECT_EQ(counts.pending, 0u);
   EXPECT_EQ(counts.pending_bytes, 0u);
+  const TelemetrySnapshot snapshot = telemetry->snapshot();
+  const auto told = [&](std::string_view name) {
+    const Attributes mine = {{"messaging.system", "sluice.log"}, {"messaging.destination.name", "orders"}};
+    return static_cast<uint64_t>(sluice::testing::sum(snapshot, name, mine));
+  };
+  EXPECT_EQ(told(semconv::kSentMessages), counts.written);
+  EXPECT_EQ(told("sluice.log.appended"), counts.appended);
+  EXPECT_EQ(told("sluice.log.refused"), counts.refused);
+  EXPECT_EQ(told("sluice.log.failed"), 0u);
+  EXPECT_EQ(told("sluice.log.pending"), 0u);
+  EXPECT_GT(sluice::testing::sum(snapshot, semconv::kOperationDuration, {{"messaging.operation.name", "send"}}), 0);
   Record record;
   EXPECT_EQ(writer->append({&record, 1}, [](const Result<Written>&) {}).code(), StatusCode::fenced);
   const auto source = open_source(host_, folder_);
@@ -476,7 +490,10 @@ TEST_P(LogSource, trim_moves_the_start) {
 TEST(LogWriterFailures, a_full_storage_is_an_error_and_the_order_is_kept) {
   Folder folder;
   const auto host = open_storage("memory", folder.path() + "/data", {{"max_bytes", std::string("1MiB")}});
-  const auto writer = open_writer(host, writer_settings(folder));
+  const std::shared_ptr<Telemetry> telemetry = std::move(Telemetry::make().value());
+  auto settings = writer_settings(folder);
+  settings.telemetry = telemetry;
+  auto writer = open_writer(host, settings);
   const std::string value(100'000, 'x');
   Record record;
   record.value = as_bytes(value);
@@ -496,6 +513,11 @@ TEST(LogWriterFailures, a_full_storage_is_an_error_and_the_order_is_kept) {
   const auto source = open_source(host, folder);
   EXPECT_EQ(drain(*source).records.size(), counts.written);
   EXPECT_TRUE(writer->flush(1'000).ok()) << "told once";
+  writer.reset();
+  const TelemetrySnapshot snapshot = telemetry->snapshot();
+  EXPECT_EQ(sluice::testing::sum(snapshot, "sluice.log.failed"), static_cast<int64_t>(counts.failed)) << "it stays";
+  EXPECT_GT(sluice::testing::sum(snapshot, "sluice.failures", {{"error.type", "no_space"}}), 0);
+  for (const FailureEvent& failure : snapshot.failures) EXPECT_LT(failure.elapsed_ns, 60'000'000'000);
 }
 
 TEST(LogWriterFailures, a_storage_that_stops_fails_what_is_pending_in_time) {
