@@ -106,6 +106,10 @@ bool FaultWorld::durable() const {
   return (context_.known_condition()->capabilities & SLUICE_CAP_DURABLE) != 0;
 }
 
+bool FaultWorld::atomic() const {
+  return (context_.known_condition()->capabilities & SLUICE_CAP_ATOMIC) != 0;
+}
+
 size_t FaultWorld::unit_bytes(size_t wanted) const {
   const uint64_t largest = context_.known_condition()->largest_unit;
   return largest == 0 ? wanted : static_cast<size_t>(std::min<uint64_t>(wanted, largest));

@@ -56,6 +56,7 @@ class FaultWorld {
   /// ... with the options that the server refuses.
   std::unique_ptr<Storage> refused();
   bool durable() const;
+  bool atomic() const;
   /// At most what one append may carry, and `wanted`.
   size_t unit_bytes(size_t wanted) const;
   /// OK within `within_ms` of trying again and again, or Failure.

@@ -3,6 +3,8 @@
 // append that nobody answered for may be there or not, and what was acknowledged is there, at its offset, in its order.
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <map>
 #include <thread>
 
 #include "conformance/faults.hpp"
@@ -99,28 +101,60 @@ struct NativeAttack {
     return elapsed_ms(began);
   }
   NativeAppendAnswer append() {
-    const auto records = numbered(fmt::format("unit{}", ++units), 2);
-    const NativeAppendAnswer answer = log->append({make_native_batch(records)});
-    if (answer.ok()) told(records, answer);
+    auto under_way = send(2);
+    return wait(under_way);
+  }
+  struct UnderWay {
+    std::vector<Record> records;
+    NativeLog::Sent sent;
+  };
+  UnderWay send(size_t records, size_t size = 0) {
+    const std::string name = fmt::format("unit{}", ++units);
+    sent[name] = records;
+    auto made = numbered(name, records, size);
+    auto call = log->send({make_native_batch(made)});
+    return {std::move(made), std::move(call)};
+  }
+  NativeAppendAnswer wait(UnderWay& under_way) {
+    const NativeAppendAnswer answer = under_way.sent.wait();
+    if (answer.ok()) told(under_way.records, answer);
     return answer;
   }
   void told(const std::vector<Record>& records, const NativeAppendAnswer& answer) {
     require(answer.batches.size() == 1 && answer.batches[0].last_offset > answer.batches[0].first_offset,
-            "an append of two records tells no offsets");
+            "an append of several records tells no offsets");
     acknowledged.push_back({answer.batches[0].first_offset, records.front()});
     acknowledged.push_back({answer.batches[0].last_offset, records.back()});
   }
-  /// What was acknowledged is there, where it was told to be.
+  /// What was acknowledged is there, where it was told to be; of each unit no record is there twice, none out of order,
+  /// and, where appends are ATOMIC, all or none.
   void verify() {
     // Appends and reads may go by different connections, and one of them may not be back yet.
     require(eventually([&] { return log->raw().bounds().ok(); }, 30'000), "bounds is not OK long after appends are");
     const auto found = log->read_all(log->must_bounds().start);
     int64_t before = -1;
+    struct Seen {
+      size_t records = 0;
+      size_t next = 0;
+    };
+    std::map<std::string, Seen> seen;
     for (const PlacedRecord& placed : found) {
       require(placed.offset > before, "REORDERED: the offset {} came behind {}", placed.offset, before);
       before = placed.offset;
-      require(placed.record.value && placed.record.value->starts_with("unit"), "INVENTED: the record at {}",
-              placed.offset);
+      const std::string value = placed.record.value.value_or("");
+      const size_t dash = value.find('-');
+      const auto unit = sent.find(value.substr(0, dash));
+      require(dash != std::string::npos && unit != sent.end(), "INVENTED: the record at {}", placed.offset);
+      const size_t index = std::strtoull(value.c_str() + dash + 1, nullptr, 10);
+      Seen& of_unit = seen[unit->first];
+      require(index >= of_unit.next, "DOUBLED or REORDERED: record {} of {} came at {}, behind record {}", index,
+              unit->first, placed.offset, of_unit.next - 1);
+      of_unit.next = index + 1;
+      ++of_unit.records;
+    }
+    for (const auto& [unit, of_unit] : seen) {
+      require(!world.atomic() || of_unit.records == sent[unit], "IN PART: of the {} records of {} there are {}",
+              sent[unit], unit, of_unit.records);
     }
     for (const PlacedRecord& wanted : acknowledged) {
       const auto there = std::ranges::lower_bound(found, wanted.offset, {}, &PlacedRecord::offset);
@@ -133,21 +167,30 @@ struct NativeAttack {
   Descriptor descriptor;
   std::optional<NativeLog> log;
   std::vector<PlacedRecord> acknowledged;
+  std::map<std::string, size_t> sent;  // records of each unit
   int units = 0;
 };
 
 void killed(Context& context) {
   NativeAttack attack(context);
   if (!attack.world.durable()) throw Inapplicable("the adapter does not claim DURABLE here");
-  for (int round = 0; round < 3; ++round) {
+  constexpr int kRounds = 6;
+  constexpr size_t kSmall = 2;  // records
+  constexpr size_t kLarge = 500;
+  constexpr size_t kRecordBytes = 300;
+  for (int round = 0; round < kRounds; ++round) {
     for (int i = 0; i < 20; ++i) static_cast<void>(attack.append());
-    const auto records = numbered(fmt::format("unit-under-way{}", round), 2);
-    auto under_way = attack.log->send({make_native_batch(records)});
+    const uint64_t before = attack.world.proxy().forwarded();
+    auto under_way = attack.send(round % 2 == 0 ? kSmall : kLarge, kRecordBytes);
+    // Killed before it has all of a unit, or while it writes it; a little later each time.
+    if (round > 1) {
+      static_cast<void>(eventually([&] { return attack.world.proxy().forwarded() > before; }, kAwayMs));
+      std::this_thread::sleep_for(std::chrono::milliseconds(round - 2));
+    }
     attack.world.server().kill();
-    const NativeAppendAnswer answer = under_way.wait();
+    const NativeAppendAnswer answer = attack.wait(under_way);
     require(answer.ok() || answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_UNAVAILABLE,
             "an append that the server died under answered {}: {}", status_text(answer.status), answer.text);
-    if (answer.ok()) attack.told(records, answer);
     attack.world.server().must_start();
     const int64_t took = attack.append_again();
     require(took <= kBackMs, "the first append was OK {} ms after the server was back, {} are allowed", took, kBackMs);
@@ -158,12 +201,10 @@ void killed(Context& context) {
 void stopped(Context& context) {
   NativeAttack attack(context);
   attack.world.server().pause();
-  const auto records = numbered("unit-while-stopped", 2);
-  auto under_way = attack.log->send({make_native_batch(records)});
+  auto under_way = attack.send(2);
   std::this_thread::sleep_for(std::chrono::milliseconds(kAwayMs));
   attack.world.server().resume();
-  const NativeAppendAnswer answer = under_way.wait();
-  if (answer.ok()) attack.told(records, answer);
+  static_cast<void>(attack.wait(under_way));
   attack.append_again();
   attack.verify();
 }
@@ -190,7 +231,10 @@ constexpr Check kChecks[] = {
      kNative},
     {"native.stop_in_time", "B16: stop keeps to its deadline, says what is left, and may be called again.",
      &stop_in_time, kNative},
-    {"faults.native_killed", "DURABLE: A server killed in the middle of appends: what was acknowledged is there.",
+    {"faults.native_killed",
+     "DURABLE, ATOMIC: A server killed in the middle of appends: what was acknowledged is there, once and in order; of "
+     "no "
+     "unit a part.",
      &killed, kNative},
     {"faults.native_stopped", "A server that stands still for a while costs time, and nothing else.", &stopped,
      kNative},

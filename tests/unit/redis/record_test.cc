@@ -486,6 +486,46 @@ TEST_F(RedisRecord, ATopicThatWasHalfMadeIsMadeAgain) {
   EXPECT_EQ(made->read_all(*log, 0).size(), 1u);
 }
 
+// Why ATOMIC and DURABLE need that setting: with half an append at the end of its file the server does not start, and
+// once that is cut off nothing of it comes back, however often the server dies.
+TEST(RedisRecordWhole, HalfAnAppendIsCutOffAndStaysAway) {
+  RedisServer server({.lines = {"aof-load-truncated no"}});
+  ASSERT_TRUE(server.start().ok());
+  const auto broker = [&] {
+    auto made = std::make_unique<NativeBroker>(
+        "redis", host::OptionInputs{{"address", server.address()}, {"layout", std::string("record")}});
+    const auto started = made->storage->start();
+    EXPECT_TRUE(started) << started.error().describe();
+    if (started) {
+      const uint64_t needed = SLUICE_CAP_ATOMIC | SLUICE_CAP_DURABLE;
+      EXPECT_EQ(started->capabilities & needed, needed);
+    }
+    return made;
+  };
+  {
+    auto made = broker();
+    ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+    auto log = made->opened(descriptor(1, "t"));
+    ASSERT_TRUE(made->append(*log, native_batch({"a", "b"})).status.ok());
+    ASSERT_TRUE(made->append(*log, native_batch({"half", "of", "it"})).status.ok());
+  }
+  server.kill();
+  ASSERT_TRUE(cut_last_transaction(server, 2));
+  EXPECT_FALSE(server.start().ok());
+  test::output_of({"sh", "-c", fmt::format("echo y | redis-check-aof --fix {}", append_only_file(server).string())});
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(server.start().ok()) << server.log();
+    auto made = broker();
+    auto log = made->opened(descriptor(1, "t"));
+    std::vector<std::string> there;
+    for (const Seen& seen : made->read_all(*log, 0)) there.push_back(seen.value);
+    const std::vector<std::string> all{"a", "b", "c", "d"};
+    EXPECT_EQ(there, std::vector<std::string>(all.begin(), all.begin() + 2 + round));
+    ASSERT_TRUE(made->append(*log, native_batch({all[static_cast<size_t>(2 + round)]})).status.ok());
+    server.kill();
+  }
+}
+
 TEST_F(RedisRecord, AKilledServerLosesNothingAcknowledged) {
   auto made = broker();
   ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
