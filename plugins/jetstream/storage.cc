@@ -83,19 +83,30 @@ void Storage::describe(const StreamInfo& root, plugin::Condition& condition) con
   }
 }
 
-// A new stream of the storage's own would belong to whoever comes first, and with it the logs. CORRUPT names them.
-Task<Status> Storage::check_ownerless(int64_t deadline_ns) {
+// CORRUPT where there are logs from before that time. A new stream of the storage's own, or one that no longer says
+// whose they are, would give them to whoever comes first.
+Task<Status> Storage::check_ownerless(int64_t before_ms, int64_t deadline_ns) {
   const Settings& settings = engine_->settings;
   // What is in memory goes with the servers, and is tied again.
   if (settings.media == Media::memory) co_return Status();
   const auto logs = co_await listed(deadline_ns);
   if (!logs) co_return logs.error();
-  if (logs->empty()) co_return Status();
+  const auto count =
+      std::count_if(logs->begin(), logs->end(), [&](const Listed& log) { return log.created_ms < before_ms; });
+  if (count == 0) co_return Status();
   co_return Status(
       StatusCode::corrupt,
       fmt::format("stream {0} does not say which cluster the logs belong to, and there are {1} of them, the "
                   "streams {0}-*: bring it back (`nats stream restore`), or give them up and remove them",
-                  root_stream(settings.prefix), logs->size()));
+                  root_stream(settings.prefix), count));
+}
+
+// A stream that never said so may be tied, but not over logs that were there before it.
+Task<Status> Storage::check_untied(int64_t deadline_ns) {
+  Stream root(engine_->client, engine_->settings, root_stream(engine_->settings.prefix));
+  const auto info = co_await root.info(deadline_ns);
+  if (!info) co_return info.error();
+  co_return co_await check_ownerless(info->last > 0 ? INT64_MAX : info->created_ms, deadline_ns);
 }
 
 Task<Result<StreamInfo>> Storage::make_own(int64_t deadline_ns) {
@@ -115,7 +126,7 @@ Task<Result<StreamInfo>> Storage::find_own(bool starting, int64_t deadline_ns) {
   if (!found && !missing) co_return found;
   if (starting) {
     if (missing) {
-      const Status nobodys = co_await check_ownerless(deadline_ns);
+      const Status nobodys = co_await check_ownerless(INT64_MAX, deadline_ns);
       // Another broker may just have made it, and the first logs.
       if (!nobodys && !co_await own.info(deadline_ns)) co_return fail(nobodys);
     }
@@ -240,7 +251,7 @@ Task<Status> Storage::bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadl
       co_return Status();
     }
     if (!*found && !replace) {
-      const Status nobodys = co_await check_ownerless(deadline_ns);
+      const Status nobodys = co_await check_untied(deadline_ns);
       if (!nobodys) {
         // Another broker may just have tied it, and made the first logs.
         const auto again = co_await root.last_by_leader(subject, deadline_ns);
@@ -300,7 +311,8 @@ Task<Result<std::vector<Storage::Listed>>> Storage::listed(int64_t deadline_ns) 
       if (!id || number_at(stream, "state.last_seq") == 0) continue;
       auto described = parse_description(text_at(stream, "config.description"));
       if (!described) described.emplace();
-      logs.push_back({*id, std::move(described->topic), described->partition});
+      logs.push_back(
+          {*id, std::move(described->topic), described->partition, parse_time(text_at(stream, "created")).value_or(0)});
     }
     offset += static_cast<int64_t>(streams->size());
     if (offset >= number_at(*reply, "total")) co_return logs;

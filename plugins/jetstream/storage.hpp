@@ -45,13 +45,15 @@ class Storage : public plugin::StorageAdapter {
     Uuid id;
     std::string topic;
     int32_t partition;
+    int64_t created_ms;
   };
   /// All handles and calls of one log share it.
   std::shared_ptr<Log> log(const Uuid& id);
   Task<Status> inspect(bool starting, int64_t deadline_ns, plugin::Condition& condition);
   Task<Result<StreamInfo>> find_own(bool starting, int64_t deadline_ns);
   Task<Result<StreamInfo>> make_own(int64_t deadline_ns);
-  Task<Status> check_ownerless(int64_t deadline_ns);
+  Task<Status> check_ownerless(int64_t before_ms, int64_t deadline_ns);
+  Task<Status> check_untied(int64_t deadline_ns);
   Task<Status> bind_on_loop(bool replace, Uuid& cluster_id, int64_t deadline_ns);
   Task<Result<std::vector<Listed>>> listed(int64_t deadline_ns);
   Task<Status> list_on_loop(sluice_log_list& list, int64_t deadline_ns);

@@ -30,6 +30,7 @@ StreamInfo info_of(const json& reply) {
   info.replicas = static_cast<int32_t>(number_at(reply, "config.num_replicas", 1));
   info.file = text_at(reply, "config.storage") == "file";
   info.direct = flag_at(reply, "config.allow_direct");
+  info.created_ms = parse_time(text_at(reply, "created")).value_or(0);
   if (const auto config = reply.find("config"); config != reply.end()) info.config = *config;
   return info;
 }

@@ -47,7 +47,8 @@ struct StreamInfo {
   uint64_t bytes = 0;
   int32_t replicas = 1;
   bool file = true;
-  bool direct = true;  // whether it answers direct reads
+  bool direct = true;      // whether it answers direct reads
+  int64_t created_ms = 0;  // 0: not told
   nlohmann::json config;
 };
 

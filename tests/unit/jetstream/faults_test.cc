@@ -440,10 +440,22 @@ TEST_F(JetstreamFaults, LogsWithoutAnOwnerGoToNobody) {
   const auto bound = second.storage->bind(theirs);
   ASSERT_FALSE(bound) << "another cluster has the logs";
   EXPECT_EQ(bound.error().code(), StatusCode::corrupt) << bound.error().describe();
+  ASSERT_TRUE(stranger.publish(tie.value("subject", ""), "lost", {}));
+  stranger.ask("$JS.API.STREAM.PURGE.sluice");
+  EXPECT_FALSE(second.storage->bind(theirs)) << "it said so once";
   const auto cluster = decode_base64(tie.value("data", ""));
   ASSERT_TRUE(cluster);
   ASSERT_TRUE(stranger.publish(tie.value("subject", ""), std::string(as_text(*cluster)), {}));
   EXPECT_EQ(second.storage->bind(theirs), ours) << "as it was";
+}
+
+TEST_F(JetstreamFaults, AStorageThatWasNeverTiedIsTiedWithItsLogs) {
+  start_server();
+  Broker broker(server->url());
+  ASSERT_TRUE(broker.storage->start());
+  broker.create();
+  const std::array<uint8_t, 16> ours = {1};
+  EXPECT_EQ(broker.storage->bind(ours), ours);
 }
 
 TEST_F(JetstreamFaults, WhatIsInMemoryIsTiedAgainAfterTheServerForgotIt) {
