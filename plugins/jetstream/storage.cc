@@ -125,7 +125,8 @@ Task<Result<StreamInfo>> Storage::find_own(bool starting, int64_t deadline_ns) {
   const bool missing = !found && found.error().code() == StatusCode::not_found;
   if (!found && !missing) co_return found;
   if (starting) {
-    if (missing) {
+    // Native streams belong to no cluster, and logs of the same prefix have a stream of their own.
+    if (missing && own.name() == root_stream(engine_->settings.prefix)) {
       const Status nobodys = co_await check_ownerless(INT64_MAX, deadline_ns);
       // Another broker may just have made it, and the first logs.
       if (!nobodys && !co_await own.info(deadline_ns)) co_return fail(nobodys);
