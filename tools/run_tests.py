@@ -189,7 +189,7 @@ def program(command, log, env=None):
 # What kills, stops and cuts real servers, and the kit on their adapters: with --all, until it is green every time also on a
 # machine that is busy. Each engine has its own.
 REDIS_KITS = "conformance_redis_(record_)?cluster"  # the others: green ten times of ten
-JETSTREAM_KITS = "conformance_jetstream_(large|memory|record_cluster)|jetstream_cluster_test"  # the others: green ten times of ten
+JETSTREAM_KITS = "conformance_jetstream_(large|memory|cluster|record_cluster)|jetstream_cluster_test"  # the others: green ten times of ten
 KAFKA_KITS = ""
 SERVER_KITS = "^(" + ("|".join(filter(None, (REDIS_KITS, JETSTREAM_KITS, KAFKA_KITS))) or "none") + ")"
 

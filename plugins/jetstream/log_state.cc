@@ -188,6 +188,8 @@ bool same_log(const std::string& mine, Bytes stored) {
 
 Task<Status> Log::create(plugin::LogDescriptor descriptor, int64_t deadline_ns) {
   const std::shared_ptr<Log> keep = shared_from_this();
+  co_await turn();
+  const Turn held(*this);
   const auto config = log_config(engine_.settings, id_, descriptor.topic, descriptor.partition);
   Result<StreamInfo> made = co_await stream_.create(config, deadline_ns);
   std::string wrong;
@@ -209,14 +211,24 @@ Task<Status> Log::create(plugin::LogDescriptor descriptor, int64_t deadline_ns) 
   publishing.entry = encode_entry(entry);
   publishing.payload = as_bytes(text);
   publishing.expected_last_of_subject = 0;
-  if (wrong.empty()) {
-    const Result<uint64_t> landed = co_await stream_.publish(publishing, deadline_ns);
-    if (landed) co_return Status();
-    if (landed.error().code() != StatusCode::conflict) co_return landed.error();
+  Result<std::optional<Stored>> first = std::optional<Stored>();
+  for (;;) {
+    Status landed(StatusCode::conflict);
+    if (wrong.empty()) {
+      const auto sequence =
+          co_await stream_.publish(publishing, std::min(deadline_ns, monotonic_ns() + kAttemptMs * kNsPerMs));
+      if (sequence) co_return Status();
+      landed = sequence.error();
+    }
+    // A cluster may never answer one of several that come at once (2.9). It lands at most once, however often it is
+    // sent.
+    const bool silent = landed.code() == StatusCode::unknown && monotonic_ns() < deadline_ns;
+    if (landed.code() != StatusCode::conflict && !silent) co_return landed;
+    // There is one already, or a stream of another shape.
+    first = co_await stream_.last_by_leader(publishing.subject, deadline_ns);
+    if (!first) co_return first.error();
+    if (*first || !silent) break;
   }
-  // There is one already, or a stream of another shape.
-  const auto first = co_await stream_.last_by_leader(publishing.subject, deadline_ns);
-  if (!first) co_return first.error();
   if (*first && (*first)->entry && !same_log(text, (*first)->payload)) {
     co_return Status(StatusCode::exists, "the id is taken by a log with another descriptor");
   }

@@ -21,6 +21,11 @@ constexpr const char* kExpectedLastOfSubject = "Nats-Expected-Last-Subject-Seque
 constexpr const char* kSequenceHeader = "Nats-Sequence";  // added to answers of direct reads
 constexpr const char* kSubjectHeader = "Nats-Subject";
 
+/// When one attempt at what may be asked again is over.
+int64_t attempt_by(int64_t deadline_ns) {
+  return std::min(deadline_ns, monotonic_ns() + kAttemptMs * kNsPerMs);
+}
+
 StreamInfo info_of(const json& reply) {
   StreamInfo info;
   info.first = static_cast<uint64_t>(number_at(reply, "state.first_seq"));
@@ -134,6 +139,15 @@ Task<Result<json>> Stream::ask(std::string subject, std::string body, int64_t de
   co_return parse_api_reply(reply.message.payload());
 }
 
+Task<Result<json>> Stream::insist(std::string subject, std::string body, int64_t deadline_ns) {
+  for (;;) {
+    const int64_t until_ns = attempt_by(deadline_ns);
+    Result<json> reply = co_await ask(subject, body, until_ns);
+    const bool silent = !reply && reply.error().code() == StatusCode::unknown && monotonic_ns() >= until_ns;
+    if (!silent || until_ns == deadline_ns) co_return reply;
+  }
+}
+
 Outgoing Stream::info_question(int64_t deadline_ns) const {
   Outgoing outgoing;
   outgoing.subject = api("INFO");
@@ -152,19 +166,22 @@ Result<StreamInfo> Stream::info_answer(const Reply& reply) {
 }
 
 Task<Result<StreamInfo>> Stream::info(int64_t deadline_ns) {
-  const Outgoing outgoing = info_question(deadline_ns);
-  const Reply reply = co_await client_.request(outgoing);
-  co_return info_answer(reply);
+  for (;;) {
+    const int64_t until_ns = attempt_by(deadline_ns);
+    const Outgoing outgoing = info_question(until_ns);
+    const Reply reply = co_await client_.request(outgoing);
+    if (reply.kind != Reply::Kind::overdue || until_ns == deadline_ns) co_return info_answer(reply);
+  }
 }
 
 Task<Result<StreamInfo>> Stream::create(const json& config, int64_t deadline_ns) {
-  Result<json> reply = co_await ask(api("CREATE"), config.dump(), deadline_ns);
+  const Result<json> reply = co_await insist(api("CREATE"), config.dump(), deadline_ns);
   if (!reply) co_return fail(reply.error());
   co_return info_of(*reply);
 }
 
 Task<Status> Stream::remove(int64_t deadline_ns) {
-  const Result<json> reply = co_await ask(api("DELETE"), {}, deadline_ns);
+  const Result<json> reply = co_await insist(api("DELETE"), {}, deadline_ns);
   if (reply || reply.error().native_code() == kStreamNotFound) co_return Status();
   co_return reply.error();
 }
@@ -224,24 +241,31 @@ Result<MaybeStored> Stream::decode_direct(const Message& message) {
   return stored;
 }
 
-// A question to whoever may answer it. One to the leader has all the time there is.
+// A question to whoever may answer it.
 Outgoing Stream::question(bool direct, const std::string& query, int64_t deadline_ns) const {
   Outgoing outgoing;
   outgoing.subject = direct ? direct_subject() : api("MSG.GET");
   outgoing.payload = as_bytes(query);
-  outgoing.deadline_ns = direct ? std::min(deadline_ns, monotonic_ns() + kDirectReadMs * kNsPerMs) : deadline_ns;
+  outgoing.deadline_ns =
+      direct ? std::min(deadline_ns, monotonic_ns() + kDirectReadMs * kNsPerMs) : attempt_by(deadline_ns);
   return outgoing;
 }
 
+// A stream that is deleted in the meantime may leave a question without an answer.
 Task<Result<MaybeStored>> Stream::leader(std::string query, int64_t deadline_ns) {
-  const Outgoing outgoing = question(false, query, deadline_ns);
-  const Reply reply = co_await client_.request(outgoing);
-  co_return decode_answer_of_leader(reply);
+  for (;;) {
+    const Outgoing outgoing = question(false, query, deadline_ns);
+    const Reply reply = co_await client_.request(outgoing);
+    if (reply.kind != Reply::Kind::overdue || monotonic_ns() >= deadline_ns) co_return decode_answer_of_leader(reply);
+    const Result<StreamInfo> there = co_await info(deadline_ns);
+    if (!there) co_return fail(there.error());
+  }
 }
 
 // Makes of the first answer the final one: asks the leader, asks again, or finds that the stream is gone.
 Task<Result<MaybeStored>> Stream::settle(Reply reply, bool direct, std::string query, int64_t deadline_ns) {
   for (;;) {
+    if (!direct && reply.kind == Reply::Kind::overdue) co_return co_await leader(std::move(query), deadline_ns);
     if (!direct) co_return decode_answer_of_leader(reply);
     if (reply.answered()) {
       Result<MaybeStored> decoded = decode_direct(reply.message);

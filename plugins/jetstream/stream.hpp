@@ -26,6 +26,10 @@ constexpr int64_t kDirectReadMs = 1'000;
 /// better served by a fence. A leader's election takes 4 to 8 s on old servers.
 constexpr int64_t kWriteMs = 5'000;
 
+/// After so long without an answer what may be said twice is said again: a cluster loses some of what comes for one
+/// stream while that is made or deleted (2.9).
+constexpr int64_t kAttemptMs = 1'000;
+
 struct Stored {
   uint64_t sequence = 0;
   std::string subject;
@@ -116,6 +120,8 @@ class Stream {
   }
   std::string direct_subject() const { return settings_.api() + ".DIRECT.GET." + name_; }
   Task<Result<nlohmann::json>> ask(std::string subject, std::string body, int64_t deadline_ns);
+  /// ... until it is answered.
+  Task<Result<nlohmann::json>> insist(std::string subject, std::string body, int64_t deadline_ns);
   Task<Result<std::optional<Stored>>> direct(std::string query, int64_t deadline_ns);
   Task<Result<std::optional<Stored>>> leader(std::string query, int64_t deadline_ns);
   Outgoing question(bool direct, const std::string& query, int64_t deadline_ns) const;
