@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// jetstream_bench PLUGIN [--rounds N] [--megabytes N] [--logs N] [--batch BYTES]
+// jetstream_bench PLUGIN [--rounds N] [--megabytes N] [--logs N] [--batch BYTES] [--layout log|record]
 //
 // The JetStream adapter beside a plain cnats program, on one nats-server that it starts: appends and reads of batches
 // of 1 KiB, 64 KiB and 1 MiB, on 1 and on 16 logs. The plain program publishes asynchronously, a batch to a message,
 // and reads by pull fetches without acknowledgements. Both keep as much under way. Rounds alternate; medians are
 // printed.
 //
-// At the end the round trip of single 1 KiB messages: the engine's own, and through the adapter.
+// Then the round trip of single 1 KiB messages: the engine's own, and through the adapter. At the end the layout
+// `record`: batches that become a message for each record, beside a plain program that publishes such messages, key and
+// value, and reads them by ordered consumers.
 #include <nats/nats.h>
 
 #include <string_view>
@@ -36,7 +38,9 @@ class Plain {
     jsCtx* js = nullptr;
     jsOptions options;
     jsOptions_Init(&options);
-    options.PublishAsync.MaxPending = static_cast<int64_t>(window(now.size, now.logs) * now.logs);
+    const size_t pending = window(now.size, now.logs) * now.logs * now.records;
+    options.PublishAsync.MaxPending =
+        static_cast<int64_t>(now.records == 1 ? pending : std::min(pending, kMostPending));
     options.PublishAsync.StallWait = 60'000;
     need(natsConnection_JetStream(&js, connection_, &options) == NATS_OK, "no JetStream");
     std::vector<std::string> names;
@@ -47,13 +51,10 @@ class Plain {
       config.Name = names.back().c_str();
       need(js_AddStream(nullptr, js, &config, nullptr, nullptr) == NATS_OK, "no stream");
     }
-    const std::string payload(now.size, 'x');
+    const std::string payload(now.record_bytes(), 'x');
     const Stopwatch appending;
-    for (size_t k = 0; k < now.count; ++k) {
-      for (const std::string& name : names) {
-        need(js_PublishAsync(js, name.c_str(), payload.data(), static_cast<int>(payload.size()), nullptr) == NATS_OK,
-             "publish");
-      }
+    for (size_t k = 0; k < now.count * now.records; ++k) {
+      for (const std::string& name : names) publish(js, name, payload, now.records > 1);
     }
     jsPubOptions wait;
     jsPubOptions_Init(&wait);
@@ -63,7 +64,9 @@ class Plain {
 
     const Stopwatch reading;
     std::vector<std::thread> readers;
-    for (const std::string& name : names) readers.emplace_back([&, js] { read(js, name, now); });
+    for (const std::string& name : names) {
+      readers.emplace_back([&, js] { now.records > 1 ? read_in_order(js, name, now) : read(js, name, now); });
+    }
     for (std::thread& reader : readers) reader.join();
     reading.stop(now.bytes(), speeds.read);
     for (const std::string& name : names) js_DeleteStream(js, name.c_str(), nullptr, nullptr);
@@ -92,6 +95,36 @@ class Plain {
   }
 
  private:
+  static constexpr size_t kMostPending = 16'384;  // more is slower
+
+  static void publish(jsCtx* js, const std::string& subject, const std::string& payload, bool keyed) {
+    const int size = static_cast<int>(payload.size());
+    if (!keyed) {
+      need(js_PublishAsync(js, subject.c_str(), payload.data(), size, nullptr) == NATS_OK, "publish");
+      return;
+    }
+    natsMsg* message = nullptr;
+    natsMsg_Create(&message, subject.c_str(), nullptr, payload.data(), size);
+    natsMsgHeader_Set(message, "Kafka-Key", std::string(kRecordKey).c_str());
+    need(js_PublishMsgAsync(js, &message, nullptr) == NATS_OK, "publish");
+  }
+
+  static void read_in_order(jsCtx* js, const std::string& name, const Case& now) {
+    jsSubOptions options;
+    jsSubOptions_Init(&options);
+    options.Stream = name.c_str();
+    options.Ordered = true;
+    natsSubscription* subscription = nullptr;
+    need(js_SubscribeSync(&subscription, js, name.c_str(), nullptr, &options, nullptr) == NATS_OK, "no consumer");
+    natsSubscription_SetPendingLimits(subscription, -1, -1);
+    for (size_t got = 0; got < now.count * now.records; ++got) {
+      natsMsg* message = nullptr;
+      need(natsSubscription_NextMsg(&message, subscription, 60'000) == NATS_OK, "no next message");
+      natsMsg_Destroy(message);
+    }
+    natsSubscription_Destroy(subscription);
+  }
+
   static void read(jsCtx* js, const std::string& name, const Case& now) {
     jsSubOptions options;
     jsSubOptions_Init(&options);
@@ -122,21 +155,28 @@ int main(int argc, char** argv) {
   int rounds = 3;
   size_t megabytes = 256;
   Selection selection;
+  std::string only;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string_view option = argv[i];
     if (option == "--rounds") rounds = std::atoi(argv[i + 1]);
     if (option == "--megabytes") megabytes = std::strtoull(argv[i + 1], nullptr, 10);
     if (option == "--logs") selection.logs = std::strtoull(argv[i + 1], nullptr, 10);
     if (option == "--batch") selection.batch = std::strtoull(argv[i + 1], nullptr, 10);
+    if (option == "--layout") only = argv[i + 1];
   }
   need(argc >= 2 && rounds > 0 && megabytes > 0,
-       "jetstream_bench PLUGIN [--rounds N] [--megabytes N] [--logs N] [--batch BYTES]");
+       "jetstream_bench PLUGIN [--rounds N] [--megabytes N] [--logs N] [--batch BYTES] [--layout log|record]");
   test::NatsServer server({.max_payload = 8 << 20});
   const Status started = server.start();
   need(started.ok(), started.describe());
   engine_cpu_seconds = [&server] { return server.cpu_seconds(); };
   Plain plain(server.url());
-  Adapter adapter(argv[1], {{"servers", server.url()}});
-  compare(plain, adapter, rounds, megabytes, selection);
+  if (only != "record") {
+    Adapter adapter(argv[1], {{"servers", server.url()}});
+    compare(plain, adapter, rounds, megabytes, selection);
+  }
+  if (only == "log" || (only.empty() && (selection.logs != 0 || selection.batch != 0))) return 0;
+  Adapter native(argv[1], {{"servers", server.url()}, {"layout", std::string("record")}});
+  compare_records(plain, native, rounds, megabytes);
   return 0;
 }
