@@ -6,6 +6,7 @@
 #include "c/boundary.hpp"
 #include "c/config.hpp"
 #include "c/records.hpp"
+#include "c/telemetry.hpp"
 #include "sluice/checkpoint.hpp"
 
 namespace sluice::c {
@@ -27,6 +28,8 @@ Result<std::unique_ptr<Checkpoints>> open_store(std::string_view text) {
   settings.directory = config.required_text("directory");
   settings.keep = config.natural("keep", settings.keep, 1U, kMaxKeptCheckpoints);
   settings.lock_timeout_ms = config.integer("lock_timeout_ms", settings.lock_timeout_ms, 1, 600'000);
+  settings.name = config.text("name", settings.name);
+  settings.telemetry = read_telemetry(config);
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
   auto opened = CheckpointStore::open(std::move(settings));

@@ -101,6 +101,8 @@ sluice_status sluice_dead_letters_stats(sluice_handle queue, sluice_dead_letters
     if (Status status = check_struct(counts, kCountsBytes, "counts"); !status.ok()) return status;
     const DeadLetterCounters counters = object.queue->counters();
     counts->last_failure = static_cast<sluice_status>(counters.last_failure.code());
+    counts->opening = static_cast<sluice_status>(counters.opening.code());
+    counts->reserved = 0;
     counts->offered = counters.offered;
     counts->dropped = counters.dropped;
     counts->sent = counters.sent;

@@ -9,6 +9,7 @@
 
 #include "c/boundary.hpp"
 #include "c/config.hpp"
+#include "c/telemetry.hpp"
 #include "sluice/limiter.hpp"
 
 namespace sluice::c {
@@ -43,6 +44,8 @@ Result<std::unique_ptr<LimiterObject>> open_limiter(std::string_view text) {
     redis.timeout_ms = config.integer("timeout_ms", redis.timeout_ms);
     redis.max_reconnect_ms = config.integer("max_reconnect_ms", redis.max_reconnect_ms);
   }
+  local.name = redis.name = config.text("name", local.name);
+  local.telemetry = redis.telemetry = read_telemetry(config);
   config.finish();
   if (Status verdict = config.verdict(); !verdict.ok()) return fail(std::move(verdict));
   auto made = kind == 0 ? make_local_limiter(std::move(local)) : make_redis_limiter(std::move(redis));

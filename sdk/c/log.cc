@@ -12,6 +12,7 @@
 #include "c/boundary.hpp"
 #include "c/callback.hpp"
 #include "c/records.hpp"
+#include "c/telemetry.hpp"
 #include "sluice/c/log.h"
 
 namespace sluice::c {
@@ -135,6 +136,7 @@ LogPlan read_log(ConfigReader& config) {
   writer.max_batch_records = config.natural("max_batch_records", writer.max_batch_records, 1U);
   writer.max_pending_bytes = config.natural("max_pending_bytes", writer.max_pending_bytes, uint64_t{1});
   writer.delivery_timeout_ms = config.integer("delivery_timeout_ms", writer.delivery_timeout_ms, 1);
+  writer.telemetry = read_telemetry(config);
   config.judge(LogWriter::check(writer));
   return plan;
 }

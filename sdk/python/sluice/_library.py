@@ -72,15 +72,15 @@ class BusCounts(ctypes.Structure):
                 ("health", c_uint32), ("reserved", c_uint32)]
 
 
-def _counts(name, first, *rest):
-    """A struct of a size, a first member, and counters."""
-    return type(name, (ctypes.Structure,), {"_fields_": [("size", c_uint32), first, *((member, c_uint64) for member in rest)]})
+def _counts(name, first, *rest, last=()):
+    """A struct of a size, a first member, counters, and what came later."""
+    return type(name, (ctypes.Structure,), {"_fields_": [("size", c_uint32), first, *((member, c_uint64) for member in rest), *last]})
 
 
 LimiterCounts = _counts("LimiterCounts", ("reserved", c_uint32), "allowed", "refused", "failed", "invalid")
 LogCounts = _counts("LogCounts", ("epoch", c_int32), "appended", "written", "failed", "pending", "refused", "retries", "pending_bytes")
 DeadLetterCounts = _counts("DeadLetterCounts", ("last_failure", c_int32), "offered", "dropped", "sent", "failed", "retries", "waiting", "in_flight",
-                           "held_bytes")
+                           "held_bytes", last=(("opening", c_int32), ("reserved", c_uint32)))
 EnvelopeCounts = _counts("EnvelopeCounts", ("reserved", c_uint32), "messages", "message_bytes", "stored_bytes", "refused")
 
 

@@ -95,7 +95,8 @@ class Observing:
 
 
 class Telemetry:
-    """Instruments are made once and kept. A bus, a consumer and a dead letter queue tell what they do: telemetry=this. Any thread."""
+    """Instruments are made once and kept. A bus, a consumer, a dead letter queue, a limiter, checkpoints and a log tell what
+    they do: telemetry=this. Any thread."""
 
     def __init__(self, **settings: Any):
         self._handle = lib.opened("sluice_telemetry_open", *lib.settings(settings))

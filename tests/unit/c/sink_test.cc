@@ -22,6 +22,7 @@ struct Keeping {
   std::vector<uint32_t> attempts;
   int fail_first = 0;
   bool hold = false;  // answers are kept
+  std::atomic<bool> away{false};
   std::vector<sluice_handle> held;
   int opened = 0;
   int flushed = 0;
@@ -31,7 +32,9 @@ struct Keeping {
   static Keeping& of(void* context) { return *static_cast<Keeping*>(context); }
   static void open(void* context, sluice_handle answer) {
     ++of(context).opened;
-    EXPECT_EQ(sluice_answer(answer, nullptr, nullptr, nullptr), SLUICE_OK);
+    Failure away;
+    away.code = SLUICE_UNAVAILABLE;
+    EXPECT_EQ(sluice_answer(answer, of(context).away ? &away : nullptr, nullptr, nullptr), SLUICE_OK);
   }
   static void deliver(void* context, const sluice_event_batch* batch, sluice_handle answer) {
     Keeping& self = of(context);
@@ -230,6 +233,38 @@ TEST(SinkFace, S11_what_cannot_be_handled_is_counted_and_sent_with_its_cause) {
   EXPECT_EQ(keeping.headers["sluice.dlq.source"], "orders-0");
   EXPECT_EQ(keeping.headers["sluice.dlq.position"], "17");
   EXPECT_EQ(keeping.headers["sluice.dlq.attempts"], "3");
+}
+
+TEST(SinkFace, a_queue_says_why_its_sink_is_not_open) {
+  Keeping keeping;
+  keeping.away = true;
+  Owned sink;
+  const auto calls = keeping.calls();
+  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  Owned queue;
+  open_by(&sluice_dead_letters_open, R"({"retry": {"first_delay_ms": 1, "max_delay_ms": 1}, )" + sink_of(sink) + "}",
+          queue);
+  const auto opening = [&] {
+    sluice_dead_letters_counts counts{};
+    counts.size = sizeof counts;
+    EXPECT_EQ(sluice_dead_letters_stats(queue, &counts, nullptr), SLUICE_OK);
+    return counts.opening;
+  };
+  EXPECT_EQ(opening(), SLUICE_OK) << "nobody has tried";
+  sluice_record record{};
+  record.timestamp_ns = SLUICE_NO_TIMESTAMP;
+  record.value = span("broken");
+  Failure why;
+  why.code = SLUICE_CORRUPT;
+  sluice_cause cause{};
+  cause.size = sizeof cause;
+  cause.why = &why;
+  ASSERT_EQ(sluice_dead_letters_offer(queue, &record, &cause, nullptr), SLUICE_OK);
+  EXPECT_TRUE(comes_true([&] { return opening() == SLUICE_UNAVAILABLE; }));
+  keeping.away = false;
+  ASSERT_EQ(sluice_dead_letters_close(queue, 60'000, nullptr), SLUICE_OK);
+  EXPECT_EQ(opening(), SLUICE_OK);
+  EXPECT_EQ(keeping.values.size(), 1U);
 }
 
 TEST(SinkFace, an_application_may_run_the_queue_itself) {

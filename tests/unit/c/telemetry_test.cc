@@ -209,6 +209,30 @@ TEST(TelemetryFace, a_bus_and_its_consumer_tell_what_they_do) {
   EXPECT_THAT(std::string(failure.text), HasSubstr("telemetry"));
 }
 
+TEST(TelemetryFace, limiters_checkpoints_and_logs_tell_what_they_do) {
+  Owned telemetry;
+  open_by(&sluice_telemetry_open, kDefaults, telemetry);
+  const std::string named = R"("telemetry": )" + std::to_string(telemetry.handle);
+  Owned limiter;
+  open_by(&sluice_limiter_open, R"({"tokens": 1, "period_ms": 1000, "burst": 1, "name": "gate", )" + named + "}",
+          limiter);
+  sluice_limiter_decision decision{};
+  ASSERT_EQ(sluice_limiter_acquire(limiter, "a", 1, 1, &decision, nullptr), SLUICE_OK);
+  const Folder folder;
+  Owned store;
+  open_by(&sluice_checkpoints_open,
+          R"({"directory": ")" + folder.path() + R"(/places", "name": "places", )" + named + "}", store);
+  uint64_t id = 0;
+  ASSERT_EQ(sluice_checkpoints_commit(store, "g", 1, 0, "c", 1, nullptr, 0, &id, nullptr), SLUICE_OK);
+  Owned log;
+  open_by(&sluice_log_open,
+          R"({"storage": {"name": "m", "library": "memory"}, "log": "orders", "state_directory": ")" + folder.path() +
+              R"(/state", )" + named + "}",
+          log);
+  EXPECT_THAT(text_of(telemetry, SLUICE_TELEMETRY_PROMETHEUS),
+              AllOf(HasSubstr("gate"), HasSubstr("places"), HasSubstr("orders")));
+}
+
 TEST(TelemetryFace, wrong_arguments_are_told) {
   Owned telemetry;
   open_by(&sluice_telemetry_open, kDefaults, telemetry);

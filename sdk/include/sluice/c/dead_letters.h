@@ -28,10 +28,12 @@ typedef struct sluice_dead_letters_counts {
   uint64_t dropped; /* refused by offer */
   uint64_t sent;
   uint64_t failed; /* the sink will never have them */
-  uint64_t retries;
+  uint64_t retries; /* deliveries and openings that were tried again */
   uint64_t waiting;
   uint64_t in_flight;
   uint64_t held_bytes;
+  sluice_status opening; /* why the sink is not open; SLUICE_OK: it is, or nobody has tried */
+  uint32_t reserved;     /* 0 */
 } sluice_dead_letters_counts;
 
 /* Opens a queue: {"sink": {...}, "max_records": 10000, "max_bytes", "max_in_flight", "retry": {...}, "own_thread": true}. What one
