@@ -49,7 +49,8 @@ for static in OFF ON; do
   # Adapters are not part of the SDK: those of the build.
   SLUICE_PLUGIN_DIRECTORY=$build/plugins quietly ctest --test-dir "$work/examples-$static" --output-on-failure
 done
-needs_shared() { ldd "$1" | grep -q 'libsluice\.so'; }
+# Not by a pipe: who finds what he looks for leaves before the other has written all, which pipefail takes for a failure.
+needs_shared() { [[ $(ldd "$1") == *libsluice.so* ]]; }
 needs_shared "$work/examples-OFF/consumer" || say "an example that was to be linked with libsluice.so is not"
 ! needs_shared "$work/examples-ON/consumer" || say "an example that was to be linked statically needs libsluice.so"
 
@@ -65,7 +66,7 @@ project(absent LANGUAGES CXX)
 find_package(Sluice REQUIRED COMPONENTS consumer nosuch)
 END
 if cmake -S "$work/absent" -B "$work/absent/build" -DCMAKE_PREFIX_PATH="$work/sdk" > "$work/log" 2>&1; then say "a component that is not there is found"; fi
-tr -s '[:space:]' ' ' < "$work/log" | grep -qF "it has no component \"nosuch\"; there are filter," \
+[[ $(tr -s '[:space:]' ' ' < "$work/log") == *"it has no component \"nosuch\"; there are filter,"* ]] \
   || { cat "$work/log" >&2; say "a component that is not there is not named"; }
 
 # By pkg-config: shared, and from a prefix where there is only libsluice.a.
