@@ -13,6 +13,7 @@
 
 #include "base/thread.hpp"
 #include "jetstream/connect.hpp"
+#include "jetstream/delivery.hpp"
 #include "jetstream/reply.hpp"
 
 namespace sluice::jetstream {
@@ -276,21 +277,26 @@ void Client::drop(const std::string& why) {
 
 // ---- Requests
 
-void Client::send(const Outgoing& outgoing, Slot& slot) {
-  if (connection_ == nullptr) return slot.answered({Reply::Kind::not_sent, {}, "not connected"});
+uint64_t Client::send(const Outgoing& outgoing, Slot& slot) {
+  const auto refuse = [&](Reply::Kind kind, const char* why) {
+    slot.answered({kind, {}, why});
+    return uint64_t{0};
+  };
+  if (connection_ == nullptr) return refuse(Reply::Kind::not_sent, "not connected");
   if (outgoing.deadline_ns <= monotonic_ns()) {
-    return slot.answered({Reply::Kind::not_sent, {}, "the deadline was over before it was sent"});
+    return refuse(Reply::Kind::not_sent, "the deadline was over before it was sent");
   }
-  const Reply too_large{Reply::Kind::too_large, {}, "the message is larger than the server's max_payload"};
-  const uint64_t id = ++last_request_;
-  const std::string reply = reply_subject(inbox_, id);
   if (!Outbox::is_sound(outgoing)) {
-    return slot.answered({Reply::Kind::not_sent, {}, "not sent: a subject or a header that is no line"});
+    return refuse(Reply::Kind::not_sent, "not sent: a subject or a header that is no line");
   }
-  if (Outbox::message_bytes(outgoing) > max_payload()) return slot.answered(too_large);
-  outbox_.push(id, outgoing, reply);
+  if (Outbox::message_bytes(outgoing) > max_payload()) {
+    return refuse(Reply::Kind::too_large, "the message is larger than the server's max_payload");
+  }
+  const uint64_t id = ++last_request_;
+  outbox_.push(id, outgoing, reply_subject(inbox_, id));
   waiting_.emplace(id, Waiting{&slot, outgoing.deadline_ns, outgoing.subject});
   deadlines_.emplace(outgoing.deadline_ns, id);
+  return id;
 }
 
 void Client::finish(uint64_t id, Reply reply) {
@@ -301,6 +307,7 @@ void Client::finish(uint64_t id, Reply reply) {
   if (unsent && reply.kind == Reply::Kind::overdue) reply.kind = Reply::Kind::not_sent;
   Slot* slot = found->second.slot;
   deadlines_.erase({found->second.deadline_ns, id});
+  if (!found->second.consumer.empty()) pulls_.erase(found->second.consumer);
   waiting_.erase(found);
   slot->answered(std::move(reply));
 }
@@ -341,11 +348,28 @@ void Client::expire(int64_t now_ns) {
   }
 }
 
+// A message that a consumer delivers, also one that nobody waits for any more. What is resumed here may end the pull.
+bool Client::deliver(const Message& message, std::string_view ack_subject) {
+  const auto delivery = parse_delivery(ack_subject);
+  if (!delivery) return false;
+  const auto found = pulls_.find(std::string(delivery->consumer));
+  if (found == pulls_.end()) return true;
+  const auto [id, pull] = found->second;
+  if (pull->take({message, delivery->sequence, delivery->stored_ms}, delivery->pending)) {
+    finish(id, {Reply::Kind::answered, {}, {}});
+  } else {
+    pull->wake();
+  }
+  return true;
+}
+
 void Client::take_replies() {
   for (;;) {
     natsMsg* raw = nullptr;
     if (replies_ == nullptr || natsSubscription_NextMsg(&raw, replies_, 0) != NATS_OK) return;
     const Message message(raw);
+    const char* answer_to = natsMsg_GetReply(raw);
+    if (answer_to != nullptr && deliver(message, answer_to)) continue;
     const std::string_view subject = natsMsg_GetSubject(raw);
     if (subject.size() <= inbox_.size() + 1) continue;
     uint64_t id = 0;

@@ -16,9 +16,11 @@
 #include <condition_variable>
 #include <coroutine>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -98,8 +100,8 @@ class Client final : public Source {
    protected:
     ~Slot() = default;
   };
-  /// Sends and has `slot` told exactly once, maybe before this returns.
-  void send(const Outgoing& outgoing, Slot& slot);
+  /// Sends and has `slot` told exactly once, maybe before this returns. The request's number; 0: it is answered.
+  uint64_t send(const Outgoing& outgoing, Slot& slot);
   /// Ends the requests to subjects that begin so.
   void abandon(const std::string& prefix);
 
@@ -109,6 +111,8 @@ class Client final : public Source {
   /// Several at once; the replies in their order.
   class Requests;
   Requests requests(const std::vector<Outgoing>& outgoing);
+  /// Messages of a consumer, which come one after the other.
+  class Pull;
 
   int64_t before_wait() override;
   void readable() override;
@@ -118,6 +122,11 @@ class Client final : public Source {
     Slot* slot;
     int64_t deadline_ns;
     std::string subject;
+    std::string consumer = {};  // whose messages it is for; empty: it is for one answer
+  };
+  struct Pulling {
+    uint64_t id;
+    Pull* pull;
   };
   struct Attached {
     natsConnection* connection = nullptr;
@@ -133,6 +142,7 @@ class Client final : public Source {
   void adopt(Attached made, uint64_t epoch);
   void drop(const std::string& why);
   void take_replies();
+  bool deliver(const Message& message, std::string_view ack_subject);
   void break_off();
   void write();
   void finish(uint64_t id, Reply reply);
@@ -155,6 +165,7 @@ class Client final : public Source {
   uint64_t first_epoch_ = 0;
   uint64_t last_request_ = 0;
   std::unordered_map<uint64_t, Waiting> waiting_;
+  std::unordered_map<std::string, Pulling> pulls_;  // by consumer; each is waited for too
   std::set<std::pair<int64_t, uint64_t>> deadlines_;
   std::string last_error_;        // of this connection
   std::set<std::string> denied_;  // subjects that the server forbade on this connection
@@ -231,6 +242,66 @@ class Client::Requests final {
   std::vector<One> slots_;
   size_t left_ = 0;
   std::coroutine_handle<> waiter_;
+};
+
+/// A message that a consumer delivered.
+struct Delivered {
+  Message message;
+  uint64_t sequence = 0;
+  int64_t stored_ms = 0;
+};
+
+/// A request for messages of a consumer, one at a time to a consumer. They carry their own subjects, so it is their
+/// acknowledgement's that tells whose they are. Whoever makes one awaits next() until there is no more, since they come
+/// anyway: `while (auto one = co_await pull.next()) ...`
+class Client::Pull final : public Slot {
+ public:
+  /// Sends it. It ends with `most` messages, with the last that there is, or by the server's word.
+  Pull(Client& client, const Outgoing& outgoing, const std::string& consumer, size_t most) : most_(most) {
+    const uint64_t id = client.send(outgoing, *this);
+    if (id == 0) return;
+    client.waiting_.at(id).consumer = consumer;
+    client.pulls_.insert_or_assign(consumer, Pulling{id, this});
+  }
+  Pull(const Pull&) = delete;
+  Pull& operator=(const Pull&) = delete;
+
+  struct Next {
+    Pull& pull;
+    bool await_ready() const noexcept { return !pull.come_.empty() || pull.ended_; }
+    void await_suspend(std::coroutine_handle<> waiter) { pull.waiter_ = waiter; }
+    std::optional<Delivered> await_resume() {
+      if (pull.come_.empty()) return std::nullopt;
+      std::optional<Delivered> first(std::move(pull.come_.front()));
+      pull.come_.pop_front();
+      return first;
+    }
+  };
+  Next next() { return Next{*this}; }
+  /// How it ended: answered without a message when all came, with the server's status as message when that ended it.
+  const Reply& reply() const { return reply_; }
+
+  void answered(Reply reply) override {
+    reply_ = std::move(reply);
+    ended_ = true;
+    wake();
+  }
+  /// True: that was the last one, and the request is to be ended.
+  bool take(Delivered delivered, uint64_t pending) {
+    come_.push_back(std::move(delivered));
+    return ++taken_ == most_ || pending == 0;
+  }
+  void wake() {
+    if (waiter_) std::exchange(waiter_, nullptr).resume();
+  }
+
+ private:
+  const size_t most_;
+  size_t taken_ = 0;
+  std::deque<Delivered> come_;
+  std::coroutine_handle<> waiter_;
+  Reply reply_;
+  bool ended_ = false;
 };
 
 inline Client::Request Client::request(const Outgoing& outgoing) {

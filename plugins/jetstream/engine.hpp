@@ -37,14 +37,18 @@ class Engine {
       : host(std::move(made_host)),
         settings(std::move(made_settings)),
         client(loop, settings, [this](int32_t level, const std::string& text) { host.log(level, text); }) {}
-  /// What a stop left under way is answered while everything is still there.
-  ~Engine() { static_cast<void>(client.close(kNoDeadlineNs)); }
+  /// What a stop left under way is answered, and what was posted is done, while everything is still there.
+  ~Engine() {
+    static_cast<void>(client.close(kNoDeadlineNs));
+    static_cast<void>(run_and_wait([]() -> Task<Status> { co_return Status(); }));
+  }
 
   const plugin::Host host;
   const Settings settings;
   EventLoop loop;
   Client client;
-  KeptUnits kept_units;  // the loop's thread
+  KeptUnits kept_units;       // the loop's thread
+  uint64_t pulled_bytes = 0;  // the loop's thread: that consumers may be delivering at the moment
 
   /// Bytes of a payload that fit into one message, and of a unit that fits into as many as one may take.
   uint64_t message_room() const {

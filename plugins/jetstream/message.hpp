@@ -25,6 +25,8 @@ class Message {
     return {reinterpret_cast<const uint8_t*>(natsMsg_GetData(message_.get())),
             static_cast<size_t>(natsMsg_GetDataLength(message_.get()))};
   }
+  /// The one that it was published to, or an answer's.
+  std::string_view subject() const { return natsMsg_GetSubject(message_.get()); }
   /// Empty when absent.
   std::string_view header(const char* name) const {
     const char* value = nullptr;

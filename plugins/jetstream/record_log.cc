@@ -48,7 +48,8 @@ RecordLog::RecordLog(Engine& engine, std::string stream, const Uuid& id)
       id_(id),
       stream_(engine.client, engine.settings, std::move(stream)),
       markers_(engine.client, engine.settings, marker_stream(engine.settings.prefix)),
-      marker_query_(Stream::query_of_last(marker_subject(engine.settings.prefix, stream_.name()))) {
+      marker_query_(Stream::query_of_last(marker_subject(engine.settings.prefix, stream_.name()))),
+      readers_(engine, stream_) {
   markers_.set_replicated(engine.settings.replicas > 1);
 }
 
@@ -248,8 +249,12 @@ Task<Status> RecordLog::append(const sluice_append& request, sluice_append_resul
 
 // ---- Read
 
+uint64_t RecordLog::records_in(uint64_t bytes) const {
+  return bytes / std::max<uint64_t>(usual_bytes_, 1);
+}
+
 size_t RecordLog::messages_for(uint64_t bytes) const {
-  return static_cast<size_t>(std::min<uint64_t>(bytes / std::max<uint64_t>(usual_bytes_, 1) + 1, kMostRecordsAtOnce));
+  return static_cast<size_t>(std::min<uint64_t>(records_in(bytes) + 1, kMostRecordsAtOnce));
 }
 
 void RecordLog::tell_skipped(uint64_t sequence) {
@@ -287,6 +292,139 @@ Task<Result<uint64_t>> RecordLog::next_message(uint64_t sequence, int64_t deadli
   co_return *found ? (*found)->sequence : 0;
 }
 
+// What became of the message at `next`.
+void RecordLog::settle(Reading& reading, uint64_t sequence, bool good) {
+  const uint64_t before = reading.assembler.bytes();
+  if (!good) {
+    ++reading.skipped;
+    tell_skipped(sequence);
+  } else if (reading.assembler.add(reading.next, records::TimestampType::create_time,
+                                   reading.decoding.decoded.record) != native::Assembler::Answer::taken) {
+    reading.full = true;
+    return;
+  } else {
+    usual_bytes_ = (3 * usual_bytes_ + std::max(reading.assembler.bytes(), before + 1) - before + 1) / 4;
+  }
+  ++reading.next;
+}
+
+Task<void> RecordLog::settle_anew(Reading& reading, uint64_t sequence, int64_t deadline_ns) {
+  const auto anew = co_await decode_anew(sequence, reading.shape, reading.decoding, deadline_ns);
+  if (anew) {
+    settle(reading, sequence, *anew);
+  } else {
+    reading.full = true;
+    reading.error = anew.error();
+  }
+}
+
+// Each message by a question of its own: right always, and for all streams.
+Task<void> RecordLog::read_each(Reading& reading, int64_t deadline_ns) {
+  size_t count = std::min<size_t>(messages_for(reading.left()), static_cast<size_t>(reading.stop - reading.next));
+  const uint64_t ahead = reading.reader != nullptr ? reading.reader->is_ahead_by(reading.sequence()) : 0;
+  if (ahead > 0) count = std::min<size_t>(count, ahead);
+  const auto found = co_await stream_.range(reading.sequence(), count, deadline_ns);
+  if (!found) {
+    reading.full = true;
+    reading.error = found.error();
+    co_return;
+  }
+  reading.looked_at += count;
+  bool met = false;
+  for (const std::optional<Stored>& stored : *found) {
+    if (!stored) {
+      ++reading.next;
+      continue;
+    }
+    met = true;
+    bool doubtful = false;
+    const bool good = decode_now(*stored, reading.shape, reading.decoding, doubtful);
+    if (!doubtful) settle(reading, stored->sequence, good);
+    if (doubtful) co_await settle_anew(reading, stored->sequence, deadline_ns);
+    if (reading.full) co_return;
+  }
+  if (met || reading.next >= reading.stop) co_return;
+  // Messages that were deleted: the server finds the next one faster.
+  const auto sequence = co_await next_message(reading.sequence(), deadline_ns);
+  if (!sequence) {
+    reading.full = true;
+    co_return;
+  }
+  reading.next = *sequence == 0 ? reading.stop : std::min(reading.stop, static_cast<int64_t>(*sequence) - 1);
+}
+
+// Whether a consumer goes on where this read is, made now where it is worth it.
+Task<bool> RecordLog::may_pull(Reading& reading, int64_t deadline_ns) {
+  RecordReader* reader = reading.reader;
+  if (reader == nullptr || reader->is_ahead_by(reading.sequence()) > 0) co_return false;
+  if (!reader->consumer.empty() && !reader->stands_at(reading.sequence())) readers_.retire(*reader);
+  if (engine_.pulled_bytes >= kMostPulledBytesOfAll || usual_bytes_ > kLargestPulled) co_return false;
+  if (reader->consumer.empty()) {
+    const uint64_t wanted = records_in(reading.left());
+    const bool reads_on = reading.known || reading.looked_at > 0;
+    if (!reads_on || wanted < kLeastPulled || reading.stop - reading.next < kLeastBacklog ||
+        !RecordReaders::allowed(reading.shape.info.config)) {
+      co_return false;
+    }
+    co_await readers_.equip(*reader, reading.known, reading.sequence(), deadline_ns);
+  }
+  co_return reader->stands_at(reading.sequence());
+}
+
+// A consumer that passed messages over: whether they are gone is asked of the stream itself.
+Task<bool> RecordLog::pass_hole(Reading& reading, uint64_t sequence, int64_t deadline_ns) {
+  const auto found = co_await next_message(reading.sequence(), deadline_ns);
+  if (!found || *found != sequence) co_return false;
+  reading.next = std::min(reading.stop, static_cast<int64_t>(sequence) - 1);
+  co_return true;
+}
+
+// One answer of the reader's consumer. Messages are taken as they come, while the server sends those behind them.
+// False: the next ones are to be asked for by themselves.
+Task<bool> RecordLog::pull(Reading& reading, int64_t deadline_ns) {
+  RecordReader& reader = *reading.reader;
+  const uint64_t fit = std::clamp<uint64_t>(records_in(reading.left()), 1, kMostPulled);
+  const auto count = static_cast<size_t>(std::min(fit, static_cast<uint64_t>(reading.stop - reading.next)));
+  const uint64_t bytes = std::min(count * (usual_bytes_ + kPulledFrameBytes) + kLargestPulled, kMostPulledBytes);
+  const std::string query = Stream::query_of_pull(count, bytes);
+  const Outgoing question = stream_.pull_question(reader.consumer, query, deadline_ns);
+  engine_.pulled_bytes += bytes;
+  Client::Pull pulled(engine_.client, question, reader.consumer, count);
+  bool sound = true;
+  size_t holes = 0;
+  size_t got = 0;
+  while (auto one = co_await pulled.next()) {
+    ++got;
+    reader.position = std::max(reader.position, one->sequence + 1);
+    if (!sound || reading.full || reading.next >= reading.stop) continue;
+    if (one->sequence != reading.sequence()) {
+      sound = one->sequence > reading.sequence() && ++holes <= kMostHoles &&
+              co_await pass_hole(reading, one->sequence, deadline_ns);
+      if (!sound || reading.next >= reading.stop) continue;
+    }
+    Stored stored;
+    stored.sequence = one->sequence;
+    stored.subject = one->message.subject();
+    stored.payload = one->message.payload();
+    stored.owner = one->message.owner();
+    stored.message = std::move(one->message);
+    stored.delivered_ms = one->stored_ms;
+    bool doubtful = false;
+    const bool good = decode_now(stored, reading.shape, reading.decoding, doubtful);
+    if (!doubtful) settle(reading, stored.sequence, good);
+    if (doubtful) co_await settle_anew(reading, stored.sequence, deadline_ns);
+  }
+  engine_.pulled_bytes -= bytes;
+  reading.looked_at += got;
+  const Reply& reply = pulled.reply();
+  if (sound && got > 0 && reply.answered()) {
+    readers_.succeeded();
+    co_return true;
+  }
+  readers_.fail(reader, reply.kind == Reply::Kind::denied);
+  co_return false;
+}
+
 Task<Status> RecordLog::read(const sluice_read& request, sluice_read_result& result, int64_t deadline_ns) {
   const Result<Shape> shape = co_await look(deadline_ns);
   if (!shape) co_return shape.error();
@@ -296,65 +434,35 @@ Task<Status> RecordLog::read(const sluice_read& request, sluice_read_result& res
   if (request.offset < shape->start || request.offset > shape->end) {
     co_return Status(StatusCode::out_of_range, fmt::format("the stream goes from {} to {}", shape->start, shape->end));
   }
-  const int64_t stop = std::min(shape->end, request.limit);
   const uint64_t budget = std::min(request.max_bytes, kMostReadBytes);
-  native::Assembler assembler(request.limit, budget);
-  Decoding decoding;
-  int64_t next = request.offset;
-  uint64_t skipped = 0;
-  uint64_t looked_at = 0;
-  bool full = false;
-  while (!full && next < stop && looked_at < kMostRecordsLookedAt) {
-    const uint64_t left = budget - std::min(budget, assembler.bytes());
-    if (left == 0 && !assembler.empty()) break;
-    const size_t count = std::min<size_t>(messages_for(left), static_cast<size_t>(stop - next));
-    const auto found = co_await stream_.range(static_cast<uint64_t>(next) + 1, count, deadline_ns);
-    if (!found) {
-      if (next == request.offset) co_return found.error();
-      break;  // what is there already is good
+  Reading reading{.shape = *shape,
+                  .next = request.offset,
+                  .stop = std::min(shape->end, request.limit),
+                  .budget = budget,
+                  .assembler = native::Assembler(request.limit, budget)};
+  reading.reader = readers_.enter(request.offset, reading.known);
+  if (reading.reader != nullptr && shape->end - request.offset < kCaughtUp) readers_.retire(*reading.reader);
+  while (!reading.over() && (reading.left() > 0 || reading.assembler.empty())) {
+    if (co_await may_pull(reading, deadline_ns)) {
+      const bool went_well = co_await pull(reading, deadline_ns);
+      // What comes one too many is asked for again by the next read.
+      if (went_well && !reading.assembler.empty() && records_in(reading.left()) == 0) break;
+      if (went_well) continue;
     }
-    looked_at += count;
-    bool met = false;
-    for (const std::optional<Stored>& stored : *found) {
-      if (stored) {
-        met = true;
-        bool doubtful = false;
-        bool good = decode_now(*stored, *shape, decoding, doubtful);
-        if (doubtful) {
-          const auto anew = co_await decode_anew(stored->sequence, *shape, decoding, deadline_ns);
-          if (!anew && next == request.offset) co_return anew.error();
-          full = !anew;
-          if (full) break;
-          good = *anew;
-        }
-        if (!good) {
-          ++skipped;
-          tell_skipped(stored->sequence);
-        } else if (assembler.add(next, records::TimestampType::create_time, decoding.decoded.record) !=
-                   native::Assembler::Answer::taken) {
-          full = true;
-          break;
-        } else {
-          usual_bytes_ = (3 * usual_bytes_ + stored->payload.size() + 1) / 4;
-        }
-      }
-      ++next;
-    }
-    if (met || next >= stop) continue;
-    // Messages that were deleted: the server finds the next one faster.
-    const auto sequence = co_await next_message(static_cast<uint64_t>(next) + 1, deadline_ns);
-    if (!sequence) break;
-    next = *sequence == 0 ? stop : std::min(stop, static_cast<int64_t>(*sequence) - 1);
+    if (!reading.over()) co_await read_each(reading, deadline_ns);
   }
+  if (reading.reader != nullptr) readers_.leave(*reading.reader, reading.next);
+  // What is there already is good.
+  if (!reading.error.ok() && reading.next == request.offset) co_return reading.error;
   auto lease = std::make_unique<plugin::Lease>();
-  for (native::Built& built : assembler.finish()) {
+  for (native::Built& built : reading.assembler.finish()) {
     const auto owner = std::make_shared<Buffer>(std::move(built.bytes));
     lease->add_memory(owner->view(), owner);
     lease->add_pinned(owner->capacity());
   }
   plugin::Lease::lend(std::move(lease), result);
-  set(result, &sluice_read_result::next, next);
-  set(result, &sluice_read_result::skipped, skipped);
+  set(result, &sluice_read_result::next, reading.next);
+  set(result, &sluice_read_result::skipped, reading.skipped);
   co_return Status();
 }
 

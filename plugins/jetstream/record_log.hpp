@@ -4,6 +4,7 @@
 // whether it still stands for this log. Loop thread, but for the constructor.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "jetstream/engine.hpp"
 #include "jetstream/record_message.hpp"
 #include "jetstream/record_names.hpp"
+#include "jetstream/record_readers.hpp"
 #include "jetstream/stream.hpp"
 #include "native/assembler.hpp"
 #include "native/unit.hpp"
@@ -56,6 +58,8 @@ class RecordLog {
   Task<Status> trim(int64_t offset, int64_t deadline_ns);
   /// `closed` ends it.
   Task<Status> watch(int64_t offset, std::shared_ptr<const std::atomic<bool>> closed, int64_t deadline_ns);
+  /// Whoever had it open has closed it.
+  void close() { readers_.close(); }
 
  private:
   struct Shape {
@@ -85,6 +89,25 @@ class RecordLog {
     DecodedRecord decoded;
     std::shared_ptr<const void> owner;  // of the payload
   };
+  /// A read under way.
+  struct Reading {
+    const Shape& shape;
+    int64_t next;        // what was read up to
+    const int64_t stop;  // exclusive
+    uint64_t budget;     // bytes
+    native::Assembler assembler;
+    RecordReader* reader = nullptr;
+    bool known = false;
+    Decoding decoding = {};
+    uint64_t skipped = 0;
+    uint64_t looked_at = 0;
+    bool full = false;
+    Status error = {};  // what ended it
+
+    uint64_t left() const { return budget - std::min(budget, assembler.bytes()); }
+    uint64_t sequence() const { return static_cast<uint64_t>(next) + 1; }
+    bool over() const { return full || next >= stop || looked_at >= kMostRecordsLookedAt; }
+  };
   Task<Result<Shape>> look(int64_t deadline_ns);
   Result<Shape> shape_of(StreamInfo info);
   Status may_write(const Shape& shape) const;
@@ -95,7 +118,15 @@ class RecordLog {
   Task<Status> limit(Burst& burst, size_t landed, int64_t deadline_ns);
   static bool decode_now(const Stored& stored, const Shape& shape, Decoding& decoding, bool& doubtful);
   Task<Result<bool>> decode_anew(uint64_t sequence, const Shape& shape, Decoding& decoding, int64_t deadline_ns);
+  void settle(Reading& reading, uint64_t sequence, bool good);
+  Task<void> settle_anew(Reading& reading, uint64_t sequence, int64_t deadline_ns);
+  Task<void> read_each(Reading& reading, int64_t deadline_ns);
+  Task<bool> pull(Reading& reading, int64_t deadline_ns);
+  Task<bool> pass_hole(Reading& reading, uint64_t sequence, int64_t deadline_ns);
+  Task<bool> may_pull(Reading& reading, int64_t deadline_ns);
   Task<Result<uint64_t>> next_message(uint64_t sequence, int64_t deadline_ns);
+  /// As the last ones were.
+  uint64_t records_in(uint64_t bytes) const;
   size_t messages_for(uint64_t bytes) const;
   void tell_skipped(uint64_t sequence);
 
@@ -104,9 +135,10 @@ class RecordLog {
   Stream stream_;
   Stream markers_;
   const std::string marker_query_;
-  uint64_t usual_bytes_ = kAssumedRecordBytes;  // of a message
+  uint64_t usual_bytes_ = kAssumedRecordBytes;  // of a record, in a batch
   bool was_full_ = false;                       // the last append was refused for want of space
   LogLimiter skipped_;
+  RecordReaders readers_;
 };
 
 }  // namespace sluice::jetstream

@@ -43,7 +43,10 @@ bool can_be_stream(std::string_view name) {
 class RecordStorage::Handle final : public plugin::LogAdapter {
  public:
   Handle(Engine& engine, std::shared_ptr<RecordLog> log) : engine_(engine), log_(std::move(log)) {}
-  ~Handle() override { *closed_ = true; }
+  ~Handle() override {
+    *closed_ = true;
+    engine_.loop.post([log = log_] { log->close(); });
+  }
 
   Status append(plugin::Call& call, const sluice_append& request, sluice_append_result& result) override {
     return engine_.run(call, [log = log_, &request, &result, deadline_ns = answer_by(call)] {

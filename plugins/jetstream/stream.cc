@@ -119,6 +119,10 @@ std::optional<StoredMessage> whole_message(const Stored& stored) {
     read_block(stored.block, whole.headers);
   } else {
     if (!stored.message.headers(whole.headers)) return std::nullopt;
+    if (stored.delivered_ms) {
+      whole.stored_ms = *stored.delivered_ms;
+      return whole;
+    }
     time = take_last(whole.headers, "Nats-Time-Stamp");
     for (const char* name : {kSequenceHeader, kSubjectHeader, "Nats-Stream"}) take_last(whole.headers, name);
   }
@@ -353,6 +357,44 @@ Task<Result<std::vector<MaybeStored>>> Stream::range(uint64_t first, size_t coun
     if (!there) co_return fail(there.error());
     direct_ = there->direct;
   }
+}
+
+// ---- Consumers
+
+Task<Result<std::string>> Stream::make_consumer(uint64_t sequence, int64_t idle_ms, int64_t deadline_ns) {
+  const json order = {{"stream_name", name_},
+                      {"config",
+                       {{"deliver_policy", "by_start_sequence"},
+                        {"opt_start_seq", sequence},
+                        {"ack_policy", "none"},
+                        {"replay_policy", "instant"},
+                        {"inactive_threshold", idle_ms * kNsPerMs},
+                        {"mem_storage", true},
+                        {"num_replicas", 1}}}};
+  const Result<json> reply =
+      co_await ask(settings_.api() + ".CONSUMER.CREATE." + name_, order.dump(), attempt_by(deadline_ns));
+  if (!reply) co_return fail(reply.error());
+  std::string consumer = text_at(*reply, "name");
+  if (consumer.empty()) co_return fail(StatusCode::internal, "a consumer without a name");
+  co_return consumer;
+}
+
+Task<Status> Stream::remove_consumer(std::string consumer, int64_t deadline_ns) {
+  const Result<json> reply =
+      co_await ask(fmt::format("{}.CONSUMER.DELETE.{}.{}", settings_.api(), name_, consumer), {}, deadline_ns);
+  co_return reply ? Status() : reply.error();
+}
+
+std::string Stream::query_of_pull(size_t most, uint64_t most_bytes) {
+  return fmt::format(R"({{"batch":{},"max_bytes":{},"no_wait":true}})", most, most_bytes);
+}
+
+Outgoing Stream::pull_question(const std::string& consumer, const std::string& query, int64_t deadline_ns) const {
+  Outgoing outgoing;
+  outgoing.subject = fmt::format("{}.CONSUMER.MSG.NEXT.{}.{}", settings_.api(), name_, consumer);
+  outgoing.payload = as_bytes(query);
+  outgoing.deadline_ns = attempt_by(deadline_ns);
+  return outgoing;
 }
 
 }  // namespace sluice::jetstream

@@ -36,9 +36,10 @@ struct Stored {
   std::optional<Entry> entry;  // nothing: not written by this adapter
   Bytes payload;
   std::shared_ptr<const void> owner;
-  Message message;     // as it came, by a direct read
-  std::string block;   // its headers as they came from the leader
-  std::string stored;  // when it was, as the leader told
+  Message message;                      // as it came, by a direct read or from a consumer
+  std::string block;                    // its headers as they came from the leader
+  std::string stored;                   // when it was, as the leader told
+  std::optional<int64_t> delivered_ms;  // ... as a consumer's delivery told, to which the server adds no headers
 };
 
 /// With its headers, but for those that the server adds to an answer. Nothing: they cannot be read.
@@ -107,6 +108,14 @@ class Stream {
   Task<Result<std::optional<Stored>>> last_by_leader(const std::string& subject, int64_t deadline_ns);
   /// at() for `count` sequences from `first` on, all at once.
   Task<Result<std::vector<std::optional<Stored>>>> range(uint64_t first, size_t count, int64_t deadline_ns);
+
+  /// Makes a consumer that delivers what it is asked for, from `sequence` on, and acknowledges nothing; its name. The
+  /// server removes it after `idle_ms` without a question. One attempt.
+  Task<Result<std::string>> make_consumer(uint64_t sequence, int64_t idle_ms, int64_t deadline_ns);
+  Task<Status> remove_consumer(std::string consumer, int64_t deadline_ns);
+  /// The question for its next messages, those that are there: `query` stays until it is over.
+  static std::string query_of_pull(size_t most, uint64_t most_bytes);
+  Outgoing pull_question(const std::string& consumer, const std::string& query, int64_t deadline_ns) const;
 
   /// Ends what is under way with NOT_FOUND: the stream is gone, and no longer answers. `subjects`: what it held.
   void abandon(const std::string& subjects) {

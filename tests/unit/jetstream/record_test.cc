@@ -4,7 +4,11 @@
 
 #include <fmt/format.h>
 
+#include <set>
+#include <thread>
+
 #include "jetstream/record_message.hpp"
+#include "jetstream/record_readers.hpp"
 #include "support.hpp"
 #include "support/native_world.hpp"
 
@@ -14,6 +18,7 @@ namespace {
 using test::descriptor;
 using test::native_batch;
 using test::NativeBroker;
+using test::see_records;
 using test::Seen;
 
 class JetstreamRecord : public ::testing::Test {
@@ -55,9 +60,59 @@ class JetstreamRecord : public ::testing::Test {
     return info.contains("state") ? info["state"].value("messages", int64_t{-1}) : -1;
   }
 
+  /// The names of a stream's consumers.
+  std::vector<std::string> consumers(const std::string& stream) {
+    const auto reply = stranger->ask_json("$JS.API.CONSUMER.NAMES." + stream);
+    return reply.value("consumers", std::vector<std::string>());
+  }
+  /// A log of records "0", "1", ... from `first` on, written by Sluice.
+  static void fill(NativeBroker& broker, host::Log& log, int first, int count) {
+    constexpr int kInBatch = 500;
+    for (int i = first; i < first + count; i += kInBatch) {
+      std::vector<std::string> values;
+      for (int k = i; k < std::min(i + kInBatch, first + count); ++k) values.push_back(fmt::format("{}", k));
+      const auto outcome = broker.append(log, native_batch(values, "k"));
+      ASSERT_TRUE(outcome.status.ok()) << outcome.status.describe();
+    }
+  }
+  /// What fill() wrote, without `without`.
+  static std::vector<Seen> filled(int count, const std::set<int>& without = {}) {
+    std::vector<Seen> all;
+    for (int i = 0; i < count; ++i) {
+      if (!without.contains(i)) all.push_back({i, "k", fmt::format("{}", i), ""});
+    }
+    return all;
+  }
+  void delete_message(const std::string& stream, int offset) {
+    const auto gone =
+        stranger->ask_json("$JS.API.STREAM.MSG.DELETE." + stream, fmt::format(R"({{"seq":{}}})", offset + 1));
+    ASSERT_TRUE(gone.value("success", false)) << gone.dump();
+  }
+  /// Reads to the end as read_all() does, calling `between(offset)` before each read.
+  template <class F>
+  static std::vector<Seen> read_on(NativeBroker& broker, host::Log& log, uint64_t max_bytes, F between) {
+    std::vector<Seen> all;
+    int64_t offset = 0;
+    for (;;) {
+      between(offset);
+      const auto got = broker.read(log, offset, max_bytes);
+      EXPECT_TRUE(got) << got.error().status.describe();
+      if (!got || got->next == offset) return all;
+      see_records(*got, [&](const records::RecordView& record, const records::BatchView& batch) {
+        all.push_back(
+            {record.offset(batch), std::string(as_text(*record.key)), std::string(as_text(*record.value)), {}});
+      });
+      offset = got->next;
+    }
+  }
+
   test::NatsServer server;
   std::optional<Stranger> stranger;
 };
+
+// Small enough that many reads are needed, large enough for a consumer to be made.
+constexpr uint64_t kSomeBytes = 8'000;
+constexpr int kMany = 5'000;
 
 TEST_F(JetstreamRecord, AStreamOfOthersIsFoundAdoptedAndLeft) {
   make_stream("ORDERS", "orders.*");
@@ -444,6 +499,246 @@ TEST_F(JetstreamRecord, AKilledServerLosesNothingAcknowledged) {
   for (const std::string& value : acknowledged) {
     EXPECT_EQ(std::count(there.begin(), there.end(), value), 1) << value;
   }
+}
+
+// ---- Who reads on
+
+TEST_F(JetstreamRecord, WhoReadsOnHasAConsumerUntilTheEnd) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  fill(*made, *log, 0, kMany);
+  ASSERT_TRUE(made->read(*log, 1'000, 1'000));
+  EXPECT_TRUE(consumers("t").empty()) << "not for one small read";
+  size_t most = 0;
+  const auto all = read_on(*made, *log, kSomeBytes, [&](int64_t) { most = std::max(most, consumers("t").size()); });
+  EXPECT_EQ(all, filled(kMany));
+  EXPECT_EQ(most, 1u) << "the reads were no test of it";
+  EXPECT_TRUE(eventually([&] { return consumers("t").empty(); })) << "none is left behind";
+  EXPECT_EQ(made->read_all(*log, 0, 16 << 20), filled(kMany)) << "in one read";
+}
+
+TEST_F(JetstreamRecord, ClosingALogRemovesItsConsumer) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  fill(*made, *log, 0, kMany);
+  const auto first = made->read(*log, 0, kSomeBytes);
+  ASSERT_TRUE(first);
+  ASSERT_TRUE(made->read(*log, first->next, kSomeBytes));
+  ASSERT_EQ(consumers("t").size(), 1u);
+  const int64_t before_ns = monotonic_ns();
+  log = nullptr;
+  ASSERT_TRUE(eventually([&] { return consumers("t").empty(); }));
+  EXPECT_LT(monotonic_ns() - before_ns, kConsumerIdleMs * kNsPerMs) << "the server removed it";
+}
+
+TEST_F(JetstreamRecord, WhoReadsOnPassesWhatIsDeleted) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  fill(*made, *log, 0, kMany);
+  std::set<int> gone;
+  const auto drop = [&](int offset) {
+    delete_message("t", offset);
+    gone.insert(offset);
+  };
+  for (const int offset : {1, 700, 701, 900, 2'000}) drop(offset);
+  for (int i = 2'200; i < 2'600; ++i) drop(i);
+  for (int i = 3'000; i < 3'400; i += 2) drop(i);  // more holes than are checked one by one
+  for (int i = kMany - 300; i < kMany; ++i) drop(i);
+  size_t most = 0;
+  const auto all = read_on(*made, *log, kSomeBytes, [&](int64_t) { most = std::max(most, consumers("t").size()); });
+  EXPECT_EQ(all, filled(kMany, gone));
+  EXPECT_EQ(most, 1u);
+  std::vector<Seen> singles;
+  for (const int64_t at : {int64_t{699}, int64_t{1'999}, int64_t{2'199}, int64_t{3'101}}) {
+    const auto one = made->read(*log, at, 1, at + 3);
+    ASSERT_TRUE(one);
+    see_records(*one, [&](const records::RecordView& record, const records::BatchView& batch) {
+      EXPECT_FALSE(gone.contains(static_cast<int>(record.offset(batch))));
+    });
+  }
+  EXPECT_EQ(made->read_all(*log, 0, 16 << 20), filled(kMany, gone)) << "in one read";
+  // What goes right before it is read: never seen, though the consumer may have delivered it before.
+  std::set<int> later = gone;
+  const auto rest = read_on(*made, *log, kSomeBytes, [&](int64_t offset) {
+    for (const int next : {static_cast<int>(offset), static_cast<int>(offset) + 7}) {
+      if (offset == 0 || next >= 4'600 || !later.insert(next).second) continue;
+      delete_message("t", next);
+    }
+  });
+  EXPECT_GT(later.size(), gone.size());
+  EXPECT_EQ(rest, filled(kMany, later));
+}
+
+TEST_F(JetstreamRecord, WhoReadsOnSeesWhatOthersWriteMeanwhile) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  fill(*made, *log, 0, kMany);
+  constexpr int kForeign = 500;
+  std::thread writer([&] {
+    Stranger other(server.url());
+    for (int i = 0; i < kForeign; ++i) {
+      EXPECT_TRUE(other.publish("t", fmt::format("{}", kMany + i), {{"Kafka-Key", "k"}}));
+    }
+  });
+  // Two who read on, and a third who jumps about.
+  std::vector<Seen> all[2];
+  int64_t next[2] = {0, 0};
+  EXPECT_TRUE(eventually([&] {
+    for (size_t i = 0; i < 2; ++i) {
+      const auto got = made->read(*log, next[i], kSomeBytes + 3'000 * i);
+      EXPECT_TRUE(got);
+      if (!got) return true;
+      see_records(*got, [&](const records::RecordView& record, const records::BatchView& batch) {
+        all[i].push_back({record.offset(batch), "k", std::string(as_text(*record.value)), {}});
+      });
+      next[i] = got->next;
+    }
+    EXPECT_TRUE(made->read(*log, (next[0] * 7) % kMany, 2'000));
+    return next[0] == kMany + kForeign && next[1] == next[0];
+  }));
+  writer.join();
+  for (const auto& each : all) EXPECT_EQ(each, filled(kMany + kForeign));
+}
+
+TEST_F(JetstreamRecord, AConsumerThatSomebodyDeletesIsNotMissed) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  fill(*made, *log, 0, kMany);
+  int deleted = 0;
+  const auto all = read_on(*made, *log, kSomeBytes, [&](int64_t) {
+    for (const std::string& name : consumers("t")) {
+      stranger->ask("$JS.API.CONSUMER.DELETE.t." + name);
+      ++deleted;
+    }
+  });
+  EXPECT_GE(deleted, 1);
+  EXPECT_EQ(all, filled(kMany));
+}
+
+// Somebody who takes messages away from our consumer: what it passes over is not what was deleted.
+TEST_F(JetstreamRecord, MessagesThatAConsumerGaveToSomebodyElseAreNotLost) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  fill(*made, *log, 0, kMany);
+  int taken = 0;
+  const auto all = read_on(*made, *log, kSomeBytes, [&](int64_t) {
+    for (const std::string& name : consumers("t")) {
+      taken += stranger->try_to_ask("$JS.API.CONSUMER.MSG.NEXT.t." + name, R"({"batch":1,"no_wait":true})") ? 1 : 0;
+    }
+  });
+  EXPECT_GE(taken, 1);
+  EXPECT_EQ(all, filled(kMany));
+}
+
+TEST_F(JetstreamRecord, AServerThatComesBackIsReadOn) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  fill(*made, *log, 0, kMany);
+  bool restarted = false;
+  const auto all = read_on(*made, *log, kSomeBytes, [&](int64_t offset) {
+    if (restarted || offset < 1'000) return;
+    restarted = true;
+    server.kill();
+    ASSERT_TRUE(server.start().ok());
+    ASSERT_TRUE(eventually([&] { return made->storage->health().has_value(); }));
+    stranger.emplace(server.url());
+  });
+  EXPECT_EQ(all, filled(kMany));
+}
+
+TEST_F(JetstreamRecord, StreamsThatAConsumerWouldChangeGetNone) {
+  uint8_t id = 1;
+  for (const char* retention : {"workqueue", "interest", "limits"}) {
+    const bool counted = std::string_view(retention) == "limits";
+    const std::string name = retention;
+    nlohmann::json more = {{"retention", retention}, {"allow_direct", true}};
+    if (counted) more["max_consumers"] = 1;
+    make_stream(name, name, more);
+    if (name == "interest") {  // or it keeps nothing
+      const auto kept =
+          stranger->ask_json("$JS.API.CONSUMER.DURABLE.CREATE.interest.d",
+                             R"({"stream_name":"interest","config":{"durable_name":"d","ack_policy":"explicit"}})");
+      ASSERT_FALSE(kept.contains("error")) << kept.dump();
+    }
+    const size_t before = consumers(name).size();
+    auto made = broker();
+    const auto adopted = descriptor(id++, "topic-" + name, name);
+    ASSERT_TRUE(made->make(adopted).ok());
+    auto log = made->opened(adopted);
+    fill(*made, *log, 0, kMany);
+    const auto all =
+        read_on(*made, *log, kSomeBytes, [&](int64_t) { EXPECT_EQ(consumers(name).size(), before) << name; });
+    EXPECT_EQ(all, filled(kMany)) << name;
+    EXPECT_EQ(messages(name), kMany) << name;
+  }
+}
+
+TEST_F(JetstreamRecord, WhoMayNotMakeConsumersReads) {
+  for (const char* denied : {"$JS.API.CONSUMER.>", "$JS.API.CONSUMER.MSG.NEXT.>", "$JS.API.CONSUMER.DELETE.>"}) {
+    test::NatsServer strict(
+        {.extra = fmt::format("authorization {{ users: [ {{ user: u, password: p, permissions: {{ publish: {{ deny: "
+                              "[\"{}\"] }} }} }}, {{ user: a, password: a }} ] }}",
+                              denied)});
+    ASSERT_TRUE(strict.start().ok());
+    auto made = broker({{"servers", strict.url()}, {"user", std::string("u")}, {"password", std::string("p")}});
+    ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+    auto log = made->opened(descriptor(1, "t"));
+    fill(*made, *log, 0, kMany);
+    EXPECT_EQ(read_on(*made, *log, kSomeBytes, [](int64_t) {}), filled(kMany)) << denied;
+    EXPECT_EQ(made->read_all(*log, 0, 16 << 20), filled(kMany)) << denied;
+  }
+}
+
+TEST_F(JetstreamRecord, ConsumersDeliverWhatOthersWroteAsItIs) {
+  make_stream("ORDERS", "orders.*", {{"allow_direct", true}});
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t", "ORDERS")).ok());
+  auto log = made->opened(descriptor(1, "t", "ORDERS"));
+  fill(*made, *log, 0, 1'000);
+  const std::pair<const char*, Headers> strange[] = {
+      {"1", {{"empty", ""}, {"other", "x"}}},
+      {"2", {{"Status", "404"}, {"Nats-Sequence", "99"}, {"Nats-Subject", "forged"}, {"Nats-Stream", "other"}}},
+      {"3", {{"Sluice", "1 record time=x"}}},
+      {"4", {}}};
+  for (const auto& [body, headers] : strange) ASSERT_TRUE(publish("orders.new", body, headers));
+  fill(*made, *log, 1'004, 1'000);
+  const auto values = [&](int64_t from, uint64_t bytes, uint64_t* skipped) {
+    auto all = made->read_all(*log, from, bytes, skipped);
+    std::erase_if(all, [](const Seen& seen) { return seen.offset < 1'000 || seen.offset > 1'003; });
+    return all;
+  };
+  uint64_t skipped[2] = {0, 0};
+  const auto singly = values(1'000, 1, &skipped[0]);
+  const auto in_order = values(0, 1 << 20, &skipped[1]);
+  ASSERT_EQ(singly.size(), 3u);
+  EXPECT_EQ(singly, in_order);
+  EXPECT_EQ(skipped[0], 1u);
+  EXPECT_EQ(skipped[1], 1u);
+  // The time of one that has none of its own is when it was stored, either way.
+  std::vector<int64_t> times;
+  size_t most = 0;
+  for (const int64_t from : {int64_t{0}, int64_t{1'003}}) {
+    for (int64_t offset = from; offset < 1'004;) {
+      const auto got = made->read(*log, offset, kSomeBytes);
+      ASSERT_TRUE(got);
+      ASSERT_GT(got->next, offset);
+      see_records(*got, [&](const records::RecordView& record, const records::BatchView& batch) {
+        if (record.offset(batch) == 1'003) times.push_back(record.timestamp(batch));
+      });
+      offset = got->next;
+      most = std::max(most, consumers("ORDERS").size());
+    }
+  }
+  EXPECT_EQ(most, 1u);
+  ASSERT_EQ(times.size(), 2u);
+  EXPECT_EQ(times[0], times[1]);
 }
 
 }  // namespace
