@@ -95,6 +95,7 @@ TEST(Bus, B09_a_draining_shard_is_finished_after_its_last_event_and_not_before) 
     sink->keeps = false;
     BusOptions options = options_for(sink);
     options.capacity_events = 512;
+    options.block_ms = 20;  // else all producers may stand before one shard, and the other has nothing to deliver
     std::atomic<bool> early{false};
     Bus* the_bus = nullptr;
     options.on_change = [&](const ShardChange& change) {
