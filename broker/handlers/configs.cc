@@ -33,6 +33,27 @@ std::string capped(std::string bytes, const Broker& broker, const cluster::Topic
   return bytes;
 }
 
+/// What is promised of the topic's records now, by the names of the storage ABI: "durable,no_rollback". Of kind LOG,
+/// what all storages promise that they are in; empty where one is not loaded.
+std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native) {
+  uint64_t held = ~uint64_t{0};
+  for (const auto& storage : storages_of(topic)) {
+    const auto found = broker.cluster.storages().find(storage);
+    held &= found ? found->condition().capabilities : 0;
+  }
+  const bool is_native = cluster::is_native(topic);
+  if (is_native) {
+    const auto found = native.find(topic.id);
+    held &= found != native.end() ? found->second : 0;
+  }
+  std::string text = is_native ? "native" : "";
+  for (const std::string& name : host::capability_names(held)) {
+    if (!text.empty()) text += ',';
+    text += name;
+  }
+  return text;
+}
+
 }  // namespace
 
 Task<NativeCapabilities> native_capabilities(RequestContext context, std::vector<cluster::TopicPtr> topics) {
@@ -55,24 +76,6 @@ Task<NativeCapabilities> native_capabilities(RequestContext context, std::vector
     if (!first) entry->second &= held[i];
   }
   co_return result;
-}
-
-std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native) {
-  uint64_t held = ~uint64_t{0};
-  for (const auto& storage : storages_of(topic)) {
-    const auto found = broker.cluster.storages().find(storage);
-    held &= found ? found->condition().capabilities : 0;
-  }
-  if (cluster::is_native(topic)) {
-    const auto found = native.find(topic.id);
-    held &= found != native.end() ? found->second : 0;
-  }
-  std::string text = cluster::is_native(topic) ? "native" : "";
-  for (const std::string& name : host::capability_names(held)) {
-    if (!text.empty()) text += ',';
-    text += name;
-  }
-  return text;
 }
 
 std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native) {

@@ -25,10 +25,6 @@ using NativeCapabilities = std::map<Uuid, uint64_t>;
 /// partitions. Of one that does not answer in time, nothing does.
 Task<NativeCapabilities> native_capabilities(RequestContext context, std::vector<cluster::TopicPtr> topics);
 
-/// What is promised of the topic's records now, by the names of the storage ABI: "durable,no_rollback". Of kind LOG,
-/// what all storages promise that they are in; empty where one is not loaded.
-std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native);
-
 /// Every setting of a topic, in order of names, with the value in force. `native`: of the topic, if it is of that kind.
 std::vector<ShownSetting> shown_settings(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native);
 

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/loops.hpp"
 
-
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
 #include <utility>
 
-#include "net/asio_loop.hpp"
 #include "base/thread.hpp"
+#include "net/asio_loop.hpp"
 
 namespace sluice::net {
 

@@ -9,17 +9,15 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
-#include <ctime>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "base/thread.hpp"
 
 namespace sluice::redis {
 
 int64_t now_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  return system_clock().monotonic_ns();
 }
 
 Reactor::~Reactor() {

@@ -84,6 +84,10 @@ struct Keeping {
     made.gone = &is_gone;
     return made;
   }
+  void open_as(Owned& sink) {
+    const auto described = calls();
+    ASSERT_EQ(sluice_sink_open(&described, &sink.handle, nullptr), SLUICE_OK);
+  }
 };
 
 std::string sink_of(sluice_handle sink) {
@@ -101,8 +105,7 @@ TEST(SinkFace, a_bus_delivers_to_functions) {
   keeping.fail_first = 2;
   {
     Owned sink;
-    const auto calls = keeping.calls();
-    ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+    ASSERT_NO_FATAL_FAILURE(keeping.open_as(sink));
     Owned bus;
     open_bus(R"({"shards": 1, "retry": {"first_ms": 1}, )" + sink_of(sink) + "}", bus);
     sluice_handle second = 0;
@@ -130,8 +133,7 @@ TEST(SinkFace, a_flush_reaches_the_sink_and_tells_once_what_failed) {
   Keeping keeping;
   keeping.fail_first = 1;
   Owned sink;
-  const auto calls = keeping.calls();
-  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  ASSERT_NO_FATAL_FAILURE(keeping.open_as(sink));
   Owned bus;
   open_bus(R"({"shards": 1, "retry": {"retries": 0}, )" + sink_of(sink) + "}", bus);
   Failure failure;
@@ -150,8 +152,7 @@ TEST(SinkFace, parts_of_a_batch_are_refused_and_unanswered_ones_failed) {
   Keeping keeping;
   keeping.hold = true;
   Owned sink;
-  const auto calls = keeping.calls();
-  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  ASSERT_NO_FATAL_FAILURE(keeping.open_as(sink));
   Owned bus;
   open_bus(
       R"({"shards": 1, "batch": {"max_events": 4, "linger_us": 1000000, "adaptive": false}, )" + sink_of(sink) + "}",
@@ -198,8 +199,7 @@ TEST(SinkFace, S11_what_cannot_be_handled_is_counted_and_sent_with_its_cause) {
   Keeping keeping;
   keeping.fail_first = 2;
   Owned sink;
-  const auto calls = keeping.calls();
-  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  ASSERT_NO_FATAL_FAILURE(keeping.open_as(sink));
   Owned queue;
   open_by(&sluice_dead_letters_open,
           R"({"max_records": 10, "retry": {"first_delay_ms": 1, "max_delay_ms": 1}, )" + sink_of(sink) + "}", queue);
@@ -239,8 +239,7 @@ TEST(SinkFace, a_queue_says_why_its_sink_is_not_open) {
   Keeping keeping;
   keeping.away = true;
   Owned sink;
-  const auto calls = keeping.calls();
-  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  ASSERT_NO_FATAL_FAILURE(keeping.open_as(sink));
   Owned queue;
   open_by(&sluice_dead_letters_open, R"({"retry": {"first_delay_ms": 1, "max_delay_ms": 1}, )" + sink_of(sink) + "}",
           queue);
@@ -270,8 +269,7 @@ TEST(SinkFace, a_queue_says_why_its_sink_is_not_open) {
 TEST(SinkFace, an_application_may_run_the_queue_itself) {
   Keeping keeping;
   Owned sink;
-  const auto calls = keeping.calls();
-  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  ASSERT_NO_FATAL_FAILURE(keeping.open_as(sink));
   Owned queue;
   open_by(&sluice_dead_letters_open, R"({"own_thread": false, )" + sink_of(sink) + "}", queue);
   sluice_record record{};
@@ -295,8 +293,7 @@ TEST(SinkFace, B03_a_sink_stays_with_its_handle_until_it_is_in_use) {
     Keeping keeping;
     {
       Owned sink;
-      const auto calls = keeping.calls();
-      ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+      ASSERT_NO_FATAL_FAILURE(keeping.open_as(sink));
       const auto open = queue ? &sluice_dead_letters_open : &sluice_bus_open;
       std::vector<std::string> wrongs = {queue ? R"("max_records": 0)" : R"("capacity_events": 0)"};
       // What only making the bus finds out.
@@ -327,8 +324,7 @@ TEST(SinkFace, B03_a_sink_stays_with_its_handle_until_it_is_in_use) {
   // One that nobody could use ends with its handle.
   Keeping keeping;
   Owned sink;
-  const auto calls = keeping.calls();
-  ASSERT_EQ(sluice_sink_open(&calls, &sink.handle, nullptr), SLUICE_OK);
+  ASSERT_NO_FATAL_FAILURE(keeping.open_as(sink));
   const std::string config = fmt::format(R"({{"state_file": "{}", {}}})", state_file, sink_of(sink));
   sluice_handle made = 0;
   EXPECT_NE(sluice_bus_open(config.data(), config.size(), &made, nullptr), SLUICE_OK);

@@ -48,6 +48,11 @@ bool is_replicated(const RedisServer& master) {
   return eventually([&] { return offset_in(4) >= wanted; });
 }
 
+std::unique_ptr<RedisServer> replica_of(const RedisServer& master) {
+  return std::make_unique<RedisServer>(
+      test::RedisSettings{.lines = {fmt::format("replicaof 127.0.0.1 {}", master.port())}});
+}
+
 // ---- Sentinels
 
 class RedisSentinel : public ::testing::Test {
@@ -55,8 +60,7 @@ class RedisSentinel : public ::testing::Test {
   // A master with a replica, and one sentinel that decides alone.
   void SetUp() override {
     ASSERT_TRUE(master.start());
-    replica = std::make_unique<RedisServer>(
-        test::RedisSettings{.lines = {fmt::format("replicaof 127.0.0.1 {}", master.port())}});
+    replica = replica_of(master);
     ASSERT_TRUE(replica->start());
     sentinel = std::make_unique<RedisServer>(test::RedisSettings{
         .lines = {fmt::format("sentinel monitor orders 127.0.0.1 {} 1", master.port()),
@@ -161,8 +165,7 @@ class RedisAddresses : public ::testing::Test {
   // A master, and its replica.
   void SetUp() override {
     ASSERT_TRUE(first.start());
-    second = std::make_unique<RedisServer>(
-        test::RedisSettings{.lines = {fmt::format("replicaof 127.0.0.1 {}", first.port())}});
+    second = replica_of(first);
     ASSERT_TRUE(second->start());
     ASSERT_TRUE(eventually([&] { return contains(second->cli({"INFO", "replication"}), "master_link_status:up"); }));
   }
