@@ -88,6 +88,11 @@ class Tally {
     const std::lock_guard lock(mutex_);
     return sum_;
   }
+  /// What there was until now; begins anew.
+  Figures take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(sum_, Figures{});
+  }
   std::atomic<uint64_t> offered_now{0};  // grows while a bus lives
 
  private:

@@ -145,7 +145,15 @@ double measure_full_speed(double seconds, Verdict& verdict) {
   return static_cast<double>(produced.queued) / took;
 }
 
-void FastLane::run() {
+double FastLane::full_speed(Clock::time_point until) {
+  rate_ = 0;
+  while (Clock::now() < until) live_and_end();
+  const Figures figures = tally_.take();
+  return figures.seconds > 0 ? static_cast<double>(figures.delivered) / figures.seconds : 0;
+}
+
+void FastLane::run(double rate) {
+  rate_ = rate;
   while (Clock::now() < terms_.until) {
     live_and_end();
     last_end_ = Clock::now();

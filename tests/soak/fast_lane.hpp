@@ -15,11 +15,13 @@ double measure_full_speed(double seconds, Verdict& verdict);
 
 class FastLane {
  public:
-  /// `rate`: events per second to hold.
-  FastLane(Terms terms, double rate) : terms_(terms), rate_(rate), random_(terms.seed) {}
+  explicit FastLane(Terms terms) : terms_(terms), random_(terms.seed) {}
 
-  /// Until the time is over.
-  void run();
+  /// Lives as in run() until then, with producers as fast as they can: events per second that were delivered, with all
+  /// that happens to these buses and to the lanes beside them. What was counted begins anew.
+  double full_speed(Clock::time_point until);
+  /// Until the time is over. `rate`: events per second to hold.
+  void run(double rate);
 
   const Tally& tally() const { return tally_; }
   /// Events per second that were offered while buses lived, to now.
@@ -30,7 +32,7 @@ class FastLane {
   void live_and_end();
 
   const Terms terms_;
-  const double rate_;
+  double rate_ = 0;  // 0: as fast as they can
   Random random_;
   Tally tally_;
   uint32_t buses_ = 0;

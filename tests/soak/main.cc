@@ -32,6 +32,7 @@ using namespace sluice::soak;
 
 constexpr double kBriskSeconds = 300;  // shorter runs have short lives and outages
 constexpr double kProgressSeconds = 10;
+constexpr double kMostFullSpeedSeconds = 60;             // of measuring what half is taken of
 constexpr double kLookSeconds = 5;                       // between two looks at memory
 constexpr auto kMostOfOneBus = std::chrono::minutes(8);  // beyond, something hangs
 constexpr int64_t kThreadsEndMs = 30'000;
@@ -94,14 +95,12 @@ class Soak {
     static_cast<void>(fmt::format("{}", key_of(0)));  // what lives as long as the process
     const Taking before = taking_now();
     const double full = measure_full_speed(options_.seconds < kBriskSeconds ? 1 : 5, verdict_);
-    const double rate = options_.rate > 0 ? options_.rate : full / 2;
-    say(fmt::format("full speed is {:.2f} M events/s, one by one from one thread; held will be {:.2f} M/s", full / 1e6,
-                    rate / 1e6));
-    make_lanes(rate);
+    say(fmt::format("one thread alone, one by one, has {:.2f} M events/s", full / 1e6));
+    make_lanes();
     began_ = Clock::now();
     Watch watch(options_.seconds, options_.seconds < kBriskSeconds);
     std::vector<std::thread> threads;
-    if (fast_) threads.emplace_back([this] { fast_->run(); });
+    if (fast_) threads.emplace_back([this] { run_fast(); });
     for (const auto& lane : lanes_) threads.emplace_back([&lane] { lane->run(); });
     double told = 0, looked = 0;
     while (seconds_since(began_) < options_.seconds) {
@@ -120,7 +119,20 @@ class Soak {
   }
 
  private:
-  void make_lanes(double rate) {
+  /// Half of what the lane gets through at full speed beside the others, which take their share of the cores.
+  void run_fast() {
+    double rate = options_.rate;
+    if (rate == 0) {
+      const double seconds = std::min(options_.seconds / 10, kMostFullSpeedSeconds);
+      const double full = fast_->full_speed(Clock::now() + milliseconds(static_cast<int64_t>(1'000 * seconds)));
+      rate = full / 2;
+      say(fmt::format("full speed beside the other lanes is {:.2f} M events/s; held will be {:.2f} M/s", full / 1e6,
+                      rate / 1e6));
+    }
+    fast_->run(rate);
+  }
+
+  void make_lanes() {
     std::mt19937_64 seeds(options_.seed);
     const auto terms = [&] {
       Terms made;
@@ -138,7 +150,7 @@ class Soak {
         lanes_.push_back(std::make_unique<StorageLane>(name, mine, std::move(make), events_per_s));
     };
     const Terms fast = terms();
-    if (options_.has("fast")) fast_ = std::make_unique<FastLane>(fast, rate);
+    if (options_.has("fast")) fast_ = std::make_unique<FastLane>(fast);
     add("disk", kDiskRate, [this] { return make_disk(folder_.in("disk")); });
     add("redis", kServerRate, [this] { return make_redis(folder_.in("redis")); });
     add("jetstream", kServerRate, [this] { return make_jetstream(folder_.in("jetstream")); });
