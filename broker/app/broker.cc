@@ -157,6 +157,7 @@ Status BrokerApp::start() {
 
   p.cluster->on_change([&p](const cluster::TopicPtr& before, const cluster::TopicPtr& after) {
     p.partitions->changed(before, after);
+    if (after && after->migration && !(before && before->migration)) p.migrator->look();
     if (before && !before->internal && !before->deleting && (!after || after->deleting)) {
       p.groups->topics_deleted({{before->name, before->id}});
     }

@@ -22,20 +22,15 @@ class Migrator::Pace final : public CopyPace {
   }
   Task<bool> admit(uint64_t bytes) override {
     for (;;) {
-      const cluster::TopicPtr topic = migrator_.going_on(id_, target_);
-      if (!topic) co_return false;
-      const int64_t limit = migrator_.cluster_.settings_of(*topic).migration_max_bytes_per_second;
-      int64_t wait_ms = 0;
-      {
-        std::lock_guard lock(migrator_.mutex_);
-        wait_ms = progress_->rate.take(bytes, limit, migrator_.loop_.now_ms());
-      }
+      const auto wait_ms = take(bytes);
+      if (!wait_ms) co_return false;
       // Not waiting is a turn of the loop too: copies must not keep each other from theirs.
-      const bool go = co_await migrator_.options_.pause(std::min(wait_ms, kLongestWaitMs));
+      const bool go = co_await migrator_.options_.pause(std::min(*wait_ms, kLongestWaitMs));
       if (!go) co_return false;
-      if (wait_ms == 0) co_return true;
+      if (*wait_ms == 0) co_return true;
     }
   }
+  bool admit_now(uint64_t bytes) override { return take(bytes) == 0; }
   void copied(uint64_t bytes) override {
     std::lock_guard lock(migrator_.mutex_);
     progress_->partitions[index_].there += static_cast<int64_t>(bytes);
@@ -43,6 +38,15 @@ class Migrator::Pace final : public CopyPace {
   }
 
  private:
+  /// 0: `bytes` are taken; else in how many milliseconds to ask again. Nothing: the copy is to rest.
+  std::optional<int64_t> take(uint64_t bytes) {
+    const cluster::TopicPtr topic = migrator_.going_on(id_, target_);
+    if (!topic) return std::nullopt;
+    const int64_t limit = migrator_.cluster_.settings_of(*topic).migration_max_bytes_per_second;
+    std::lock_guard lock(migrator_.mutex_);
+    return progress_->rate.take(bytes, limit, migrator_.loop_.now_ms());
+  }
+
   Migrator& migrator_;
   const Uuid id_;
   const std::string target_;
@@ -58,26 +62,37 @@ void Migrator::note(int level, const std::string& text) const {
   if (log) log(level, text);
 }
 
-Task<void> Migrator::run() {
-  bool go = true;
-  while (go) {
-    for (const auto& topic : cluster_.state().migrating()) {
-      const Uuid id = topic->id;
+void Migrator::look() {
+  loop_.post([this] {
+    if (looking_) begin_new();
+  });
+}
+
+void Migrator::begin_new() {
+  for (const auto& topic : cluster_.state().migrating()) {
+    const Uuid id = topic->id;
+    {
+      std::lock_guard lock(mutex_);
+      if (!under_way_.try_emplace(id, std::make_shared<Progress>()).second) continue;
+    }
+    start(migrate(id), [this, id] {
+      bool last = false;
       {
         std::lock_guard lock(mutex_);
-        if (!under_way_.try_emplace(id, std::make_shared<Progress>()).second) continue;
+        under_way_.erase(id);
+        last = under_way_.empty();
       }
-      start(migrate(id), [this, id] {
-        bool last = false;
-        {
-          std::lock_guard lock(mutex_);
-          under_way_.erase(id);
-          last = under_way_.empty();
-        }
-        if (last && all_ended_) std::exchange(all_ended_, nullptr)();
-      });
-    }
-    go = co_await options_.pause(kLookMs);
+      if (last && all_ended_) std::exchange(all_ended_, nullptr)();
+    });
+  }
+}
+
+Task<void> Migrator::run() {
+  looking_ = true;
+  while (looking_) {
+    begin_new();
+    const bool go = co_await options_.pause(kLookMs);
+    looking_ = go;
   }
   co_await suspend_until<bool>(loop_, [this](Resumer<bool> resume) {
     bool idle = false;

@@ -4,8 +4,8 @@
 // what is left over is deleted. Nothing is kept here that a crash could lose: whoever starts next looks at metadata and
 // goes on.
 //
-// It has a loop of its own, because copying reads files and checks sums. describe() may be called by any thread;
-// everything else belongs to the loop.
+// It has a loop of its own, because copying reads files and checks sums. look() and describe() may be called by any
+// thread; everything else belongs to the loop.
 #pragma once
 
 #include <functional>
@@ -27,7 +27,7 @@ struct MigratorOptions {
 
 class Migrator {
  public:
-  static constexpr int64_t kLookMs = 500;         // between two looks at metadata for migrations that begin or go on
+  static constexpr int64_t kLookMs = 500;  // between two looks at metadata, unless somebody asks for one
   static constexpr int64_t kFirstRetryMs = 1'000;  // after a failure, doubled each time
   static constexpr int64_t kLongestRetryMs = 30'000;
   static constexpr int64_t kLongestWaitMs = 1'000;  // for the rate: then settings are looked at again
@@ -38,6 +38,8 @@ class Migrator {
 
   /// Until `pause` says false, and all that is under way has ended. Loop thread.
   Task<void> run();
+  /// Metadata changed: what is to begin begins now, if run() goes on. Any thread.
+  void look();
 
   /// How far a topic is: an object in JSON with "state" (switching, copying or paused), "from", "to", "partitions",
   /// "switched", "copied", "bytes_total", "bytes_copied", "bytes_per_second", "remaining_ms" (null: not known) and, where
@@ -58,6 +60,7 @@ class Migrator {
   class Pace;
   using Step = std::function<Task<Status>(int32_t partition)>;
 
+  void begin_new();
   Task<void> migrate(Uuid id);
   Task<Status> round(cluster::TopicPtr topic, std::shared_ptr<Progress> progress);
   Task<Status> copy_all(Uuid id, std::string target, int32_t index, std::shared_ptr<Progress> progress);
@@ -71,6 +74,7 @@ class Migrator {
   Partitions& partitions_;
   Loop& loop_;
   const MigratorOptions options_;
+  bool looking_ = false;             // run() goes on; loop thread
   std::function<void()> all_ended_;  // loop thread
   mutable std::mutex mutex_;
   std::map<Uuid, std::shared_ptr<Progress>> under_way_;  // guarded by mutex_

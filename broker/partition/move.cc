@@ -68,6 +68,38 @@ class Flight {
   std::optional<Resumer<bool>> waiter_;
 };
 
+/// A read that was begun, and goes on while its caller does something else. One loop.
+class BegunRead {
+ public:
+  using Answer = tl::expected<host::ReadResult, Status>;
+  BegunRead(int64_t at, Task<Answer> read, Loop& loop) : at_(at), loop_(loop), state_(std::make_shared<State>()) {
+    start(std::move(read), [state = state_](Answer answer) {
+      state->answer = std::move(answer);
+      if (state->waiter) (*state->waiter)(true);
+    });
+  }
+  /// The offset from which it reads.
+  int64_t at() const { return at_; }
+  /// Once. A turn of the loop in any case: copies must not keep each other from theirs.
+  Task<Answer> answer() {
+    if (state_->answer) co_await hop(loop_);
+    co_await suspend_until<bool>(loop_, [this](Resumer<bool> resume) {
+      if (state_->answer) return resume(true);
+      state_->waiter = resume;
+    });
+    co_return std::move(*state_->answer);
+  }
+
+ private:
+  struct State {
+    std::optional<Answer> answer;
+    std::optional<Resumer<bool>> waiter;
+  };
+  int64_t at_;
+  Loop& loop_;
+  std::shared_ptr<State> state_;
+};
+
 }  // namespace
 
 // ---- The switch
@@ -336,14 +368,21 @@ Task<Status> LogPartition::copy_into(std::shared_ptr<host::Log> log, cluster::Ex
   auto flight = std::make_shared<Flight>(loop);
   int64_t at = begin.end;
   const uint64_t largest = log->storage().condition().largest_unit;
+  // What follows is read while what came is looked through and written.
+  std::optional<BegunRead> ahead;
   Status status;
   while (at < copy.to && status.ok() && flight->first_error().ok()) {
-    const bool go = co_await pace.admit(kCopyReadBytes);
-    if (!go) {
-      status = Status(StatusCode::unavailable, "the copy rests");
-      break;
+    if (!ahead) {
+      const bool go = co_await pace.admit(kCopyReadBytes);
+      if (!go) {
+        status = Status(StatusCode::unavailable, "the copy rests");
+        break;
+      }
+      ahead.emplace(at, extents_.read(at, copy.to, kCopyReadBytes, epoch, loop), loop);
     }
-    auto read = co_await extents_.read(at, copy.to, kCopyReadBytes, epoch, loop);
+    auto read = co_await ahead->answer();
+    const int64_t from = std::exchange(ahead, std::nullopt)->at();
+    if (from != at) continue;  // what came before it ended elsewhere than the storage had said
     if (!read && read.error().code() == StatusCode::out_of_range) {
       // The log start overtook the copy: what was dropped is a gap in it.
       std::lock_guard lock(mutex_);
@@ -356,6 +395,8 @@ Task<Status> LogPartition::copy_into(std::shared_ptr<host::Log> log, cluster::Ex
       status = read.error();
       break;
     }
+    if (read->next > at && read->next < copy.to && pace.admit_now(kCopyReadBytes))
+      ahead.emplace(read->next, extents_.read(read->next, copy.to, kCopyReadBytes, epoch, loop), loop);
     auto gathered = host::gather(*read);
     if (!gathered) {
       status = gathered.error();
@@ -401,6 +442,7 @@ Task<Status> LogPartition::copy_into(std::shared_ptr<host::Log> log, cluster::Ex
     log->send();
     co_await flight->down_to(kCopyInFlightBytes);
   }
+  if (ahead) (void)co_await ahead->answer();
   co_await flight->down_to(0);
   if (status.ok()) status = flight->first_error();
   if (!status.ok()) co_return status;

@@ -120,6 +120,8 @@ class CopyPace {
   virtual void begin(int64_t bytes_in_all, int64_t bytes_there) = 0;
   /// Waits until `bytes` more may be copied. False: no more for now.
   virtual Task<bool> admit(uint64_t bytes) = 0;
+  /// `bytes` more may be copied now, and count. False: ask admit(), once there is nothing else to do.
+  virtual bool admit_now(uint64_t bytes) = 0;
   virtual void copied(uint64_t bytes) = 0;
 };
 

@@ -61,11 +61,14 @@ class Migration : public ::testing::Test {
     start(migrator->run(), [this] { moving_ended_ = true; });
     broker.settle();
   }
-  void stop_moving() {
-    if (!migrator) return;
+  void end_moving() {
     moving_ = false;
     for (int i = 0; i < 10'000 && !moving_ended_; ++i) broker.advance_ms(50);
     EXPECT_TRUE(moving_ended_);
+  }
+  void stop_moving() {
+    if (!migrator) return;
+    end_moving();
     migrator.reset();
   }
   bool migrating() { return broker.cluster->state().topic("t")->migration.has_value(); }
@@ -81,7 +84,8 @@ class Migration : public ::testing::Test {
   class NoPace final : public CopyPace {
    public:
     void begin(int64_t bytes_in_all, int64_t) override { in_all = bytes_in_all; }
-    Task<bool> admit(uint64_t) override { co_return left-- > 0; }
+    Task<bool> admit(uint64_t) override { co_return admit_now(0); }
+    bool admit_now(uint64_t) override { return left > 0 && left-- > 0; }
     void copied(uint64_t bytes) override { total += static_cast<int64_t>(bytes); }
     int left = INT32_MAX;
     int64_t in_all = 0;
@@ -468,6 +472,64 @@ TEST_F(Migration, ACopyIsTheSameBytes) {
   EXPECT_EQ(read_all(), from_to(0, 21));
 }
 
+TEST_F(Migration, ACopyReadsOnWhileTheTargetWrites) {
+  const std::string large(300 * 1024, 'x');
+  for (int i = 0; i < 60; ++i) ASSERT_EQ(append({}, large).error, ErrorCode::kNone);
+  ASSERT_EQ(migrate_to("other"), ErrorCode::kNone);
+  ASSERT_TRUE(switch_now().ok());
+  std::vector<int64_t> asked;  // of the storage that is copied from
+  broker.data.on_call = [&](const Command& c) {
+    if (c.name == "read") asked.push_back(c.at);
+  };
+  broker.other.hold = [](const std::string& name) { return name == "append"; };
+  NoPace pace;
+  std::optional<Status> copied;
+  start(broker.partition()->copy_extents(pace, broker.loop), [&](Status status) { copied = std::move(status); });
+  broker.settle();
+  // What is under way is limited; behind it one read has come already, and no more are asked for.
+  const int64_t sent = pace.total / static_cast<int64_t>(large.size());
+  EXPECT_GT(pace.total, static_cast<int64_t>(LogPartition::kCopyInFlightBytes));
+  EXPECT_LT(pace.total, static_cast<int64_t>(LogPartition::kCopyInFlightBytes + 2 * LogPartition::kCopyReadBytes));
+  ASSERT_FALSE(asked.empty());
+  EXPECT_EQ(asked.back(), sent);
+  broker.other.hold = nullptr;
+  broker.other.carry_out_and_reply(broker.other.waiting("append").front());
+  for (int i = 0; i < 100 && !copied; ++i) broker.advance_ms(50);
+  ASSERT_TRUE(copied && copied->ok());
+  broker.data.on_call = nullptr;
+  EXPECT_EQ(pace.total, pace.in_all) << "nothing was copied twice";
+  EXPECT_EQ(read_all(), from_to(0, 60));
+}
+
+TEST_F(Migration, ACopyThatFailsWaitsForTheReadThatIsUnderWay) {
+  const std::string large(300 * 1024, 'x');
+  for (int i = 0; i < 60; ++i) ASSERT_EQ(append({}, large).error, ErrorCode::kNone);
+  ASSERT_EQ(migrate_to("other"), ErrorCode::kNone);
+  ASSERT_TRUE(switch_now().ok());
+  broker.other.refuse = [&](const Command& c) {
+    return c.name == "append" ? std::optional<sluice_status>(SLUICE_NO_SPACE) : std::nullopt;
+  };
+  bool slow = false;  // once the copy has begun, reads of what it is made from take their time
+  broker.data.on_call = [&](const Command& c) { slow = slow || (c.name == "read" && c.at > 0); };
+  broker.data.hold = [&](const std::string& name) { return name == "read" && slow; };
+  NoPace pace;
+  std::optional<Status> copied;
+  start(broker.partition()->copy_extents(pace, broker.loop), [&](Status status) { copied = std::move(status); });
+  broker.advance_ms(1'000);
+  ASSERT_EQ(broker.data.waiting("read").size(), 1u);
+  EXPECT_FALSE(copied) << "somebody is at work for it still";
+  broker.data.hold = nullptr;
+  broker.data.carry_out_and_reply(broker.data.waiting("read").front());
+  broker.settle();
+  ASSERT_TRUE(copied);
+  EXPECT_EQ(copied->code(), StatusCode::no_space);
+  EXPECT_EQ(broker.data.leases, 0);
+  broker.data.on_call = nullptr;
+  broker.other.refuse = nullptr;
+  EXPECT_TRUE(copy_now().ok());
+  EXPECT_EQ(read_all(), from_to(0, 60));
+}
+
 TEST_F(Migration, ACopyGoesOnWhereItEnded) {
   const std::string large(300 * 1024, 'x');
   for (int i = 0; i < 20; ++i) ASSERT_EQ(append({}, large).error, ErrorCode::kNone);
@@ -583,6 +645,24 @@ TEST_F(Migration, GoesByItself) {
   wait_until_moved();
   EXPECT_EQ(read_all(), from_to(0, 50));
   EXPECT_TRUE(broker.other.logs.empty());
+}
+
+TEST_F(Migration, BeginsAtOnceWhenItIsTold) {
+  append_ok(5);
+  start_moving();
+  ASSERT_EQ(migrate_to("other"), ErrorCode::kNone);
+  broker.settle();
+  EXPECT_EQ(extents().size(), 1u) << "nobody has looked yet";
+  migrator->look();
+  broker.settle();
+  EXPECT_EQ(extents().front().storage, "other") << "without any time passing";
+  // Who is told too late does nothing.
+  wait_until_moved();
+  end_moving();
+  ASSERT_EQ(migrate_to("data"), ErrorCode::kNone);
+  migrator->look();
+  broker.advance_ms(1'000);
+  EXPECT_TRUE(migrating());
 }
 
 TEST_F(Migration, KeepsToItsRateAndRests) {
