@@ -17,6 +17,7 @@ namespace {
 
 constexpr int64_t kConnectStepMs = 200;  // between looks at what the connections say
 constexpr int64_t kSettlePauseMs = 20;   // between looks at a topic that is being made
+constexpr int64_t kShownWaitMs = 5'000;  // for a cluster to show what it said that it has done
 constexpr int64_t kMsToNs = 1'000'000;
 
 /// What Kafka keeps for itself. Its clients cannot ask which topics are internal.
@@ -285,7 +286,12 @@ Status Cluster::ensure(const std::string& topic, int32_t partition, int32_t coun
       const bool race = status.code() == StatusCode::exists || (there && status.code() == StatusCode::invalid);
       if (!status.ok() && !race) return status;
       if (race && there) {
-        const auto after = partitions(topic, deadline_ns);
+        const int64_t until = std::min(deadline_ns, now_ns() + kShownWaitMs * kMsToNs);
+        auto after = partitions(topic, deadline_ns);
+        while (after && *after < count && now_ns() < until) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(kSettlePauseMs));
+          after = partitions(topic, deadline_ns);
+        }
         if (after && *after < count) return status;
       }
       changed = status.ok();
@@ -314,8 +320,16 @@ Status Cluster::remove(const std::string& topic, int64_t deadline_ns) {
   size_t results = 0;
   const rd_kafka_DeleteTopics_result_t* result = rd_kafka_event_DeleteTopics_result(answer->get());
   const rd_kafka_topic_result_t* const* topics = rd_kafka_DeleteTopics_result_topics(result, &results);
-  Status status = result_of(topics, results);
-  return status.code() == StatusCode::not_found ? Status() : status;
+  const Status status = result_of(topics, results);
+  if (status.code() == StatusCode::not_found) return {};
+  // Brokers show it for a moment longer, and who makes it anew would take it for somebody else's. Where it stays,
+  // somebody was faster.
+  const int64_t until = std::min(deadline_ns, now_ns() + kShownWaitMs * kMsToNs);
+  while (status.ok() && now_ns() < until) {
+    if (const auto there = partitions(topic, until); !there && there.error().code() == StatusCode::not_found) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(kSettlePauseMs));
+  }
+  return status;
 }
 
 // ---- Partitions

@@ -63,7 +63,7 @@ class Cluster {
   Result<std::vector<NativeTopic>> topics(int64_t deadline_ns);
   /// [blocks] Makes the topic, or lets it grow, until it has `count` partitions, and waits until `partition` is served.
   Status ensure(const std::string& topic, int32_t partition, int32_t count, int64_t deadline_ns);
-  /// [blocks] OK too if there is none.
+  /// [blocks] OK too if there is none. Waits until the cluster no longer shows it, for some seconds.
   Status remove(const std::string& topic, int64_t deadline_ns);
   /// [blocks] Drops records below `offset`; never beyond the end, never back.
   Status trim(Partition& partition, int64_t offset, int64_t deadline_ns);

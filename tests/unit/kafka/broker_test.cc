@@ -6,8 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <future>
 #include <map>
 #include <set>
+#include <vector>
 
 #include "adapter_world.hpp"
 #include "support/kafka_server.hpp"
@@ -228,6 +230,46 @@ TEST_P(KafkaBroker, ATopicThatGrows) {
   const auto made = one->ready(topic_of("ours", 0, 1));
   const auto fourth = one->ready(topic_of("ours", 3, 4));
   EXPECT_TRUE(one->append(*fourth, numbered("c", 1)).status.ok());
+}
+
+// The second is told that the topic has these partitions, a moment before the cluster shows them.
+TEST_P(KafkaBroker, SeveralThatLetATopicGrowAtOnce) {
+  ASSERT_NO_FATAL_FAILURE(start_server());
+  if (IsSkipped()) return;
+  constexpr int32_t kAtOnce = 4;
+  std::vector<decltype(adapter())> all;
+  for (int32_t i = 0; i < kAtOnce; ++i) all.push_back(adapter());
+  for (int round = 0; round < 5; ++round) {
+    const std::string topic = fmt::format("wide{}", round);
+    ASSERT_TRUE(all.front()->ready(topic_of(topic)) != nullptr);
+    std::vector<std::future<Status>> made;
+    for (int32_t i = 0; i < kAtOnce; ++i) {
+      made.push_back(std::async(std::launch::async, [&, i] {
+        return all[static_cast<size_t>(i)]->make(topic_of(topic, kAtOnce - i, 1 + kAtOnce));
+      }));
+    }
+    for (auto& one : made) {
+      const Status status = one.get();
+      EXPECT_TRUE(status.ok()) << "round " << round << ": " << status.describe();
+    }
+  }
+}
+
+// Apache Kafka shows a topic for a moment after it said that it is gone.
+TEST_P(KafkaBroker, ADeletedTopicIsNotShownAnyMore) {
+  ASSERT_NO_FATAL_FAILURE(start_server());
+  if (IsSkipped()) return;
+  const auto one = adapter();
+  for (int round = 0; round < 5; ++round) {
+    const host::LogDescriptor topic = topic_of("again", 0, 40);
+    const auto log = one->ready(topic);
+    ASSERT_TRUE(one->append(*log, numbered("a", 3)).status.ok()) << round;
+    ASSERT_TRUE(one->remove(topic).ok());
+    const auto listed =
+        wait<Result<std::vector<host::LogEntry>>>(one->loop, [&] { return one->storage->list_logs(one->loop); });
+    ASSERT_TRUE(listed);
+    for (const host::LogEntry& entry : *listed) ASSERT_NE(entry.topic, "again") << "round " << round;
+  }
 }
 
 // The cluster's own settings say nothing of a topic that has others.
