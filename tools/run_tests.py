@@ -29,6 +29,7 @@ LONG_COMMAND_DEADLINE_S = 24 * 3600  # where long parts are wanted
 FAILED_TEST_LINES = 200  # of what it printed
 FAREWELL_S = 20  # between SIGTERM and SIGKILL: for stopping what was started
 ENGINES = ("redis", "jetstream")  # of kind LOG, with servers of their own
+NATIVE = ("redis-record", "jetstream-record", "kafka")  # of kind NATIVE, likewise
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 
 
@@ -223,6 +224,7 @@ def part_apache():
     result = build("release")
     if not result.failed:
         result.add(program(["tests/interop/engines", "--upstream", "kafka"], "apache.log"))
+        result.add(part_interop("kafka-apache"))
         jars = ROOT / "build" / "interop-cache" / "kafka"
         result.add(ctest("release", "-R", "^(kafka_(broker|secured)|sources_kafka)_test$", env={"KAFKA_JARS": str(jars)}))
     return result
@@ -253,14 +255,21 @@ def part_bad_input():
     return program(["python3", "-B", "tests/protocol/bad_input.py"], "bad-input.log")
 
 
-def part_interop(storage="disk"):
-    return program(["tests/interop/run", "--storage", storage], f"interop-{storage}.log")
+def part_interop(storage="disk", *more):
+    return program(["tests/interop/run", "--storage", storage, *more], f"interop-{storage}.log")
 
 
 def part_interop_engines():
     result = Result()
     for storage in ENGINES:
         result.add(part_interop(storage))
+    return result
+
+
+def part_interop_native():
+    result = Result()
+    for storage in NATIVE:
+        result.add(part_interop(storage, "--jobs", "4"))
     return result
 
 
@@ -360,6 +369,7 @@ PARTS = {
     "bad-input": (part_bad_input, "what malformed and absurd requests get from a live broker"),
     "interop": (part_interop, "real clients against the broker"),
     "interop-engines": (part_interop_engines, f"the same clients, everything on each of {', '.join(ENGINES)}"),
+    "interop-native": (part_interop_native, f"the same clients on topics of the engines' own form, on each of {', '.join(NATIVE)}"),
     "engines": (part_engines, "the worked examples of engines whose own programs share a topic with Kafka clients"),
     "crash": (part_crash, f"{CRASH_CYCLES} kills of the broker under load"),
     "crash-engines": (part_crash_engines, f"{CRASH_CYCLES} kills of the broker or of its storage's server, on each of {', '.join(ENGINES)}"),
