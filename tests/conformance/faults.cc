@@ -49,12 +49,14 @@ Result<FaultPlan> fault_plan_from_json(const std::string& text) {
 
 std::string FaultServer::expand(std::string text, uint16_t at_port) const {
   test::replace_all(text, "{port}", std::to_string(at_port));
+  if (proxy_) test::replace_all(text, "{proxy}", std::to_string(proxy_->port()));
   test::replace_all(text, "{directory}", directory());
   return text;
 }
 
 test::LoopbackServer::Command FaultServer::command() {
   Command made;
+  if (!proxy_) proxy_ = std::make_unique<test::TcpProxy>(port());
   for (const std::string& argument : plan_.server) made.arguments.push_back(expand(argument, port()));
   return made;
 }
@@ -71,7 +73,6 @@ void FaultServer::run(const std::string& shell_command) const {
 
 FaultWorld::FaultWorld(Context& context, uint32_t kind) : context_(context), plan_(plan_of(context)), server_(plan_) {
   server_.must_start();
-  proxy_ = std::make_unique<test::TcpProxy>(server_.port());
   storage();
   if (context_.known_condition()->kind != kind) throw Inapplicable("the adapter does not offer this kind of storage");
 }
@@ -86,7 +87,7 @@ std::unique_ptr<Storage> FaultWorld::make(uint16_t port, const host::OptionInput
 
 Storage& FaultWorld::storage() {
   if (!storage_) {
-    storage_ = make(proxy_->port());
+    storage_ = make(server_.proxy().port());
     storage_->must_start();
   }
   return *storage_;
@@ -99,7 +100,7 @@ std::unique_ptr<Storage> FaultWorld::direct() {
 }
 
 std::unique_ptr<Storage> FaultWorld::refused() {
-  return make(proxy_->port(), plan_.denied);
+  return make(server_.proxy().port(), plan_.denied);
 }
 
 bool FaultWorld::durable() const {

@@ -26,13 +26,16 @@ class FaultServer : public test::LoopbackServer {
   void must_start();
   /// Runs a command of the plan's, with its {port} and {directory}; Failure unless it ends with 0.
   void run(const std::string& shell_command) const;
-  /// `text` with {port} and {directory} replaced.
+  /// Stands before it, also when it is started again.
+  test::TcpProxy& proxy() { return *proxy_; }
+  /// `text` with {port}, {proxy} and {directory} replaced.
   std::string expand(std::string text, uint16_t at_port) const;
 
  private:
   Command command() override;
 
   const FaultPlan& plan_;
+  std::unique_ptr<test::TcpProxy> proxy_;  // made when the port is known: at the first start
 };
 
 /// One attack's surroundings. Throws Inapplicable where the kit was not told how to start a server.
@@ -44,15 +47,15 @@ class FaultWorld {
   Context& context() { return context_; }
   const FaultPlan& plan() const { return plan_; }
   FaultServer& server() { return server_; }
-  test::TcpProxy& proxy() { return *proxy_; }
+  test::TcpProxy& proxy() { return server_.proxy(); }
   /// Through the proxy, started, made when first asked for.
   Storage& storage();
   /// Stops and destroys it.
   void drop_storage() { storage_.reset(); }
-  /// Another one, past the proxy, started.
+  /// Another one, past the proxy (unless the server sends its clients there), started.
   std::unique_ptr<Storage> direct();
   /// ... through the proxy, not started.
-  std::unique_ptr<Storage> idle() { return make(proxy_->port()); }
+  std::unique_ptr<Storage> idle() { return make(server_.proxy().port()); }
   /// ... with the options that the server refuses.
   std::unique_ptr<Storage> refused();
   bool durable() const;
@@ -68,7 +71,6 @@ class FaultWorld {
   Context& context_;
   const FaultPlan& plan_;
   FaultServer server_;
-  std::unique_ptr<test::TcpProxy> proxy_;
   std::unique_ptr<Storage> storage_;
 };
 

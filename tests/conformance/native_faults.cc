@@ -2,9 +2,12 @@
 // Kind NATIVE: failures that storages of this kind had, and servers that die or stand still. There is no fence: an
 // append that nobody answered for may be there or not, and what was acknowledged is there, at its offset, in its order.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <map>
+#include <random>
 #include <thread>
 
 #include "conformance/faults.hpp"
@@ -105,37 +108,60 @@ struct NativeAttack {
     return wait(under_way);
   }
   struct UnderWay {
+    std::string name;
     std::vector<Record> records;
     NativeLog::Sent sent;
   };
-  UnderWay send(size_t records, size_t size = 0) {
+  UnderWay send(size_t records, size_t size = 0, std::optional<int64_t> deadline_ns = std::nullopt) {
     const std::string name = fmt::format("unit{}", ++units);
-    sent[name] = records;
-    auto made = numbered(name, records, size);
-    auto call = log->send({make_native_batch(made)});
-    return {std::move(made), std::move(call)};
+    return send(name, numbered(name, records, size), deadline_ns);
   }
+  /// The same records in another append: what a producer does whose first one timed out.
+  UnderWay send_again(const UnderWay& before) { return send(before.name, before.records, std::nullopt); }
   NativeAppendAnswer wait(UnderWay& under_way) {
     const NativeAppendAnswer answer = under_way.sent.wait();
-    if (answer.ok()) told(under_way.records, answer);
+    // All but these two is a promise that nothing is there, and never will be.
+    if (answer.ok() || answer.status == SLUICE_UNKNOWN) ++sent[under_way.name].most;
+    if (answer.ok()) told(under_way, answer);
     return answer;
   }
-  void told(const std::vector<Record>& records, const NativeAppendAnswer& answer) {
-    require(answer.batches.size() == 1 && answer.batches[0].last_offset > answer.batches[0].first_offset,
-            "an append of several records tells no offsets");
-    acknowledged.push_back({answer.batches[0].first_offset, records.front()});
-    acknowledged.push_back({answer.batches[0].last_offset, records.back()});
+  /// ... of an append that something was done to: OK, or not applied, or nobody knows.
+  NativeAppendAnswer wait(UnderWay& under_way, const char* what) {
+    const NativeAppendAnswer answer = wait(under_way);
+    require(answer.ok() || answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_UNAVAILABLE ||
+                answer.status == SLUICE_BUSY,
+            "an append {} answered {}: {}", what, status_text(answer.status), answer.text);
+    return answer;
   }
-  /// What was acknowledged is there, where it was told to be; of each unit no record is there twice, none out of order,
-  /// and, where appends are ATOMIC, all or none.
+  void told(const UnderWay& under_way, const NativeAppendAnswer& answer) {
+    require(answer.batches.size() == 1, "an append of one batch tells of {}", answer.batches.size());
+    // An engine that recognises a retry may no longer know where the first one landed.
+    const bool unplaced = answer.batches[0].first_offset == -1 && sent[under_way.name].most > 1;
+    require(unplaced || answer.batches[0].last_offset > answer.batches[0].first_offset,
+            "an append of several records tells no offsets");
+    sent[under_way.name].least = 1;
+    if (unplaced) return;
+    acknowledged.push_back({answer.batches[0].first_offset, under_way.records.front()});
+    acknowledged.push_back({answer.batches[0].last_offset, under_way.records.back()});
+  }
+  /// What was acknowledged is there, where it was told to be; of each unit no record is there more often than it was
+  /// sent with an open end, none out of order, and, where appends are ATOMIC, all or none.
   void verify() {
     // Appends and reads may go by different connections, and one of them may not be back yet.
     require(eventually([&] { return log->raw().bounds().ok(); }, 30'000), "bounds is not OK long after appends are");
-    const auto found = log->read_all(log->must_bounds().start);
+    verify(*log);
+    // What one process sees is not what it remembers.
+    const auto other = world.direct();
+    NativeLog there(*other, descriptor);
+    verify(there);
+  }
+  void verify(NativeLog& seen_by) {
+    const auto found = seen_by.read_all(seen_by.must_bounds().start);
     int64_t before = -1;
     struct Seen {
       size_t records = 0;
       size_t next = 0;
+      size_t times = 1;
     };
     std::map<std::string, Seen> seen;
     for (const PlacedRecord& placed : found) {
@@ -145,16 +171,25 @@ struct NativeAttack {
       const size_t dash = value.find('-');
       const auto unit = sent.find(value.substr(0, dash));
       require(dash != std::string::npos && unit != sent.end(), "INVENTED: the record at {}", placed.offset);
+      require(unit->second.most > 0, "INVENTED: {} is there at {}, and was refused", unit->first, placed.offset);
       const size_t index = std::strtoull(value.c_str() + dash + 1, nullptr, 10);
       Seen& of_unit = seen[unit->first];
-      require(index >= of_unit.next, "DOUBLED or REORDERED: record {} of {} came at {}, behind record {}", index,
-              unit->first, placed.offset, of_unit.next - 1);
+      if (index < of_unit.next) {
+        require(++of_unit.times <= unit->second.most,
+                "DOUBLED or REORDERED: record {} of {} came at {}, behind record {}", index, unit->first, placed.offset,
+                of_unit.next - 1);
+      }
       of_unit.next = index + 1;
       ++of_unit.records;
     }
     for (const auto& [unit, of_unit] : seen) {
-      require(!world.atomic() || of_unit.records == sent[unit], "IN PART: of the {} records of {} there are {}",
-              sent[unit], unit, of_unit.records);
+      require(!world.atomic() || of_unit.records % sent[unit].records == 0,
+              "IN PART: of the {} records of {} there are {}", sent[unit].records, unit, of_unit.records);
+    }
+    for (const auto& [name, unit] : sent) {
+      require(unit.least == 0 || seen[name].records >= unit.records,
+              "LOST: of the {} records of {} there are {}; the first of all is at {}", unit.records, name,
+              seen[name].records, found.empty() ? -1 : found.front().offset);
     }
     for (const PlacedRecord& wanted : acknowledged) {
       const auto there = std::ranges::lower_bound(found, wanted.offset, {}, &PlacedRecord::offset);
@@ -167,8 +202,20 @@ struct NativeAttack {
   Descriptor descriptor;
   std::optional<NativeLog> log;
   std::vector<PlacedRecord> acknowledged;
-  std::map<std::string, size_t> sent;  // records of each unit
+  struct Unit {
+    size_t records = 0;
+    size_t least = 0;  // times that it is there: OK was told
+    size_t most = 0;   // ... OK or UNKNOWN was told
+  };
+  std::map<std::string, Unit> sent;  // by name
   int units = 0;
+
+ private:
+  UnderWay send(const std::string& name, std::vector<Record> records, std::optional<int64_t> deadline_ns) {
+    sent[name].records = records.size();
+    auto call = log->send({make_native_batch(records)}, 0, deadline_ns);
+    return {name, std::move(records), std::move(call)};
+  }
 };
 
 void killed(Context& context) {
@@ -188,9 +235,7 @@ void killed(Context& context) {
       std::this_thread::sleep_for(std::chrono::milliseconds(round - 2));
     }
     attack.world.server().kill();
-    const NativeAppendAnswer answer = attack.wait(under_way);
-    require(answer.ok() || answer.status == SLUICE_UNKNOWN || answer.status == SLUICE_UNAVAILABLE,
-            "an append that the server died under answered {}: {}", status_text(answer.status), answer.text);
+    static_cast<void>(attack.wait(under_way, "that the server died under"));
     attack.world.server().must_start();
     const int64_t took = attack.append_again();
     require(took <= kBackMs, "the first append was OK {} ms after the server was back, {} are allowed", took, kBackMs);
@@ -205,6 +250,87 @@ void stopped(Context& context) {
   std::this_thread::sleep_for(std::chrono::milliseconds(kAwayMs));
   attack.world.server().resume();
   static_cast<void>(attack.wait(under_way));
+  attack.append_again();
+  attack.verify();
+}
+
+// ---- Replies and requests that are lost or late
+
+void lost_replies(Context& context) {
+  NativeAttack attack(context);
+  test::TcpProxy& proxy = attack.world.proxy();
+  for (int round = 0; round < 4; ++round) {
+    attack.append_again();
+    proxy.hold_replies(true);
+    auto under_way = attack.send(round % 2 == 0 ? 2 : 200, 200);
+    // The server has done it, and nobody hears of it.
+    static_cast<void>(eventually([&] { return proxy.held() > 0; }, kBackMs));
+    proxy.cut();
+    proxy.hold_replies(false);
+    const NativeAppendAnswer answer = attack.wait(under_way, "whose reply was lost");
+    attack.append_again();
+    if (answer.ok() || round == 0) continue;
+    auto again = attack.send_again(under_way);
+    const NativeAppendAnswer repeated = attack.wait(again);
+    expect_status(SLUICE_OK, repeated, "the same records, sent once more");
+  }
+  attack.verify();
+}
+
+void late_replies(Context& context) {
+  NativeAttack attack(context);
+  test::TcpProxy& proxy = attack.world.proxy();
+  constexpr int64_t kDeadlineMs = 300;
+  for (int round = 0; round < 2; ++round) {
+    proxy.hold_replies(true);
+    auto under_way = attack.send(5, 100, deadline_in_ms(kDeadlineMs));
+    std::this_thread::sleep_for(std::chrono::milliseconds(kAwayMs));
+    proxy.hold_replies(false);
+    static_cast<void>(attack.wait(under_way, "whose reply came late"));
+    attack.append_again();
+  }
+  attack.verify();
+}
+
+void late_requests(Context& context) {
+  NativeAttack attack(context);
+  test::TcpProxy& proxy = attack.world.proxy();
+  constexpr int64_t kDeadlineMs = 300;
+  proxy.hold_requests();
+  auto under_way = attack.send(5, 100, deadline_in_ms(kDeadlineMs));
+  static_cast<void>(attack.wait(under_way, "that the server did not get in time"));
+  // By another connection, where the adapter makes one; it may still wait for this.
+  static_cast<void>(attack.append());
+  proxy.release_requests();
+  static_cast<void>(eventually([&] { return proxy.owed() == 0; }, kAwayMs));
+  attack.append_again();
+  attack.verify();
+}
+
+void cut(Context& context) {
+  NativeAttack attack(context);
+  constexpr int kCuts = 12;
+  std::uniform_int_distribution<int> wait_ms(1, 30);
+  std::uniform_int_distribution<size_t> records(2, 150);
+  for (int round = 0; round < kCuts; ++round) {
+    std::atomic<bool> over{false};
+    std::thread cutter([&, after = std::chrono::milliseconds(wait_ms(context.random()))] {
+      std::this_thread::sleep_for(after);
+      attack.world.proxy().cut();
+      over = true;
+    });
+    std::exception_ptr failure;
+    while (!over && !failure) {
+      try {
+        auto under_way = attack.send(records(context.random()), 100);
+        static_cast<void>(attack.wait(under_way, "whose connection was cut"));
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    }
+    cutter.join();
+    if (failure) std::rethrow_exception(failure);
+  }
   attack.append_again();
   attack.verify();
 }
@@ -238,6 +364,14 @@ constexpr Check kChecks[] = {
      &killed, kNative},
     {"faults.native_stopped", "A server that stands still for a while costs time, and nothing else.", &stopped,
      kNative},
+    {"faults.native_lost_replies",
+     "B12: A reply that is lost: nothing acknowledged is lost, and nothing is there twice that was not sent twice.",
+     &lost_replies, kNative},
+    {"faults.native_late_replies", "B12: A reply that is late: the answer is in time, and true.", &late_replies,
+     kNative},
+    {"faults.native_late_requests", "B12: What may still land is UNKNOWN; what was refused never lands.",
+     &late_requests, kNative},
+    {"faults.native_cut", "B12: Connections cut at any moment, under appends of any size.", &cut, kNative},
     {"faults.native_away", "B18, B21: Calls without a server fail, in time, and say why; later it is all there again.",
      &away, kNative},
 };

@@ -37,6 +37,8 @@ std::string brief(const OptionalText& value) {
   return shown;
 }
 
+}  // namespace
+
 void take_records(const records::BatchView& batch, std::vector<PlacedRecord>& out) {
   const Status status = records::visit_records(batch, kNoMaximum, [&](const records::RecordView& found) {
     PlacedRecord placed{found.offset(batch), {found.timestamp(batch), text(found.key), text(found.value), {}}};
@@ -49,8 +51,6 @@ void take_records(const records::BatchView& batch, std::vector<PlacedRecord>& ou
   });
   require(status.ok(), "a batch that was read has records that do not parse: {}", status.describe());
 }
-
-}  // namespace
 
 std::string describe(const Record& record) {
   std::string text = fmt::format("{} key={} value={}", record.timestamp, brief(record.key), brief(record.value));
@@ -101,8 +101,9 @@ std::vector<Record> numbered(const std::string& prefix, size_t count, size_t siz
 
 NativeLog::NativeLog(Storage& storage, const Descriptor& descriptor) : storage_(storage), log_(storage, descriptor) {}
 
-NativeLog::Sent NativeLog::send(const Unit& unit, uint32_t flags) {
+NativeLog::Sent NativeLog::send(const Unit& unit, uint32_t flags, std::optional<int64_t> deadline_ns) {
   auto call = storage_.context().call("append");
+  if (deadline_ns) call->set_deadline_ns(*deadline_ns);
   auto* request = call->make<sluice_append>();
   auto* result = call->make<sluice_append_result>();
   auto* batches = call->make_element<sluice_batch>(unit.size());

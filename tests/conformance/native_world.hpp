@@ -35,6 +35,9 @@ struct PlacedRecord {
   Record record;
 };
 
+/// Adds the records of a batch; Failure where they do not parse.
+void take_records(const records::BatchView& batch, std::vector<PlacedRecord>& out);
+
 /// A v2 batch as a producer sends it: base offset 0.
 Batch make_native_batch(const std::vector<Record>& records, records::Codec codec = records::Codec::none);
 /// `count` records that are told apart by their value, "PREFIX-0" and so on, of `size` bytes at least.
@@ -73,7 +76,8 @@ class NativeLog {
     sluice_append_result* result_;
     size_t batches_;
   };
-  Sent send(const Unit& unit, uint32_t flags = 0);
+  /// `deadline_ns`: the kit's own where nothing is said.
+  Sent send(const Unit& unit, uint32_t flags = 0, std::optional<int64_t> deadline_ns = std::nullopt);
   NativeAppendAnswer append(const Unit& unit) { return send(unit).wait(); }
   /// One batch; OK and with offsets, or Failure. Its records with the offsets that the result tells.
   std::vector<PlacedRecord> must_append(const std::vector<Record>& records,
