@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <memory>
 #include <random>
 
@@ -23,9 +24,13 @@ constexpr int kSendBufferBytes = 4 << 20;
 constexpr int kMostHandshakes = 3;
 constexpr size_t kMostPieces = 256;                       // of one sendmsg
 constexpr size_t kMostSentAtOnceBytes = size_t{8} << 20;  // before others have their turn
+constexpr int kMostEndings = 64;                          // until cnats has seen the end of a connection
+constexpr int kMostReceivesAtOnce = 16;                   // before others have their turn
+constexpr int kMostReceivesAtEnd = 1024;                  // of a connection
 
-std::string reply_subject(const std::string& inbox, uint64_t id) {
-  return fmt::format("{}.{}", inbox, id);
+void add_number(std::string& text, uint64_t number) {
+  char digits[24];
+  text.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
 }
 
 }  // namespace
@@ -50,8 +55,7 @@ Status unanswered_read(const Reply& reply) {
   return status.code() == StatusCode::unknown ? Status(StatusCode::unavailable, status.text()) : status;
 }
 
-// cnats' view of the loop. What it calls on another thread than the loop's (its timer, which sends pings) only wakes
-// it.
+// cnats' view of the loop.
 struct Client::Hooks {
   static natsStatus attach(void** data, void* loop, natsConnection*, natsSock socket) {
     auto* attaching = static_cast<std::pair<EventLoop*, int>*>(loop);
@@ -60,17 +64,9 @@ struct Client::Hooks {
     return NATS_OK;
   }
   static natsStatus read(void*, bool) { return NATS_OK; }
-  static natsStatus write(void* data, bool add) {
-    auto* loop = static_cast<EventLoop*>(data);
-    if (add && loop != nullptr && !loop->is_current()) loop->wake();
-    return NATS_OK;
-  }
-  static natsStatus detach(void* data) {
-    auto* loop = static_cast<EventLoop*>(data);
-    if (loop != nullptr && !loop->is_current()) loop->wake();
-    return NATS_OK;
-  }
-  // The loop asks for the last error itself; without this cnats would print it.
+  static natsStatus write(void*, bool) { return NATS_OK; }
+  static natsStatus detach(void*) { return NATS_OK; }
+  // Without this cnats would print it.
   static void error(natsConnection*, natsSubscription*, natsStatus, void*) {}
 };
 
@@ -137,12 +133,9 @@ Result<Client::Attached> Client::connect_to(const std::string& url, int64_t time
   if (status == NATS_OK) {
     made.inbox = inbox;
     natsInbox_Destroy(inbox);
-    status = natsConnection_SubscribeSync(&made.replies, made.connection, (made.inbox + ".*").c_str());
   }
-  if (status == NATS_OK) status = natsSubscription_SetPendingLimits(made.replies, -1, -1);
   if (status == NATS_OK) status = natsConnection_HasHeaderSupport(made.connection);
   if (status != NATS_OK) {
-    natsSubscription_Destroy(made.replies);
     natsConnection_Destroy(made.connection);
     return fail(connect_status(status, encryption));
   }
@@ -244,23 +237,24 @@ void Client::reconnect_forever() {
 
 void Client::adopt(Attached made, uint64_t epoch) {
   connection_ = made.connection;
-  replies_ = made.replies;
   fd_ = made.fd;
-  inbox_ = std::move(made.inbox);
+  reply_prefix_ = made.inbox + ".";
   tls_ = std::move(made.tls);
   epoch_ = epoch;
+  inbox_ = Inbox();
   last_error_.clear();
+  broken_why_.clear();
   denied_.clear();
+  pings_unanswered_ = 0;
+  next_ping_ns_ = monotonic_ns() + kPingIntervalMs * kNsPerMs;
+  outbox_.push_line(++last_request_, fmt::format("SUB {}* 1\r\n", reply_prefix_));
   loop_.attach(this, made.fd);
 }
 
 void Client::drop(const std::string& why) {
   if (connection_ != nullptr) {
-    take_replies();
+    end(why);
     loop_.detach();
-    natsSubscription_Destroy(std::exchange(replies_, nullptr));
-    // Closing a connection that is up would flush it, which waits for an answer that only this thread reads.
-    if (!natsConnection_IsClosed(connection_)) break_off();
     natsConnection_Destroy(std::exchange(connection_, nullptr));
     tls_ = nullptr;
   }
@@ -293,7 +287,9 @@ uint64_t Client::send(const Outgoing& outgoing, Slot& slot) {
     return refuse(Reply::Kind::too_large, "the message is larger than the server's max_payload");
   }
   const uint64_t id = ++last_request_;
-  outbox_.push(id, outgoing, reply_subject(inbox_, id));
+  std::string reply = reply_prefix_;
+  add_number(reply, id);
+  outbox_.push(id, outgoing, reply);
   waiting_.emplace(id, Waiting{&slot, outgoing.deadline_ns, outgoing.subject});
   deadlines_.emplace(outgoing.deadline_ns, id);
   return id;
@@ -321,12 +317,10 @@ void Client::abandon(const std::string& prefix) {
 }
 
 // The server says by an error of the connection, not of the request, that a subject is forbidden.
-void Client::look_for_denials() {
-  const char* text = nullptr;
-  if (natsConnection_GetLastError(connection_, &text) != NATS_NOT_PERMITTED || text == nullptr) return;
-  if (text == last_error_) return;
+void Client::take_error(std::string_view text) {
+  const bool repeated = text == last_error_;
   last_error_ = text;
-  log_(2, last_error_);
+  if (!repeated) log_(2, last_error_);
   const auto subject = denied_subject(last_error_);
   if (!subject) return;
   denied_.insert(*subject);
@@ -349,8 +343,8 @@ void Client::expire(int64_t now_ns) {
 }
 
 // A message that a consumer delivers, also one that nobody waits for any more. What is resumed here may end the pull.
-bool Client::deliver(const Message& message, std::string_view ack_subject) {
-  const auto delivery = parse_delivery(ack_subject);
+bool Client::deliver(const Message& message) {
+  const auto delivery = parse_delivery(message.reply());
   if (!delivery) return false;
   const auto found = pulls_.find(std::string(delivery->consumer));
   if (found == pulls_.end()) return true;
@@ -363,68 +357,118 @@ bool Client::deliver(const Message& message, std::string_view ack_subject) {
   return true;
 }
 
-void Client::take_replies() {
+void Client::take_message(const Message& message) {
+  if (!message.reply().empty() && deliver(message)) return;
+  const std::string_view subject = message.subject();
+  if (!subject.starts_with(reply_prefix_)) return;
+  uint64_t id = 0;
+  std::from_chars(subject.data() + reply_prefix_.size(), subject.data() + subject.size(), id);
+  finish(id, {Reply::Kind::answered, message.alone(), {}});
+}
+
+/// False: the server does not speak the protocol.
+bool Client::take_items() {
   for (;;) {
-    natsMsg* raw = nullptr;
-    if (replies_ == nullptr || natsSubscription_NextMsg(&raw, replies_, 0) != NATS_OK) return;
-    const Message message(raw);
-    const char* answer_to = natsMsg_GetReply(raw);
-    if (answer_to != nullptr && deliver(message, answer_to)) continue;
-    const std::string_view subject = natsMsg_GetSubject(raw);
-    if (subject.size() <= inbox_.size() + 1) continue;
-    uint64_t id = 0;
-    std::from_chars(subject.data() + inbox_.size() + 1, subject.data() + subject.size(), id);
-    finish(id, {Reply::Kind::answered, message, {}});
+    const Inbox::Item item = inbox_.next();
+    switch (item.kind) {
+      case Inbox::Kind::nothing:
+        return true;
+      case Inbox::Kind::message:
+        take_message(item.message);
+        break;
+      case Inbox::Kind::ping:
+        outbox_.push_line(++last_request_, "PONG\r\n");
+        break;
+      case Inbox::Kind::pong:
+        pings_unanswered_ = 0;
+        break;
+      case Inbox::Kind::error:
+        take_error(item.text);
+        break;
+      case Inbox::Kind::other:
+        break;
+      case Inbox::Kind::nonsense:
+        return false;
+    }
   }
+}
+
+/// False: there is nothing more at the moment, or for good.
+bool Client::receive() {
+  if (!broken_why_.empty()) return false;
+  const std::span<uint8_t> room = inbox_.room();
+  ssize_t got = 0;
+  do {
+    got = tls_ != nullptr ? tls_->read(room) : recv(fd_, room.data(), room.size(), MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+  if (got <= 0) {
+    break_off(got == 0 ? "the server closed it" : std::strerror(errno));
+    return false;
+  }
+  inbox_.received(static_cast<size_t>(got));
+  if (take_items()) return true;
+  break_off("the server sent what is no line of the protocol");
+  return false;
 }
 
 void Client::readable() {
-  if (tls_ == nullptr) {
-    natsConnection_ProcessReadEvent(connection_);
-  } else {
+  if (tls_ != nullptr) {
+    // What is not read now is not seen by the loop.
     tls_->receive(fd_);
-    while (!natsConnection_IsClosed(connection_) && tls_->has_input()) natsConnection_ProcessReadEvent(connection_);
+    while (receive()) continue;
+  } else {
+    for (int i = 0; i < kMostReceivesAtOnce && receive(); ++i) continue;
   }
-  take_replies();
-  if (connection_ != nullptr) look_for_denials();
 }
 
-// The connection is over, which cnats finds by reading.
-void Client::break_off() {
+void Client::ping(int64_t now_ns) {
+  if (now_ns < next_ping_ns_) return;
+  next_ping_ns_ = now_ns + kPingIntervalMs * kNsPerMs;
+  if (++pings_unanswered_ > kMostPingsUnanswered) return end("the server does not answer");
+  outbox_.push_line(++last_request_, "PING\r\n");
+}
+
+// What has come counts; then it is over.
+void Client::end(const std::string& why) {
+  if (tls_ != nullptr && broken_why_.empty()) tls_->receive(fd_);
+  for (int i = 0; i < kMostReceivesAtEnd && receive(); ++i) continue;
+  break_off(why);
+}
+
+// The connection is over, which cnats finds by reading: it would wait for answers when it is closed before that.
+void Client::break_off(std::string why) {
+  if (broken_why_.empty()) broken_why_ = std::move(why);
+  if (natsConnection_IsClosed(connection_)) return;
   if (tls_ != nullptr) tls_->close();
   shutdown(fd_, SHUT_RDWR);
-  do {
+  // Nothing that is left is for cnats, which does not know where a line begins.
+  std::array<char, 4096> left;
+  while (tls_ == nullptr && recv(fd_, left.data(), left.size(), MSG_DONTWAIT) > 0) continue;
+  for (int i = 0; i < kMostEndings && !natsConnection_IsClosed(connection_); ++i) {
     natsConnection_ProcessReadEvent(connection_);
-  } while (tls_ != nullptr && !natsConnection_IsClosed(connection_));
+  }
 }
 
-// Lines of cnats' own go between messages, never inside of one.
 void Client::write() {
   const auto full = [] { return errno == EAGAIN || errno == EWOULDBLOCK; };
   size_t total = 0;
   bool more = false;
   while (!more) {
     if (tls_ != nullptr && tls_->has_output() && tls_->flush(fd_) != 0) {
-      if (!full()) return break_off();
+      if (!full()) return end(std::strerror(errno));
       more = true;
-      continue;
-    }
-    const bool cnats_waits = natsConnection_Buffered(connection_) > 0;
-    if (cnats_waits && !outbox_.is_inside()) {
-      natsConnection_ProcessWriteEvent(connection_);
-      if (natsConnection_IsClosed(connection_)) return;
-      more = natsConnection_Buffered(connection_) > 0;
       continue;
     }
     if (outbox_.empty()) break;
     std::array<iovec, kMostPieces> pieces;
     msghdr message{};
     message.msg_iov = pieces.data();
-    message.msg_iovlen = outbox_.next(pieces, cnats_waits);
+    message.msg_iovlen = outbox_.next(pieces);
     const ssize_t written = tls_ != nullptr ? tls_->write(std::span(pieces).first(message.msg_iovlen))
                                             : sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && !full()) return break_off();
+    if (written < 0 && !full()) return end(std::strerror(errno));
     if (written > 0) outbox_.sent(static_cast<size_t>(written));
     total += static_cast<size_t>(std::max<ssize_t>(written, 0));
     more = written < 0 || total >= kMostSentAtOnceBytes;
@@ -433,17 +477,14 @@ void Client::write() {
 }
 
 int64_t Client::before_wait() {
-  expire(monotonic_ns());
-  if (connection_ != nullptr && !natsConnection_IsClosed(connection_)) {
-    write();
-  } else {
-    loop_.want_write(false);
-  }
-  if (connection_ != nullptr && natsConnection_IsClosed(connection_)) {
-    const char* text = nullptr;
-    natsConnection_GetLastError(connection_, &text);
-    const std::string why = fmt::format("the connection broke{}{}", text != nullptr && *text != '\0' ? ": " : "",
-                                        text != nullptr ? text : "");
+  const int64_t now_ns = monotonic_ns();
+  expire(now_ns);
+  if (connection_ != nullptr && broken_why_.empty()) ping(now_ns);
+  if (connection_ != nullptr && broken_why_.empty()) write();
+  if (connection_ != nullptr && !broken_why_.empty()) {
+    const bool told = !last_error_.empty() && !denied_subject(last_error_);
+    const std::string why =
+        fmt::format("the connection broke: {}{}{}", told ? last_error_ : "", told ? "; " : "", broken_why_);
     log_(2, why);
     drop(why);
     {
@@ -452,7 +493,9 @@ int64_t Client::before_wait() {
     }
     changed_.notify_all();
   }
-  return deadlines_.empty() ? kNoDeadlineNs : deadlines_.begin()->first;
+  if (connection_ == nullptr) loop_.want_write(false);
+  const int64_t deadline_ns = deadlines_.empty() ? kNoDeadlineNs : deadlines_.begin()->first;
+  return connection_ == nullptr ? deadline_ns : std::min(deadline_ns, next_ping_ns_);
 }
 
 }  // namespace sluice::jetstream

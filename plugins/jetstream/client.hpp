@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connection to the servers, and requests over it.
 //
-// cnats runs on our event loop: it has no thread per connection and does not write by itself. What it has to say, pings
-// and such, goes out between our messages, which the loop writes from an Outbox; with TLS both go through a TlsChannel.
-// Its own reconnecting is off, because what it would keep in its buffers could land late; a lost connection is given
-// up, all that was on its way is told so, and a new one is made, on a thread of its own, with growing pauses. Each
-// connection has a number, its epoch, which never falls.
+// cnats connects: it finds the server, shakes hands, and shows who we are. From then on it neither reads nor writes,
+// and only keeps the socket: the loop writes from an Outbox and reads into an Inbox, pings and answers pings; with TLS
+// through a TlsChannel. cnats would copy each message into new memory, lock for it and free it on another thread, which
+// takes several times as long as all else that is done for a small one; and what it would keep in its buffers when it
+// connects again could land late. A lost connection is given up, all that was on its way is told so, and a new one is
+// made, on a thread of its own, with growing pauses. Each connection has a number, its epoch, which never falls.
 //
 // Loop thread, but for open() and close().
 #pragma once
@@ -30,6 +31,7 @@
 
 #include "base/status.hpp"
 #include "jetstream/event_loop.hpp"
+#include "jetstream/inbox.hpp"
 #include "jetstream/message.hpp"
 #include "jetstream/outbox.hpp"
 #include "jetstream/outgoing.hpp"
@@ -74,6 +76,9 @@ class Client final : public Source {
   /// Longest pause between attempts to connect again.
   static constexpr int64_t kLongestPauseMs = 500;
   static constexpr int64_t kShortestPauseMs = 20;
+  /// How often the server is asked whether it is there, and how many answers may be missing.
+  static constexpr int64_t kPingIntervalMs = 5'000;
+  static constexpr int kMostPingsUnanswered = 2;
 
   Client(EventLoop& loop, const Settings& settings, Log log);
   ~Client() override;
@@ -130,7 +135,6 @@ class Client final : public Source {
   };
   struct Attached {
     natsConnection* connection = nullptr;
-    natsSubscription* replies = nullptr;
     int fd = -1;
     std::string inbox;
     std::unique_ptr<TlsChannel> tls;  // nullptr: not encrypted
@@ -141,13 +145,17 @@ class Client final : public Source {
   Result<Attached> connect_to(const std::string& url, int64_t timeout_ms);
   void adopt(Attached made, uint64_t epoch);
   void drop(const std::string& why);
-  void take_replies();
-  bool deliver(const Message& message, std::string_view ack_subject);
-  void break_off();
+  bool receive();
+  bool take_items();
+  void take_message(const Message& message);
+  bool deliver(const Message& message);
+  void take_error(std::string_view text);
+  void ping(int64_t now_ns);
+  void end(const std::string& why);
+  void break_off(std::string why);
   void write();
   void finish(uint64_t id, Reply reply);
   void expire(int64_t now_ns);
-  void look_for_denials();
   void reconnect_forever();
 
   EventLoop& loop_;
@@ -156,10 +164,10 @@ class Client final : public Source {
 
   // The loop's thread.
   natsConnection* connection_ = nullptr;
-  natsSubscription* replies_ = nullptr;
   int fd_ = -1;
-  std::string inbox_;
+  std::string reply_prefix_;  // answers go to this and the request's number
   Outbox outbox_;
+  Inbox inbox_;
   std::unique_ptr<TlsChannel> tls_;  // nullptr: not encrypted
   uint64_t epoch_ = 0;
   uint64_t first_epoch_ = 0;
@@ -167,7 +175,10 @@ class Client final : public Source {
   std::unordered_map<uint64_t, Waiting> waiting_;
   std::unordered_map<std::string, Pulling> pulls_;  // by consumer; each is waited for too
   std::set<std::pair<int64_t, uint64_t>> deadlines_;
-  std::string last_error_;        // of this connection
+  int64_t next_ping_ns_ = 0;
+  int pings_unanswered_ = 0;
+  std::string last_error_;        // that the server told on this connection
+  std::string broken_why_;        // of a connection that is over
   std::set<std::string> denied_;  // subjects that the server forbade on this connection
 
   std::atomic<uint64_t> max_payload_{0};

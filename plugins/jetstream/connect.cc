@@ -22,10 +22,6 @@
 namespace sluice::jetstream {
 namespace {
 
-constexpr int kReadBufferBytes = 256 << 10;
-constexpr int64_t kPingIntervalMs = 5'000;
-constexpr int kMostPingsUnanswered = 2;
-
 // The line that cnats keeps for the thread that failed.
 std::string native_text(natsStatus status) {
   natsStatus last = status;
@@ -140,10 +136,8 @@ Result<NatsOptions> make_options(const Settings& settings, const std::string& ur
   set("name", natsOptions_SetName(raw, "sluice"));
   set("connect_timeout", natsOptions_SetTimeout(raw, settings.connect_timeout_ms));
   set("reconnect", natsOptions_SetAllowReconnect(raw, false));
-  set("buffer", natsOptions_SetIOBufSize(raw, kReadBufferBytes));
-  set("ping", natsOptions_SetPingInterval(raw, kPingIntervalMs));
-  set("ping", natsOptions_SetMaxPingsOut(raw, kMostPingsUnanswered));
-  set("send", natsOptions_SetSendAsap(raw, true));  // on an event loop: no flusher's thread
+  set("ping", natsOptions_SetPingInterval(raw, 0));  // the client's own
+  set("send", natsOptions_SetSendAsap(raw, true));   // on an event loop: no flusher's thread
   if (!settings.user.empty()) {
     set("user", natsOptions_SetUserInfo(raw, settings.user.c_str(), settings.password.c_str()));
   }

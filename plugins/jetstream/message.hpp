@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A message of cnats with an owner. Reading headers parses them in place once: one thread at a time until then.
+// A message as it came from the server: views into the memory that it arrived in, which it keeps.
 #pragma once
 
-#include <nats/nats.h>
-
-#include <cstdlib>
+#include <cstdint>
 #include <memory>
-#include <string>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -15,41 +13,53 @@
 
 namespace sluice::jetstream {
 
+/// Names and values in their order, in somebody else's memory.
+using HeaderViews = std::vector<std::pair<std::string_view, std::string_view>>;
+
+/// Adds the lines of a block "NATS/1.0\r\nName: value\r\n...\r\n". What is no header is passed over.
+void read_headers(std::string_view block, HeaderViews& headers);
+/// The value of the first of that name; nothing: there is none.
+std::optional<std::string_view> find_header(std::string_view block, std::string_view name);
+
 class Message {
  public:
-  Message() = default;
-  explicit Message(natsMsg* message) : message_(message, &natsMsg_Destroy) {}
+  struct Parts {
+    std::string_view subject;  // the one that it was published to, or an answer's
+    std::string_view reply;    // where an acknowledgement would go; empty: none is wanted
+    std::string_view headers;  // the block of them; empty: there are none
+    Bytes payload;
+  };
 
-  explicit operator bool() const { return message_ != nullptr; }
-  Bytes payload() const {
-    return {reinterpret_cast<const uint8_t*>(natsMsg_GetData(message_.get())),
-            static_cast<size_t>(natsMsg_GetDataLength(message_.get()))};
-  }
-  /// The one that it was published to, or an answer's.
-  std::string_view subject() const { return natsMsg_GetSubject(message_.get()); }
-  /// Empty when absent.
-  std::string_view header(const char* name) const {
-    const char* value = nullptr;
-    return natsMsgHeader_Get(message_.get(), name, &value) == NATS_OK && value != nullptr ? value : std::string_view();
-  }
-  /// The last one of that name: where others may have written one too, what the server added to it.
-  std::string_view last_header(const char* name) const {
-    const char** values = nullptr;
-    int count = 0;
-    if (natsMsgHeader_Values(message_.get(), name, &values, &count) != NATS_OK) return {};
-    const std::string_view last = count > 0 && values[count - 1] != nullptr ? values[count - 1] : "";
-    std::free(values);
-    return last;
-  }
-  /// All of them, sorted by name; several of one name in their order. False: they cannot be read.
-  bool headers(std::vector<std::pair<std::string, std::string>>& all) const;
+  Message() = default;
+  /// All parts lie in `whole`, which `owner` keeps. `shared`: with messages beside it, for as long as this thread has
+  /// it.
+  Message(std::shared_ptr<const uint8_t[]> owner, Bytes whole, Parts parts, bool shared)
+      : owner_(std::move(owner)), whole_(whole), parts_(parts), shared_(shared) {}
+
+  explicit operator bool() const { return owner_ != nullptr; }
+  const Bytes& payload() const { return parts_.payload; }
+  std::string_view subject() const { return parts_.subject; }
+  std::string_view reply() const { return parts_.reply; }
+  std::string_view headers() const { return parts_.headers; }
+  /// The first one of that name; empty when absent.
+  std::string_view header(std::string_view name) const { return find_header(parts_.headers, name).value_or(""); }
+  /// The last one: where others may have written one too, what the server added to it.
+  std::string_view last_header(std::string_view name) const;
+  /// What a server says in place of a message, as "404 No Messages"; empty: it is a message.
+  std::string_view status() const;
   /// Nobody listens on the subject that was published to: nothing was stored anywhere.
-  bool no_responders() const { return natsMsg_IsNoResponders(message_.get()); }
+  bool no_responders() const { return parts_.payload.empty() && status().starts_with("503"); }
+
+  /// The same in memory that nothing else lies in: for whoever keeps it, or takes it to another thread.
+  Message alone() const;
   /// What keeps the payload alive.
-  std::shared_ptr<const void> owner() const { return message_; }
+  std::shared_ptr<const void> owner() const { return owner_; }
 
  private:
-  std::shared_ptr<natsMsg> message_;
+  std::shared_ptr<const uint8_t[]> owner_;
+  Bytes whole_;
+  Parts parts_;
+  bool shared_ = false;
 };
 
 }  // namespace sluice::jetstream

@@ -76,7 +76,7 @@ Bytes Outbox::Frame::piece(size_t index) const {
   return index <= payload->list().size() ? payload->list()[index - 1] : as_bytes(kEndOfLine);
 }
 
-size_t Outbox::next(std::span<iovec> pieces, bool first_alone) const {
+size_t Outbox::next(std::span<iovec> pieces) const {
   size_t count = 0;
   size_t piece = piece_;
   size_t offset = offset_;
@@ -85,7 +85,7 @@ size_t Outbox::next(std::span<iovec> pieces, bool first_alone) const {
       const Bytes bytes = frame.piece(piece).subspan(std::exchange(offset, 0));
       pieces[count++] = {const_cast<uint8_t*>(bytes.data()), bytes.size()};
     }
-    if (first_alone || count == pieces.size()) break;
+    if (count == pieces.size()) break;
     piece = 0;
   }
   return count;

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "jetstream/outgoing.hpp"
 
@@ -33,13 +34,12 @@ class Outbox {
 
   /// `outgoing` is sound, and stays until withdraw(id) or until it is sent. `id`: above all before. `reply`: a subject.
   void push(uint64_t id, const Outgoing& outgoing, std::string_view reply);
+  /// A line of the protocol, with its end. `id`: as above; nobody withdraws it.
+  void push_line(uint64_t id, std::string line) { frames_.push_back({id, std::move(line), nullptr}); }
 
   bool empty() const { return frames_.empty(); }
-  /// A message has begun: until it is over, nothing else may be written.
-  bool is_inside() const { return begun_; }
-
-  /// Fills `pieces` with what is next, of the first message alone or of all, and says how many they are.
-  size_t next(std::span<iovec> pieces, bool first_alone) const;
+  /// Fills `pieces` with what is next, and says how many they are.
+  size_t next(std::span<iovec> pieces) const;
   /// So many bytes of that went out.
   void sent(size_t bytes);
 
@@ -56,9 +56,9 @@ class Outbox {
   };
 
   std::deque<Frame> frames_;
-  size_t piece_ = 0;   // of the first frame, that goes out next
-  size_t offset_ = 0;  // in it
-  bool begun_ = false;
+  size_t piece_ = 0;    // of the first frame, that goes out next
+  size_t offset_ = 0;   // in it
+  bool begun_ = false;  // part of the first frame went out
 };
 
 }  // namespace sluice::jetstream

@@ -259,30 +259,10 @@ size_t RecordLog::messages_for(uint64_t bytes) const {
 
 void RecordLog::tell_skipped(uint64_t sequence) {
   const auto line = skipped_.pass(
-      fmt::format("message {} of stream {} is not readable and was passed: its headers are none, or its header {} does "
-                  "not fit the others",
+      fmt::format("message {} of stream {} is not readable and was passed: its header {} does not fit the others",
                   sequence, stream_.name(), kEntryHeader),
       engine_.loop.now_ms());
   if (line) engine_.host.log(SLUICE_LOG_WARNING, *line);
-}
-
-// Whether it is a record. What the library may have misread, or could not read, is asked for as it was written.
-bool RecordLog::decode_now(const Stored& stored, const Shape& shape, Decoding& decoding, bool& doubtful) {
-  auto message = whole_message(stored);
-  const bool readable = message.has_value();
-  decoding.owner = stored.owner;
-  decoding.message = readable ? std::move(*message) : StoredMessage();
-  const bool good = readable && decode_record(decoding.message, shape.subject, decoding.decoded);
-  doubtful = stored.message && (!good || (!decoding.decoded.ours && may_be_misread(decoding.message)));
-  return good;
-}
-
-Task<Result<bool>> RecordLog::decode_anew(uint64_t sequence, const Shape& shape, Decoding& decoding,
-                                          int64_t deadline_ns) {
-  const auto stored = co_await stream_.at_by_leader(sequence, deadline_ns);
-  if (!stored) co_return fail(stored.error());
-  bool doubtful = false;
-  co_return *stored&& decode_now(**stored, shape, decoding, doubtful);
 }
 
 /// The sequence of the first message at or behind this one; 0: there is none.
@@ -292,10 +272,10 @@ Task<Result<uint64_t>> RecordLog::next_message(uint64_t sequence, int64_t deadli
   co_return *found ? (*found)->sequence : 0;
 }
 
-// What became of the message at `next`.
-void RecordLog::settle(Reading& reading, uint64_t sequence, bool good) {
+// What the message at `next` is, which was read into `decoding.message`.
+void RecordLog::settle(Reading& reading, uint64_t sequence) {
   const uint64_t before = reading.assembler.bytes();
-  if (!good) {
+  if (!decode_record(reading.decoding.message, reading.shape.subject, reading.decoding.decoded)) {
     ++reading.skipped;
     tell_skipped(sequence);
   } else if (reading.assembler.add(reading.next, records::TimestampType::create_time,
@@ -308,21 +288,13 @@ void RecordLog::settle(Reading& reading, uint64_t sequence, bool good) {
   ++reading.next;
 }
 
-Task<void> RecordLog::settle_anew(Reading& reading, uint64_t sequence, int64_t deadline_ns) {
-  const auto anew = co_await decode_anew(sequence, reading.shape, reading.decoding, deadline_ns);
-  if (anew) {
-    settle(reading, sequence, *anew);
-  } else {
-    reading.full = true;
-    reading.error = anew.error();
-  }
-}
-
 // Each message by a question of its own: right always, and for all streams.
 Task<void> RecordLog::read_each(Reading& reading, int64_t deadline_ns) {
   size_t count = std::min<size_t>(messages_for(reading.left()), static_cast<size_t>(reading.stop - reading.next));
   const uint64_t ahead = reading.reader != nullptr ? reading.reader->is_ahead_by(reading.sequence()) : 0;
   if (ahead > 0) count = std::min<size_t>(count, ahead);
+  const bool first = reading.looked_at == 0 && !reading.known && reading.reader != nullptr;
+  if (first && may_be_worth_pulling(reading)) count = std::min(count, kFirstLook);
   const auto found = co_await stream_.range(reading.sequence(), count, deadline_ns);
   if (!found) {
     reading.full = true;
@@ -337,10 +309,8 @@ Task<void> RecordLog::read_each(Reading& reading, int64_t deadline_ns) {
       continue;
     }
     met = true;
-    bool doubtful = false;
-    const bool good = decode_now(*stored, reading.shape, reading.decoding, doubtful);
-    if (!doubtful) settle(reading, stored->sequence, good);
-    if (doubtful) co_await settle_anew(reading, stored->sequence, deadline_ns);
+    read_stored(*stored, reading.decoding.message);
+    settle(reading, stored->sequence);
     if (reading.full) co_return;
   }
   if (met || reading.next >= reading.stop) co_return;
@@ -353,19 +323,21 @@ Task<void> RecordLog::read_each(Reading& reading, int64_t deadline_ns) {
   reading.next = *sequence == 0 ? reading.stop : std::min(reading.stop, static_cast<int64_t>(*sequence) - 1);
 }
 
+// Whether there is enough for a consumer.
+bool RecordLog::may_be_worth_pulling(const Reading& reading) const {
+  return records_in(reading.left()) >= kLeastPulled && reading.stop - reading.next >= kLeastBacklog &&
+         RecordReaders::allowed(reading.shape.info.config);
+}
+
 // Whether a consumer goes on where this read is, made now where it is worth it.
 Task<bool> RecordLog::may_pull(Reading& reading, int64_t deadline_ns) {
   RecordReader* reader = reading.reader;
   if (reader == nullptr || reader->is_ahead_by(reading.sequence()) > 0) co_return false;
   if (!reader->consumer.empty() && !reader->stands_at(reading.sequence())) readers_.retire(*reader);
-  if (engine_.pulled_bytes >= kMostPulledBytesOfAll || usual_bytes_ > kLargestPulled) co_return false;
+  if (readers_.room_to_pull() == 0 || usual_bytes_ > kLargestPulled) co_return false;
   if (reader->consumer.empty()) {
-    const uint64_t wanted = records_in(reading.left());
     const bool reads_on = reading.known || reading.looked_at > 0;
-    if (!reads_on || wanted < kLeastPulled || reading.stop - reading.next < kLeastBacklog ||
-        !RecordReaders::allowed(reading.shape.info.config)) {
-      co_return false;
-    }
+    if (!reads_on || !may_be_worth_pulling(reading)) co_return false;
     co_await readers_.equip(*reader, reading.known, reading.sequence(), deadline_ns);
   }
   co_return reader->stands_at(reading.sequence());
@@ -385,7 +357,7 @@ Task<bool> RecordLog::pull(Reading& reading, int64_t deadline_ns) {
   RecordReader& reader = *reading.reader;
   const uint64_t fit = std::clamp<uint64_t>(records_in(reading.left()), 1, kMostPulled);
   const auto count = static_cast<size_t>(std::min(fit, static_cast<uint64_t>(reading.stop - reading.next)));
-  const uint64_t bytes = std::min(count * (usual_bytes_ + kPulledFrameBytes) + kLargestPulled, kMostPulledBytes);
+  const uint64_t bytes = std::min(count * (usual_bytes_ + kPulledFrameBytes) + kLargestPulled, readers_.room_to_pull());
   const std::string query = Stream::query_of_pull(count, bytes);
   const Outgoing question = stream_.pull_question(reader.consumer, query, deadline_ns);
   engine_.pulled_bytes += bytes;
@@ -402,17 +374,8 @@ Task<bool> RecordLog::pull(Reading& reading, int64_t deadline_ns) {
               co_await pass_hole(reading, one->sequence, deadline_ns);
       if (!sound || reading.next >= reading.stop) continue;
     }
-    Stored stored;
-    stored.sequence = one->sequence;
-    stored.subject = one->message.subject();
-    stored.payload = one->message.payload();
-    stored.owner = one->message.owner();
-    stored.message = std::move(one->message);
-    stored.delivered_ms = one->stored_ms;
-    bool doubtful = false;
-    const bool good = decode_now(stored, reading.shape, reading.decoding, doubtful);
-    if (!doubtful) settle(reading, stored.sequence, good);
-    if (doubtful) co_await settle_anew(reading, stored.sequence, deadline_ns);
+    read_delivered(one->message, one->stored_ms, reading.decoding.message);
+    settle(reading, one->sequence);
   }
   engine_.pulled_bytes -= bytes;
   reading.looked_at += got;
@@ -493,8 +456,9 @@ Task<Status> RecordLog::locate(int64_t timestamp, sluice_locate_result& result, 
     const uint64_t middle = low + (high - low) / 2;
     const auto found = co_await stream_.next(middle, ">", deadline_ns);
     if (!found) co_return found.error();
-    const auto message = *found ? whole_message(**found) : std::nullopt;
-    if (*found && (*found)->sequence < high && message && message->stored_ms < stored_from) {
+    StoredMessage message;
+    if (*found) read_stored(**found, message);
+    if (*found && (*found)->sequence < high && message.stored_ms < stored_from) {
       low = (*found)->sequence + 1;
     } else {
       high = middle;
@@ -510,8 +474,9 @@ Task<Status> RecordLog::locate(int64_t timestamp, sluice_locate_result& result, 
     for (const std::optional<Stored>& stored : *found) {
       if (!stored) continue;
       met = true;
-      bool doubtful = false;  // never of the time
-      if (!decode_now(*stored, *shape, decoding, doubtful) || decoding.decoded.record.timestamp < timestamp) continue;
+      read_stored(*stored, decoding.message);
+      const bool good = decode_record(decoding.message, shape->subject, decoding.decoded);
+      if (!good || decoding.decoded.record.timestamp < timestamp) continue;
       set(result, &sluice_locate_result::offset, static_cast<int64_t>(stored->sequence) - 1);
       co_return Status();
     }

@@ -83,11 +83,10 @@ class RecordLog {
     uint64_t most_bytes = kMostUnacknowledgedBytes;
     bool has_room(uint64_t more) const { return messages.size() < most_messages && bytes + more <= most_bytes; }
   };
-  /// A message as a record; views into this.
+  /// A message as a record; views into the message and into this.
   struct Decoding {
     StoredMessage message;
     DecodedRecord decoded;
-    std::shared_ptr<const void> owner;  // of the payload
   };
   /// A read under way.
   struct Reading {
@@ -116,13 +115,11 @@ class RecordLog {
   Status fits(const native::UnpackedUnit& unit, const Shape& shape) const;
   Task<void> send(Burst& burst, Sending& sending, int64_t deadline_ns);
   Task<Status> limit(Burst& burst, size_t landed, int64_t deadline_ns);
-  static bool decode_now(const Stored& stored, const Shape& shape, Decoding& decoding, bool& doubtful);
-  Task<Result<bool>> decode_anew(uint64_t sequence, const Shape& shape, Decoding& decoding, int64_t deadline_ns);
-  void settle(Reading& reading, uint64_t sequence, bool good);
-  Task<void> settle_anew(Reading& reading, uint64_t sequence, int64_t deadline_ns);
+  void settle(Reading& reading, uint64_t sequence);
   Task<void> read_each(Reading& reading, int64_t deadline_ns);
   Task<bool> pull(Reading& reading, int64_t deadline_ns);
   Task<bool> pass_hole(Reading& reading, uint64_t sequence, int64_t deadline_ns);
+  bool may_be_worth_pulling(const Reading& reading) const;
   Task<bool> may_pull(Reading& reading, int64_t deadline_ns);
   Task<Result<uint64_t>> next_message(uint64_t sequence, int64_t deadline_ns);
   /// As the last ones were.

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <map>
+#include <tuple>
 
 #include "jetstream/entry.hpp"
 
@@ -164,26 +164,9 @@ std::string_view take(std::string_view& text, char separator) {
   return part;
 }
 
-/// Values by name, each handed out once.
-class Values {
- public:
-  explicit Values(const Headers& headers) {
-    for (const auto& [name, value] : headers) values_[name].push_back(value);
-  }
-  std::optional<std::string_view> take(std::string_view name) {
-    const auto found = values_.find(name);
-    if (found == values_.end() || found->second.empty()) return std::nullopt;
-    const std::string_view value = found->second.front();
-    found->second.pop_front();
-    return value;
-  }
-
- private:
-  std::map<std::string_view, std::deque<std::string_view>> values_;
-};
-
 /// The bytes of the next value of that name, which is in this form.
-std::optional<records::OptionalBytes> restored(Values& values, std::string_view name, Form form, DecodedRecord& out) {
+std::optional<records::OptionalBytes> restored(HeaderValues& values, std::string_view name, Form form,
+                                               DecodedRecord& out) {
   if (form == Form::null) return records::OptionalBytes();
   if (form == Form::empty) return records::OptionalBytes(Bytes());
   const auto value = values.take(name);
@@ -194,7 +177,7 @@ std::optional<records::OptionalBytes> restored(Values& values, std::string_view 
   return records::OptionalBytes(as_bytes(out.texts.emplace_back(std::move(*bytes))));
 }
 
-bool restore_headers(std::string_view list, Values& values, DecodedRecord& out) {
+bool restore_headers(std::string_view list, HeaderValues& values, DecodedRecord& out) {
   while (!list.empty()) {
     std::string_view form_text = take(list, ',');
     const std::string_view encoded = take(form_text, ':');
@@ -209,7 +192,8 @@ bool restore_headers(std::string_view list, Values& values, DecodedRecord& out) 
 }
 
 bool decode_ours(std::string_view description, const StoredMessage& message, DecodedRecord& out) {
-  Values values(message.headers);
+  HeaderValues& values = out.values;
+  values.assign(message.headers);
   bool timed = false;
   out.record.value = message.payload;
   while (!description.empty()) {
@@ -238,7 +222,9 @@ bool decode_ours(std::string_view description, const StoredMessage& message, Dec
 void decode_foreign(const StoredMessage& message, std::string_view own_subject, DecodedRecord& out) {
   out.record.timestamp = message.stored_ms;
   out.record.value = message.payload;
-  for (const auto& [name, value] : message.headers) {
+  HeaderViews sorted = message.headers;
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [name, value] : sorted) {
     if (name == kKeyHeader && !out.record.key) {
       out.record.key = as_bytes(value);
       continue;
@@ -251,6 +237,23 @@ void decode_foreign(const StoredMessage& message, std::string_view own_subject, 
 }
 
 }  // namespace
+
+void HeaderValues::assign(const HeaderViews& headers) {
+  values_.clear();
+  for (const auto& [name, value] : headers) values_.push_back({name, values_.size(), value});
+  std::sort(values_.begin(), values_.end(),
+            [](const Value& a, const Value& b) { return std::tie(a.name, a.place) < std::tie(b.name, b.place); });
+}
+
+std::optional<std::string_view> HeaderValues::take(std::string_view name) {
+  const auto first = std::lower_bound(values_.begin(), values_.end(), name,
+                                      [](const Value& value, std::string_view wanted) { return value.name < wanted; });
+  if (first == values_.end()) return std::nullopt;
+  const size_t at = static_cast<size_t>(first - values_.begin()) + first->taken;
+  if (at >= values_.size() || values_[at].name != name) return std::nullopt;
+  ++first->taken;
+  return values_[at].value;
+}
 
 Headers record_headers(const records::RecordView& record, int64_t timestamp) {
   Headers made;
@@ -297,8 +300,7 @@ bool decode_record(const StoredMessage& message, std::string_view own_subject, D
   const auto ours = std::find_if(message.headers.begin(), message.headers.end(),
                                  [](const auto& header) { return header.first == kEntryHeader; });
   bool good = true;
-  out.ours = ours != message.headers.end();
-  if (!out.ours) {
+  if (ours == message.headers.end()) {
     decode_foreign(message, own_subject, out);
   } else {
     std::string_view description = ours->second;
@@ -310,15 +312,6 @@ bool decode_record(const StoredMessage& message, std::string_view own_subject, D
   }
   out.record.headers = out.headers;
   return good;
-}
-
-bool may_be_misread(const StoredMessage& message) {
-  return std::any_of(message.headers.begin(), message.headers.end(), [](const auto& header) {
-    const std::string& value = header.second;
-    const auto end =
-        std::find_if_not(value.begin(), value.end(), [](char c) { return is_token(static_cast<uint8_t>(c)); });
-    return end != value.begin() && end != value.end() && *end == ':';
-  });
 }
 
 std::optional<int64_t> parse_time(std::string_view text) {

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "jetstream/message.hpp"
 #include "records/builder.hpp"
 #include "records/record.hpp"
 
@@ -46,27 +47,40 @@ uint64_t header_bytes(const Headers& headers);
 /// At least what record_headers() would take; cheap.
 uint64_t most_header_bytes(const records::RecordView& record);
 
-/// A message as it lies in a stream.
+/// A message as it lies in a stream. Views into it.
 struct StoredMessage {
-  Headers headers;  // sorted by name, without those that the server adds to an answer
+  HeaderViews headers;  // in their order, without those that the server adds to an answer
   Bytes payload;
-  std::string subject;
+  std::string_view subject;
   int64_t stored_ms = records::kNoTimestamp;
 };
 
-/// Views into the message and into this.
+/// Values by name, each handed out once.
+class HeaderValues {
+ public:
+  void assign(const HeaderViews& headers);
+  std::optional<std::string_view> take(std::string_view name);
+
+ private:
+  struct Value {
+    std::string_view name;
+    size_t place;  // among the headers
+    std::string_view value;
+    size_t taken = 0;  // of its name, counted in the first of them
+  };
+  std::vector<Value> values_;  // sorted by name, then by place
+};
+
+/// Views into the message and into this, which may be used again and again.
 struct DecodedRecord {
   records::NewRecord record;
   std::vector<records::HeaderView> headers;
   std::deque<std::string> texts;
-  bool ours = false;  // it has the header Sluice
+  HeaderValues values;
 };
 /// False: the message says that it is a record of ours, and is none. `own_subject`: the one that records are written
 /// to; messages of others on another one have that as their key, where they have none.
 bool decode_record(const StoredMessage& message, std::string_view own_subject, DecodedRecord& out);
-
-/// Whether a header may have swallowed the line behind it, as the library does with an empty one of another program's.
-bool may_be_misread(const StoredMessage& message);
 
 /// Milliseconds since the epoch of "2026-11-21T11:46:05.835379878Z"; nothing for what is no such time.
 std::optional<int64_t> parse_time(std::string_view text);

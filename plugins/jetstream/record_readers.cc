@@ -67,6 +67,12 @@ Task<void> RecordReaders::equip(RecordReader& reader, bool known, uint64_t seque
   reader.position = sequence;
 }
 
+uint64_t RecordReaders::room_to_pull() const {
+  const uint64_t left = kMostPulledBytesOfAll - std::min(kMostPulledBytesOfAll, engine_.pulled_bytes);
+  if (left < kLeastPulledBytes) return 0;
+  return std::clamp(left / kPulledShare, kLeastPulledBytes, kMostPulledBytes);
+}
+
 void RecordReaders::wait_after_failure() {
   not_before_ns_ = monotonic_ns() + pause_ms_ * kNsPerMs;
   pause_ms_ = std::min(2 * pause_ms_, kLongestConsumerPauseMs);

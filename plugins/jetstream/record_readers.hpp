@@ -34,6 +34,13 @@ inline constexpr uint64_t kPulledFrameBytes = 512;
 inline constexpr size_t kMostPulled = 16'384;
 inline constexpr uint64_t kMostPulledBytes = uint64_t{4} << 20;
 inline constexpr uint64_t kMostPulledBytesOfAll = uint64_t{32} << 20;
+/// A question takes at most this part of what is left of that, so that there is some for others; and asks for so much
+/// at least, or is not asked.
+inline constexpr uint64_t kPulledShare = 4;
+inline constexpr uint64_t kLeastPulledBytes = uint64_t{256} << 10;
+/// Records that are asked for one by one before a consumer is made for a reader not known before: how large they are
+/// says whether it is worth it.
+inline constexpr size_t kFirstLook = 16;
 /// Holes in one answer that are checked one by one.
 inline constexpr size_t kMostHoles = 8;
 /// Pauses behind a failure: the first and the longest; and behind one that was made for a reader not known before.
@@ -75,6 +82,8 @@ class RecordReaders {
   void retire(RecordReader& reader);
   /// ... and makes none for a while; `denied`: none on this connection.
   void fail(RecordReader& reader, bool denied);
+  /// What a question may ask for at the moment, in bytes; 0: none may be asked.
+  uint64_t room_to_pull() const;
   /// A consumer did what it is for.
   void succeeded() { pause_ms_ = kFirstConsumerPauseMs; }
   /// Those of all, and no more are made.

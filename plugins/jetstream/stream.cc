@@ -40,20 +40,6 @@ StreamInfo info_of(const json& reply) {
   return info;
 }
 
-// The value of a header in a block of "NATS/1.0\r\nName: value\r\n...".
-std::string_view header_in(std::string_view block, std::string_view name) {
-  size_t at = 0;
-  while ((at = block.find("\r\n", at)) != std::string_view::npos) {
-    at += 2;
-    std::string_view line = block.substr(at, block.find("\r\n", at) - at);
-    if (!line.starts_with(name) || line.size() <= name.size() || line[name.size()] != ':') continue;
-    line.remove_prefix(name.size() + 1);
-    while (!line.empty() && line.front() == ' ') line.remove_prefix(1);
-    return line;
-  }
-  return {};
-}
-
 Result<MaybeStored> decode_leader(const json& reply) {
   const auto message = reply.find("message");
   if (message == reply.end()) return fail(StatusCode::internal, "an answer without a message");
@@ -63,7 +49,7 @@ Result<MaybeStored> decode_leader(const json& reply) {
   auto payload = decode_base64(text_at(*message, "data"));
   const auto headers = decode_base64(text_at(*message, "hdrs"));
   if (!payload || !headers || stored.sequence == 0) return fail(StatusCode::internal, "a message that is not readable");
-  stored.entry = parse_entry(header_in(as_text(*headers), kEntryHeader));
+  stored.entry = parse_entry(find_header(as_text(*headers), kEntryHeader).value_or(""));
   auto owner = std::make_shared<Buffer>(std::move(*payload));
   stored.payload = owner->view();
   stored.owner = std::move(owner);
@@ -82,52 +68,39 @@ Result<MaybeStored> decode_answer_of_leader(const Reply& reply) {
   return fail(told.error());
 }
 
-/// The lines of a block of headers, sorted by name.
-void read_block(std::string_view block, Headers& headers) {
-  for (size_t at = block.find("\r\n"); at != std::string_view::npos; at = block.find("\r\n")) {
-    block.remove_prefix(at + 2);
-    std::string_view line = block.substr(0, block.find("\r\n"));
-    const size_t colon = line.find(':');
-    if (colon == 0 || colon == std::string_view::npos) continue;
-    const std::string_view name = line.substr(0, colon);
-    line.remove_prefix(colon + 1);
-    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-    while (!line.empty() && (line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
-    headers.emplace_back(name, line);
-  }
-  std::stable_sort(headers.begin(), headers.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-}
-
 /// Takes the last header of that name out: the server's own.
-std::string take_last(Headers& headers, std::string_view name) {
+std::string_view take_last(HeaderViews& headers, std::string_view name) {
   const auto found =
       std::find_if(headers.rbegin(), headers.rend(), [&](const auto& each) { return each.first == name; });
   if (found == headers.rend()) return {};
-  std::string value = std::move(found->second);
+  const std::string_view value = found->second;
   headers.erase(std::next(found).base());
   return value;
 }
 
 }  // namespace
 
-std::optional<StoredMessage> whole_message(const Stored& stored) {
-  StoredMessage whole;
-  whole.payload = stored.payload;
-  whole.subject = stored.subject;
-  std::string time = stored.stored;
+void read_stored(const Stored& stored, StoredMessage& out) {
+  out.payload = stored.payload;
+  out.subject = stored.subject;
+  out.headers.clear();
+  std::string_view time = stored.stored;
   if (!stored.message) {
-    read_block(stored.block, whole.headers);
+    read_headers(stored.block, out.headers);
   } else {
-    if (!stored.message.headers(whole.headers)) return std::nullopt;
-    if (stored.delivered_ms) {
-      whole.stored_ms = *stored.delivered_ms;
-      return whole;
-    }
-    time = take_last(whole.headers, "Nats-Time-Stamp");
-    for (const char* name : {kSequenceHeader, kSubjectHeader, "Nats-Stream"}) take_last(whole.headers, name);
+    read_headers(stored.message.headers(), out.headers);
+    time = take_last(out.headers, "Nats-Time-Stamp");
+    for (const char* name : {kSequenceHeader, kSubjectHeader, "Nats-Stream"}) take_last(out.headers, name);
   }
-  whole.stored_ms = parse_time(time).value_or(records::kNoTimestamp);
-  return whole;
+  out.stored_ms = parse_time(time).value_or(records::kNoTimestamp);
+}
+
+void read_delivered(const Message& message, int64_t stored_ms, StoredMessage& out) {
+  out.payload = message.payload();
+  out.subject = message.subject();
+  out.headers.clear();
+  read_headers(message.headers(), out.headers);
+  out.stored_ms = stored_ms;
 }
 
 // ---- Orders
@@ -229,10 +202,9 @@ Task<Result<uint64_t>> Stream::publish(const Publishing& publishing, int64_t dea
 Result<MaybeStored> Stream::decode_direct(const Message& message) {
   const std::string_view sequence = message.last_header(kSequenceHeader);
   if (sequence.empty()) {
-    const std::string_view status = message.header("Status");
-    if (status == "404") return MaybeStored();
-    return fail(StatusCode::internal,
-                fmt::format("a direct read answered {} {}", status, message.header("Description")));
+    const std::string_view status = message.status();
+    if (status.starts_with("404")) return MaybeStored();
+    return fail(StatusCode::internal, fmt::format("a direct read answered {}", status));
   }
   Stored stored;
   const auto [at, error] = std::from_chars(sequence.data(), sequence.data() + sequence.size(), stored.sequence);
@@ -294,10 +266,6 @@ Task<Result<MaybeStored>> Stream::direct(std::string query, int64_t deadline_ns)
 
 Task<Result<MaybeStored>> Stream::at(uint64_t sequence, int64_t deadline_ns) {
   return direct(fmt::format(R"({{"seq":{}}})", sequence), deadline_ns);
-}
-
-Task<Result<MaybeStored>> Stream::at_by_leader(uint64_t sequence, int64_t deadline_ns) {
-  return leader(fmt::format(R"({{"seq":{}}})", sequence), deadline_ns);
 }
 
 Task<Result<MaybeStored>> Stream::next(uint64_t sequence, const std::string& subject, int64_t deadline_ns) {

@@ -36,14 +36,15 @@ struct Stored {
   std::optional<Entry> entry;  // nothing: not written by this adapter
   Bytes payload;
   std::shared_ptr<const void> owner;
-  Message message;                      // as it came, by a direct read or from a consumer
-  std::string block;                    // its headers as they came from the leader
-  std::string stored;                   // when it was, as the leader told
-  std::optional<int64_t> delivered_ms;  // ... as a consumer's delivery told, to which the server adds no headers
+  Message message;     // as it came, by a direct read
+  std::string block;   // its headers as they came from the leader
+  std::string stored;  // when it was, as the leader told
 };
 
-/// With its headers, but for those that the server adds to an answer. Nothing: they cannot be read.
-std::optional<StoredMessage> whole_message(const Stored& stored);
+/// With its headers, but for those that the server adds to an answer. Views into `stored`.
+void read_stored(const Stored& stored, StoredMessage& out);
+/// ... as a consumer delivered it, to which the server adds no headers. Views into `message`.
+void read_delivered(const Message& message, int64_t stored_ms, StoredMessage& out);
 
 struct StreamInfo {
   uint64_t first = 0;
@@ -94,8 +95,6 @@ class Stream {
 
   /// The message with this sequence; nothing: it is gone, or was never there.
   Task<Result<std::optional<Stored>>> at(uint64_t sequence, int64_t deadline_ns);
-  /// ... by the leader, with its headers as they were written.
-  Task<Result<std::optional<Stored>>> at_by_leader(uint64_t sequence, int64_t deadline_ns);
   /// The first message of `subject`, a pattern, at or behind `sequence`.
   Task<Result<std::optional<Stored>>> next(uint64_t sequence, const std::string& subject, int64_t deadline_ns);
   /// The newest message of `subject`; where there are replicas, by the leader.

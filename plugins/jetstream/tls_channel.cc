@@ -171,12 +171,20 @@ void TlsChannel::receive(int fd) {
   if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) memory.ended = true;
 }
 
-void TlsChannel::close() {
-  memory_->ended = true;
+ssize_t TlsChannel::read(std::span<uint8_t> room) {
+  size_t got = 0;
+  ERR_clear_error();
+  errno = 0;
+  if (SSL_read_ex(session_, room.data(), room.size(), &got) == 1) return static_cast<ssize_t>(got);
+  if (memory_->ended || SSL_get_error(session_, 0) == SSL_ERROR_ZERO_RETURN) return 0;
+  if (errno != EAGAIN) errno = EPROTO;
+  return -1;
 }
 
-bool TlsChannel::has_input() const {
-  return memory_->ended || !memory_->in.empty() || SSL_pending(session_) > 0;
+void TlsChannel::close() {
+  memory_->in.clear();
+  memory_->in_at = 0;
+  memory_->ended = true;
 }
 
 }  // namespace sluice::jetstream

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -59,10 +60,11 @@ class TlsChannel {
   /// Takes what the socket has, a good part of it at once. What is read from the session ends behind it when the socket
   /// is at its end.
   void receive(int fd);
-  /// Nothing more comes.
+  /// Decrypts what was received, as much as `room` takes: how many bytes; 0: the end; -1, with errno: EAGAIN when more
+  /// must be received first, or the session failed.
+  ssize_t read(std::span<uint8_t> room);
+  /// Nothing more comes, and what has come is dropped.
   void close();
-  /// Whether reading from the session gives something, or its end.
-  bool has_input() const;
 
  private:
   struct Memory;

@@ -303,13 +303,29 @@ class Adapter {
   std::condition_variable changed_;
 };
 
-/// Likewise with an adapter of kind NATIVE: batches of 64 KiB are records of the engine's own there.
+/// What is run: all, or what has this number of logs, or batches of this size.
+struct Selection {
+  size_t logs = 0;
+  size_t batch = 0;
+  bool has(size_t a_logs, size_t a_batch) const {
+    return (logs == 0 || logs == a_logs) && (batch == 0 || batch == a_batch);
+  }
+};
+
+/// Likewise with an adapter of kind NATIVE: batches of 64 KiB are records of the engine's own there. CPU is that of
+/// this process and, behind the plus, that of the engine, in microseconds for a record. `selection.batch` is a record's
+/// size.
 template <class Plain>
-void compare_records(Plain& plain, Adapter& adapter, int rounds, size_t megabytes) {
-  fmt::print("{:>4} {:>8}  {:>21}  {:>21}   NATIVE, thousands of records/s: adapter, plain, ratio\n", "logs", "record",
-             "append", "read");
+void compare_records(Plain& plain, Adapter& adapter, int rounds, size_t megabytes, const Selection& selection) {
+  fmt::print("NATIVE{:<7}  {:^21}  {:^21}  {:^23}  {:^23}\n", "", "append, thousands/s", "read, thousands/s",
+             "append, CPU us", "read, CPU us");
+  fmt::print("{:>4} {:>8}", "logs", "record");
+  for (int i = 0; i < 2; ++i) fmt::print("  {:>7} {:>7} {:>5}", "adapter", "plain", "ratio");
+  for (int i = 0; i < 2; ++i) fmt::print("  {:>11} {:>11}", "adapter", "plain");
+  fmt::print("\n");
   for (const size_t logs : {size_t{1}, size_t{16}}) {
     for (const size_t size : {size_t{100}, size_t{1} << 10}) {
+      if (!selection.has(logs, size)) continue;
       const size_t batch = (size_t{64} << 10) / size * size;
       const size_t bytes = (megabytes << 20) / 4;
       const Case now{logs, batch, std::max<size_t>(1, bytes / batch / logs), batch / size};
@@ -319,26 +335,28 @@ void compare_records(Plain& plain, Adapter& adapter, int rounds, size_t megabyte
         plain.run(now, round, of_plain);
         adapter.run(now, round, of_adapter);
       }
-      const auto records = [&](const std::vector<double>& speeds) {
-        return median(speeds) * 1e3 / static_cast<double>(size);
-      };
-      fmt::print("{:>4} {:>8}  {:>7.0f} {:>7.0f} {:>5.2f}  {:>7.0f} {:>7.0f} {:>5.2f}\n", logs, size,
-                 records(of_adapter.append.rate), records(of_plain.append.rate),
-                 records(of_adapter.append.rate) / records(of_plain.append.rate), records(of_adapter.read.rate),
-                 records(of_plain.read.rate), records(of_adapter.read.rate) / records(of_plain.read.rate));
+      fmt::print("{:>4} {:>8}", logs, size);
+      for (Pace Speeds::*way : {&Speeds::append, &Speeds::read}) {
+        const auto thousands = [&](const Speeds& of) {
+          return median((of.*way).rate) * 1e3 / static_cast<double>(size);
+        };
+        fmt::print("  {:>7.0f} {:>7.0f} {:>5.2f}", thousands(of_adapter), thousands(of_plain),
+                   thousands(of_adapter) / thousands(of_plain));
+      }
+      for (Pace Speeds::*way : {&Speeds::append, &Speeds::read}) {
+        for (const Speeds* of : {&of_adapter, &of_plain}) {
+          const auto us = [&](std::vector<double> seconds_per_gb) {
+            return median(std::move(seconds_per_gb)) * static_cast<double>(size) / 1e3;
+          };
+          fmt::print("{}{:>5.2f} +{:>5.2f}", of == &of_adapter ? "  " : " ", us((of->*way).own_cpu),
+                     us((of->*way).engine_cpu));
+        }
+      }
+      fmt::print("\n");
       std::fflush(stdout);
     }
   }
 }
-
-/// What is run: all, or what has this number of logs, or batches of this size.
-struct Selection {
-  size_t logs = 0;
-  size_t batch = 0;
-  bool has(size_t a_logs, size_t a_batch) const {
-    return (logs == 0 || logs == a_logs) && (batch == 0 || batch == a_batch);
-  }
-};
 
 /// Runs `plain` and `adapter` in turns over sizes and numbers of logs, and prints medians and ratios. CPU is that of
 /// this process and, behind the plus, that of the engine.

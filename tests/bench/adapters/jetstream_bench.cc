@@ -177,6 +177,6 @@ int main(int argc, char** argv) {
   }
   if (only == "log" || (only.empty() && (selection.logs != 0 || selection.batch != 0))) return 0;
   Adapter native(argv[1], {{"servers", server.url()}, {"layout", std::string("record")}});
-  compare_records(plain, native, rounds, megabytes);
+  compare_records(plain, native, rounds, megabytes, selection);
   return 0;
 }

@@ -187,6 +187,6 @@ int main(int argc, char** argv) {
   }
   if (selection.logs != 0 || selection.batch != 0) return 0;
   Adapter native(argv[1], {{"address", server.address()}, {"layout", std::string("record")}});
-  compare_records(plain, native, rounds, megabytes);
+  compare_records(plain, native, rounds, megabytes, selection);
   return 0;
 }

@@ -82,6 +82,52 @@ TEST_F(JetstreamFaults, StoppedServer) {
   writer.verify(*log);
 }
 
+// A server asks whether its clients are there, and hangs up on who does not answer.
+TEST_F(JetstreamFaults, AConnectionOnWhichNothingHappensStays) {
+  start_server({.extra = "ping_interval: \"200ms\"\nping_max: 2\n"});
+  test::TcpProxy proxy(server->port());
+  Broker broker("nats://127.0.0.1:" + std::to_string(proxy.port()));
+  ASSERT_TRUE(broker.storage->start());
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  ASSERT_EQ(writer.append(3), 3u);
+  const uint64_t connections = proxy.accepted();
+  const uint64_t fences = broker.storage->metrics().fences.load();
+  // One after the other, so that the server has missed our answers for long if there were none.
+  for (int i = 0; i < 3; ++i) {
+    const int silent = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(server->port());
+    ASSERT_EQ(connect(silent, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    ASSERT_TRUE(eventually([&] {
+      char ignored[512];
+      return recv(silent, ignored, sizeof ignored, MSG_DONTWAIT) == 0;
+    })) << "the server hangs up on nobody";
+    close(silent);
+  }
+  EXPECT_EQ(writer.append(1), 4u);
+  EXPECT_EQ(proxy.accepted(), connections);
+  EXPECT_EQ(broker.storage->metrics().fences.load(), fences);
+}
+
+// ... and so do we: what is sent on a connection that leads nowhere is never answered, however often it is tried.
+TEST_F(JetstreamFaults, AConnectionThatLeadsNowhereIsReplaced) {
+  start_server();
+  test::TcpProxy proxy(server->port());
+  Broker broker("nats://127.0.0.1:" + std::to_string(proxy.port()), {}, 1'000);
+  ASSERT_TRUE(broker.storage->start());
+  const auto log = broker.create();
+  Writer writer(broker, log, 1);
+  ASSERT_EQ(writer.append(3), 3u);
+  const uint64_t connections = proxy.accepted();
+  proxy.hold_requests();
+  ASSERT_TRUE(eventually([&] { return proxy.accepted() > connections; }, 60'000)) << "it is not missed";
+  ASSERT_TRUE(eventually([&] { return writer.append(1) > 3; }));
+  writer.verify(*log);
+}
+
 TEST_F(JetstreamFaults, StopWithAServerThatHangsHasADeadline) {
   start_server();
   Broker broker(server->url());
