@@ -110,11 +110,29 @@ Task<Result<RecordLog::Borders>> RecordLog::borders(ReplyView info, int64_t dead
   }
   // As long as nothing was ever taken out, the stream begins at 0: so that a reader who waits at the beginning of an
   // empty one is not told that what comes first is out of his range.
-  if (nothing_went) co_return found;
-  found.start = found.end;
-  if (length == 0 || !first) co_return found;
-  found.start = std::min(offset_of(*first, ids()).value_or(offset_behind(*first, ids())), found.end);
+  Seen now{.added = field(info, "entries-added").integer(), .length = length, .first = first.value_or(EntryId{})};
+  if (!nothing_went) {
+    found.start = found.end;
+    if (length > 0 && first)
+      found.start = std::min(offset_of(*first, ids()).value_or(offset_behind(*first, ids())), found.end);
+    found.start = std::min(found.start, start_since(now, found.start));
+  }
+  now.start = found.start;
+  now.end = found.end;
+  if (!found.is_strange) seen_ = now;
   co_return found;
+}
+
+/// The server tells which entry is the first, and not where what was taken out ended: there a reader who has all of
+/// that stands, before the first by as much as nobody wrote meanwhile. It is known from what was seen before, if
+/// nothing that came since was taken out. Else it is the first entry's place.
+int64_t RecordLog::start_since(const Seen& now, int64_t first_offset) const {
+  if (!seen_ || now.added < seen_->added) return first_offset;
+  const bool same_head = now.length > 0 && seen_->length > 0 && now.first == seen_->first;
+  const bool nothing_more_went = now.added - now.length == seen_->added - seen_->length;
+  if (same_head || nothing_more_went) return seen_->start;
+  const bool all_new_there = first_offset >= seen_->end && now.length == now.added - seen_->added;
+  return all_new_there ? seen_->end : first_offset;
 }
 
 /// Start and end, of a stream that is this log's.
@@ -432,12 +450,21 @@ Task<Status> RecordLog::trim(int64_t offset, int64_t deadline_ns) {
   // Where the last id tells no end, the last entry that has an offset does, and stays.
   const int64_t to = std::min(offset, borders->end - (borders->is_strange ? 1 : 0));
   if (to <= borders->start) co_return Status();
-  const Command command{"XTRIM", keys_.stream, "MINID", id_at(to, ids())};
+  const std::optional<Seen> before = seen_;
+  Command command;
+  command.begin(4).add("XTRIM").add(keys_.stream).add("MINID").add(id_at(to, ids()));
+  command.begin(3).add("XINFO").add("STREAM").add(keys_.stream);
   const Answer answer = co_await call(Lane::write, command, deadline_ns);
   if (answer.fate == Answer::Fate::lost)
     co_return Status(StatusCode::unknown, answer.why.text(), answer.why.native_code());
   if (!answer.replied()) co_return answer.why;
   if (answer[0].is_error()) co_return status_of(answer[0].text());
+  // It begins where it was trimmed to, also where no entry is, unless others took out something besides.
+  const Result<Borders> after = co_await this->borders(answer[1], deadline_ns);
+  if (after && before && seen_ && !after->is_strange && after->start >= to &&
+      seen_->added - seen_->length == before->added - before->length + answer[0].integer()) {
+    seen_->start = to;
+  }
   co_return Status();
 }
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The layout `record`: one stream whose entries are records, ours and those of other programs. Nothing is known for
-// good: every call asks the server, and whose stream it is stands in the marker beside it. Thread: reactor, but for the
+// good but where it began when it was last looked at: every call asks the server, and whose stream it is stands in the
+// marker beside it. Thread: reactor, but for the
 // constructor.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/log_limiter.hpp"
@@ -56,6 +58,15 @@ class RecordLog {
     EntryId last;             // that was generated
     bool is_strange = false;  // `last` has no offset: `end` is behind the last entry that has one
   };
+  /// What the server told of the stream last.
+  struct Seen {
+    int64_t added = 0;   // entries, ever
+    int64_t length = 0;  // entries
+    EntryId first;
+    int64_t start = 0;
+    int64_t end = 0;
+  };
+  int64_t start_since(const Seen& now, int64_t first_offset) const;
   Ids ids() const { return engine_->common.settings.ids; }
   FieldNames names() const { return {engine_->common.settings.key_field, engine_->common.settings.value_field}; }
   Task<Answer> call(Lane lane, const Command& command, int64_t deadline_ns);
@@ -73,7 +84,8 @@ class RecordLog {
   const RecordKeys keys_;
   const std::string id_;
   uint64_t usual_bytes_ = kAssumedRecordBytes;  // of an entry
-  EntryId passed_;                              // the last of the entries behind the end that were counted
+  std::optional<Seen> seen_;
+  EntryId passed_;  // the last of the entries behind the end that were counted
   LogLimiter passed_lines_;
 };
 

@@ -177,6 +177,8 @@ void trim(Context& context) {
           emptied.start, emptied.end);
   const auto more = log->must_append(numbered("more", 2));
   expect_records(more, log->read_all(more.front().offset), "after everything was trimmed");
+  // Who has read all that went stands at what was the end, and misses nothing.
+  expect_records(more, log->read_all(after.end), "read from where everything ended that was trimmed");
 }
 
 void watch(Context& context) {

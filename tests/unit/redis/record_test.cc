@@ -197,6 +197,66 @@ TEST_F(RedisRecord, TrimmedEntriesAreOutOfRange) {
   EXPECT_EQ(made->bounds(*log).end, first.last_offset + 1);
 }
 
+// Ids of time leave gaps: where what was taken out ended is before the first entry. A reader who has all of that stands
+// there, and what comes next is his.
+TEST_F(RedisRecord, WhoHasReadWhatWasTakenOutMissesNothing) {
+  for (const std::string how : {"trimmed", "deleted", "replaced", "trimmed by us"}) {
+    SCOPED_TRACE(how);
+    const std::string stream = fmt::format("stream {}", how);
+    auto made = broker();
+    ASSERT_TRUE(made->make(descriptor(1, stream)).ok());
+    auto log = made->opened(descriptor(1, stream));
+    std::vector<std::string> ids;
+    for (int i = 0; i < 3; ++i) ids.push_back(xadd(stream, {"value", "x"}));
+    const int64_t end = made->bounds(*log).end;
+    if (how == "trimmed") server.cli({"XTRIM", stream, "MAXLEN", "0"});
+    if (how == "trimmed by us") {
+      ASSERT_TRUE(made->trim(*log, end).ok());
+    }
+    if (how == "deleted") {
+      for (const std::string& id : ids) server.cli({"XDEL", stream, id});
+    }
+    if (how == "replaced") {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));  // another id
+      server.cli({"XADD", stream, "MAXLEN", "1", "*", "value", "x"});
+    }
+    if (how != "replaced") {
+      const auto waiting = made->read(*log, end);
+      ASSERT_TRUE(waiting) << waiting.error().status.describe();
+      EXPECT_EQ(waiting->next, end);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      xadd(stream, {"value", "x"});
+    }
+    EXPECT_EQ(made->bounds(*log).start, end);
+    EXPECT_EQ(made->read_all(*log, end).size(), 1u);
+    EXPECT_EQ(made->read(*log, end - 1).error().status.code(), StatusCode::out_of_range);
+    xadd(stream, {"value", "x"});
+    EXPECT_EQ(made->bounds(*log).start, end);
+
+    // What went before anybody saw it is told.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    xadd(stream, {"value", "unseen"});
+    server.cli({"XADD", stream, "MAXLEN", "1", "*", "value", "last"});
+    const auto told = made->read(*log, end);
+    ASSERT_FALSE(told);
+    EXPECT_EQ(told.error().status.code(), StatusCode::out_of_range);
+  }
+}
+
+TEST_F(RedisRecord, ATrimIntoAGapBeginsThere) {
+  auto made = broker();
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+  xadd("t", {"value", "a"});
+  const int64_t behind_a = made->bounds(*log).end;
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  xadd("t", {"value", "b"});
+  ASSERT_TRUE(made->trim(*log, behind_a).ok());
+  EXPECT_EQ(made->bounds(*log).start, behind_a)
+      << "as Kafka's DeleteRecords, which a group follows that has read all of that";
+  EXPECT_EQ(made->read_all(*log, behind_a).size(), 1u);
+}
+
 TEST_F(RedisRecord, OthersEndAWatch) {
   auto made = broker();
   ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
