@@ -34,7 +34,8 @@ std::string capped(std::string bytes, const Broker& broker, const cluster::Topic
 }
 
 /// What is promised of the topic's records now, by the names of the storage ABI: "durable,no_rollback". Of kind LOG,
-/// what all storages promise that they are in; empty where one is not loaded.
+/// what all storages promise that they are in; of kind NATIVE what the engine says of this topic, whose own settings may
+/// promise less than the storage, or more. Empty where a storage is not loaded.
 std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& topic, const NativeCapabilities& native) {
   uint64_t held = ~uint64_t{0};
   for (const auto& storage : storages_of(topic)) {
@@ -44,7 +45,7 @@ std::string capabilities_text(const Broker& broker, const cluster::TopicInfo& to
   const bool is_native = cluster::is_native(topic);
   if (is_native) {
     const auto found = native.find(topic.id);
-    held &= found != native.end() ? found->second : 0;
+    held = found != native.end() ? found->second : 0;
   }
   std::string text = is_native ? "native" : "";
   for (const std::string& name : host::capability_names(held)) {

@@ -43,6 +43,9 @@ is_woken() { # a consumer that waits is woken by somebody who writes to the othe
   done
   wait $reader && [ "$(cat "$work/woken")" = awake ]
 }
+there_create() { # there_create TOPIC SETTING: by any admin client
+  SLUICE_BOOTSTRAP=$upstream_address sluice topic create "$1" --config "$2"
+}
 write_there() { # write_there LINE KCAT_OPTION...
   printf '%s\n' "$1" | there -P -K: "${@:2}"
 }
@@ -77,6 +80,10 @@ JSON
   check "$name: a producer there wakes a consumer that waits here" is_woken
   check "$name: a producer here" eventually write_here k3:from-here -t events.clicks -H from=sluice -z snappy -X enable.idempotence=true
   check "$name: is read there" is 'k3|from-here|from=sluice' there -C -t events.clicks -o beginning -e -q -f '%k|%s|%h\n'
+  check "$name: a topic there that is safer than the cluster's default" there_create kept min.insync.replicas=2
+  check "$name: it is adopted too" eventually sluice topic adopt upstream kept
+  check "$name: and promises what it keeps" is native,durable,no_rollback,shared promises kept
+  check "$name: the others no more than they do" is native,durable,shared promises orders
   check "$name: nulls and tombstones, both ways" nulls
   check "$name: both show the same records" alike events.clicks 0 4
   [ "$1" = kafka ] && apache_examples "$name"
