@@ -3,6 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
 #include "c/bus.hpp"
 #include "c/memory.hpp"
 #include "c/source_calls.hpp"
@@ -113,6 +119,34 @@ StorageReadSettings read_settings(ConfigReader& config) {
   return settings;
 }
 
+/// What two sources may not have in common, and the field that says it; empty where only the source itself tells its
+/// id.
+struct Identity {
+  const char* field = "";
+  std::string text = {};
+  std::string wider = {};  // of which it is a part, where all parts may be asked for at once
+};
+
+Identity identity_of(const SourcePlan& plan) {
+  if (const auto* log = std::get_if<StorageLogPlan>(&plan.what)) {
+    const LogSourceSettings& settings = log->settings;
+    if (!settings.read.source_id.empty()) return {"id", settings.read.source_id};
+    return {"log",
+            fmt::format("log\n{}\n{}\n{}\n{}", log->storage, settings.state_directory, settings.log, settings.log_id)};
+  }
+  if (const auto* native = std::get_if<NativePlan>(&plan.what)) {
+    const NativeSourceSettings& settings = native->settings;
+    if (!settings.read.source_id.empty()) return {"id", settings.read.source_id};
+    return {"stream", fmt::format("native\n{}\n{}\n{}", native->storage, settings.stream, settings.partition)};
+  }
+  if (const auto* kafka = std::get_if<KafkaPlan>(&plan.what)) {
+    std::string topic = fmt::format("kafka\n{}\n{}", kafka->cluster, kafka->topic);
+    if (kafka->partition < 0) return {"topic", std::move(topic)};
+    return {"partition", fmt::format("{}\n{}", topic, kafka->partition), std::move(topic)};
+  }
+  return {};
+}
+
 }  // namespace
 
 std::shared_ptr<SourceMaker> SourceMaker::read(ConfigReader& config) {
@@ -136,7 +170,17 @@ std::shared_ptr<SourceMaker> SourceMaker::read(ConfigReader& config) {
 
 std::vector<SourcePlan> SourceMaker::read_sources(ConfigReader& config) const {
   std::vector<SourcePlan> plans;
-  for (ConfigReader& element : config.objects("sources")) plans.push_back(read_source(element));
+  std::set<std::string> present;
+  std::set<std::string> in_part;
+  for (ConfigReader& element : config.objects("sources")) {
+    plans.push_back(read_source(element));
+    const Identity identity = identity_of(plans.back());
+    if (identity.text.empty()) continue;
+    const bool twice = !present.insert(identity.text).second || in_part.contains(identity.text) ||
+                       (!identity.wider.empty() && present.contains(identity.wider));
+    if (twice) element.refuse(identity.field, "a source before has the same id");
+    if (!identity.wider.empty()) in_part.insert(identity.wider);
+  }
   return plans;
 }
 

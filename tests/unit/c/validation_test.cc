@@ -99,6 +99,10 @@ TEST_F(Validation, B03_a_consumer_is_judged_whole_before_its_first_storage_is_op
     return with(fmt::format(R"("clusters": [{}],)", cluster), "",
                 fmt::format(R"(, {{"kind": "kafka", "topic": "{}"}})", topic));
   };
+  const auto both_of_kafka = [&](const char* one, const char* other) {
+    return with(R"("clusters": [{"bootstrap": "127.0.0.1:1"}],)", "",
+                fmt::format(R"(, {{"kind": "kafka", {}}}, {{"kind": "kafka", {}}})", one, other));
+  };
   const std::string long_id(600, 'i');
   for (const Case& wrong : {
            Case{field(R"("order": "time", "lateness_ms": 86400001)"), "lateness_ms: "},
@@ -133,6 +137,16 @@ TEST_F(Validation, B03_a_consumer_is_judged_whole_before_its_first_storage_is_op
                 "sources[1].id: "},
            Case{source(fmt::format(R"({{"kind": "native", "storage": "r", "stream": "{}"}})", long_id)),
                 "sources[1].stream: "},
+           // Two of one id.
+           Case{source(R"({"kind": "native", "storage": "r", "stream": "s"})"), "sources[1].stream: "},
+           Case{source(R"({"kind": "native", "storage": "r", "stream": "t", "id": "i"},
+                          {"kind": "native", "storage": "r", "stream": "u", "id": "i"})"),
+                "sources[2].id: "},
+           Case{both_of_kafka(R"("topic": "t")", R"("topic": "t")"), "sources[2].topic: "},
+           Case{both_of_kafka(R"("topic": "t", "partition": 1)", R"("topic": "t", "partition": 1)"),
+                "sources[2].partition: "},
+           Case{both_of_kafka(R"("topic": "t")", R"("topic": "t", "partition": 1)"), "sources[2].partition: "},
+           Case{both_of_kafka(R"("topic": "t", "partition": 1)", R"("topic": "t")"), "sources[2].topic: "},
            Case{source(R"({"kind": "bus", "bus": 9999999})"), "sources[1].bus: ", SLUICE_NOT_FOUND},
            Case{source(R"({"kind": "memory", "memory": 9999999})"), "sources[1].memory: ", SLUICE_NOT_FOUND},
            Case{source(R"({"kind": "calls", "source": 9999999})"), "sources[1].source: ", SLUICE_NOT_FOUND},
