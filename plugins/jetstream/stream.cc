@@ -243,15 +243,20 @@ Task<Result<MaybeStored>> Stream::settle(Reply reply, bool direct, std::string q
   for (;;) {
     if (!direct && reply.kind == Reply::Kind::overdue) co_return co_await leader(std::move(query), deadline_ns);
     if (!direct) co_return decode_answer_of_leader(reply);
-    if (reply.answered()) {
+    // Nobody may answer direct reads: the stream is gone, or does not allow them, or moves.
+    const bool nobody = reply.answered() && reply.message.no_responders();
+    if (reply.answered() && !nobody) {
       Result<MaybeStored> decoded = decode_direct(reply.message);
       if (!decoded || *decoded || !replicated_) co_return decoded;
       co_return co_await leader(std::move(query), deadline_ns);
     }
-    if (reply.kind != Reply::Kind::overdue || monotonic_ns() >= deadline_ns) co_return fail(unanswered_read(reply));
+    if (!nobody && (reply.kind != Reply::Kind::overdue || monotonic_ns() >= deadline_ns)) {
+      co_return fail(unanswered_read(reply));
+    }
     const Result<StreamInfo> there = co_await info(deadline_ns);
     if (!there) co_return fail(there.error());
     direct_ = direct = there->direct;
+    if (nobody && direct) co_return co_await leader(std::move(query), deadline_ns);
     const Outgoing again = question(direct, query, deadline_ns);
     reply = co_await client_.request(again);
   }
