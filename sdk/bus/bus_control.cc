@@ -50,8 +50,10 @@ Bus::Impl::Impl(BusOptions options, uint64_t first_sequence)
     : context_(std::make_shared<bus::Context>(std::move(options))),
       options_(context_->options),
       first_sequence_(first_sequence),
-      plain_bytes_(std::min(Shard::inline_bytes(options_), options_.max_event_bytes)),
-      plain_(options_.routing != Route::custom && options_.when_full != WhenFull::sample),
+      by_key_(options_.routing == Route::by_key),
+      short_end_(options_.routing == Route::custom || options_.when_full == WhenFull::sample
+                     ? 0
+                     : uint64_t{std::min(Shard::inline_bytes(options_), options_.max_event_bytes)} + 1),
       clock_(options_.clock),
       table_(nullptr),
       scaler_(options_.scale, bus::monotonic_ns() / 1'000'000) {}

@@ -70,6 +70,7 @@ class Bus::Impl {
   Shard* choose(const bus::Table& table, const Event& event, bus::ThreadToken& me, uint64_t hash,
                 uint32_t custom) const;
   bool ask_route(const Event& event, uint32_t& count, uint32_t& choice) const;
+  Outcome ingest_long(const Event& event);
   /// `until_ns`: until when it may wait for room, -1 if it has not begun to wait.
   Outcome ingest_sized(const Event& event, const Sized& sized, bus::ThreadToken& me, int64_t& until_ns);
   Outcome make_room(std::shared_ptr<Shard> shard, uint64_t spilled_bytes, int64_t& until_ns);
@@ -114,8 +115,10 @@ class Bus::Impl {
   const std::shared_ptr<bus::Context> context_;
   const BusOptions& options_;
   const uint64_t first_sequence_;
-  const uint32_t plain_bytes_;  // of payload that are allowed, and fit into a slot
-  const bool plain_;            // neither routing nor a full shard asks anybody
+  const bool by_key_;
+  /// An event without headers of less payload takes the short way: it is allowed and fits into a slot, and neither
+  /// routing nor a full shard asks anybody. 0: none does.
+  const uint64_t short_end_;
   bus::BusClock clock_;
   alignas(64) std::atomic<const bus::Table*> table_;
   alignas(64) std::atomic<uint64_t> unrouted_{0};

@@ -66,7 +66,7 @@ bool Bus::Impl::ask_route(const Event& event, uint32_t& count, uint32_t& choice)
 
 inline bus::Shard* Bus::Impl::choose(const Table& table, const Event& event, ThreadToken& me, uint64_t hash,
                                      uint32_t custom) const {
-  if (options_.routing == Route::by_key && event.key) [[likely]]
+  if (by_key_ && event.key) [[likely]]
     return table.shards[bus::pick(hash, table.count)];
   if (options_.routing == Route::custom) return table.shards[custom];
   return table.shards[me.next_turn() % table.count];
@@ -79,41 +79,53 @@ bool Bus::Impl::sample_out(Shard& shard, ThreadToken& me) const {
 }
 
 /// The short way: an event without headers that fits into its slot, room in its shard, nobody to ask. Everything else
-/// goes the long way.
+/// goes the long way, by a call that comes last and takes nothing over: so the short way keeps nothing ready for it.
 Outcome Bus::Impl::ingest(const Event& event) {
-  const Sized sized = size_of(event);
-  if (sized.outcome != Outcome::queued) [[unlikely]]
-    return sized.outcome;
+  Bytes key;
+  Bytes value;
+  if (event.key) [[likely]]
+    key = *event.key;
+  if (event.value) [[likely]]
+    value = *event.value;
+  if (key.size() >= short_end_ || value.size() >= short_end_ - key.size() || !event.headers.empty()) [[unlikely]]
+    return ingest_long(event);
   ThreadToken& me = ThreadToken::current();
-  int64_t until_ns = -1;
-  if (!plain_ || sized.payload > plain_bytes_ || sized.header_bytes != 0) [[unlikely]]
-    return ingest_sized(event, sized, me, until_ns);
-  const bool hashed = options_.routing == Route::by_key && event.key;
-  const uint64_t hash = hashed ? bus::hash_key(*event.key) : 0;
+  const int64_t timestamp_ns = clock_.now_ns();
   me.enter();
   const Table& table = *table_.load(std::memory_order_acquire);
-  if (table.count != 0) [[likely]] {
-    Shard& shard = *table.shards[hashed ? bus::pick(hash, table.count) : me.next_turn() % table.count];
-    Ring& ring = shard.ring;
-    Ring::Claimed claimed;
-    if (ring.claim(me, 1, claimed) == Ring::Claim::granted) [[likely]] {
-      bus::Frame& frame = ring.slot(claimed.first);
-      ring.prefetch_behind(frame);
-      frame.timestamp_ns = clock_.now_ns();
-      bus::write_event(event, 0, nullptr, frame);
-      Ring::commit(frame, claimed.first);
-      if (ring.should_wake(claimed.first)) [[unlikely]]
-        shard.notify();
-      me.leave();
-      return Outcome::queued;
-    }
+  if (table.count == 0) [[unlikely]] {
+    me.leave();
+    return ingest_long(event);
   }
+  const uint32_t chosen =
+      by_key_ && event.key ? bus::pick(bus::hash_key(key), table.count) : me.next_turn() % table.count;
+  Shard& shard = *table.shards[chosen];
+  Ring& ring = shard.ring;
+  uint64_t at;
+  if (!ring.claim_one(me, at)) [[unlikely]] {
+    me.leave();
+    return ingest_long(event);
+  }
+  bus::Frame& frame = ring.slot(at);
+  ring.prefetch_behind(frame);
+  frame.timestamp_ns = timestamp_ns;
+  bus::write_event(event, 0, nullptr, frame);
+  Ring::commit(frame, at);
+  if (ring.should_wake(at)) [[unlikely]]
+    shard.notify();
   me.leave();
-  return ingest_sized(event, sized, me, until_ns);
+  return Outcome::queued;
+}
+
+[[gnu::noinline]] Outcome Bus::Impl::ingest_long(const Event& event) {
+  const Sized sized = size_of(event);
+  if (sized.outcome != Outcome::queued) return sized.outcome;
+  int64_t until_ns = -1;
+  return ingest_sized(event, sized, ThreadToken::current(), until_ns);
 }
 
 Outcome Bus::Impl::ingest_sized(const Event& event, const Sized& sized, ThreadToken& me, int64_t& until_ns) {
-  const uint64_t hash = options_.routing == Route::by_key && event.key ? bus::hash_key(*event.key) : 0;
+  const uint64_t hash = by_key_ && event.key ? bus::hash_key(*event.key) : 0;
   Spill spill;
   uint32_t custom = 0;
   uint32_t custom_count = kUnchosen;
@@ -272,7 +284,7 @@ void Bus::Impl::ingest_one_of(std::span<const Event> events, size_t i, ThreadTok
 /// must go the long way, or there is no shard; nothing was taken.
 bool Bus::Impl::ingest_group(std::span<const Event> events, ThreadToken& me, BatchOutcome& result,
                              std::span<uint8_t> left_over) {
-  if (!plain_) return false;
+  if (short_end_ == 0) return false;
   std::array<uint8_t, kGroupEvents> chosen;
   std::array<Share, kMaxBusShards> shares;
   me.enter();
@@ -298,14 +310,13 @@ inline bool Bus::Impl::route_group(std::span<const Event> events, const Table& t
                                    std::span<uint8_t> chosen, std::span<Share> shares) const {
   if (table.count == 0) return false;
   for (uint32_t s = 0; s < table.count; ++s) shares[s] = {&table.shards[s]->ring, 0, 0, 0, false};
-  const bool by_key = options_.routing == Route::by_key;
   for (size_t i = 0; i < events.size(); ++i) {
     const Event& event = events[i];
     const size_t payload = (event.key ? event.key->size() : 0) + (event.value ? event.value->size() : 0);
-    if (payload > plain_bytes_ || !event.headers.empty()) [[unlikely]]
+    if (payload >= short_end_ || !event.headers.empty()) [[unlikely]]
       return false;
     const uint32_t shard =
-        by_key && event.key ? bus::pick(bus::hash_key(*event.key), table.count) : me.next_turn() % table.count;
+        by_key_ && event.key ? bus::pick(bus::hash_key(*event.key), table.count) : me.next_turn() % table.count;
     chosen[i] = static_cast<uint8_t>(shard);
     ++shares[shard].wanted;
   }

@@ -22,6 +22,7 @@ struct Frame {
   uint32_t header_bytes = 0;
   uint16_t header_count = 0;
   bool spilled = false;
+  uint8_t unused = 0;  // so that the three above are set with one store
 };
 static_assert(sizeof(Frame) == 32);
 
@@ -82,13 +83,22 @@ uint8_t* encode_headers(std::span<const Header> headers, uint8_t* at);
     std::memcpy(at, &spill, sizeof spill);
     at = spill;
   }
-  frame.key_bytes = event.key ? static_cast<int32_t>(event.key->size()) : -1;
-  frame.value_bytes = event.value ? static_cast<int32_t>(event.value->size()) : -1;
+  // Read before the slot is written: it might be the same memory, as far as the compiler knows.
+  const bool has_key = event.key.has_value();
+  const bool has_value = event.value.has_value();
+  Bytes key;
+  Bytes value;
+  if (has_key) [[likely]]
+    key = *event.key;
+  if (has_value) [[likely]]
+    value = *event.value;
+  frame.key_bytes = has_key ? static_cast<int32_t>(key.size()) : -1;
+  frame.value_bytes = has_value ? static_cast<int32_t>(value.size()) : -1;
   frame.header_bytes = static_cast<uint32_t>(header_bytes);
-  frame.header_count = static_cast<uint16_t>(event.headers.size());
+  frame.header_count = header_bytes == 0 ? uint16_t{0} : static_cast<uint16_t>(event.headers.size());
   frame.spilled = spill != nullptr;
-  if (event.key) at = copy_bytes(*event.key, at);
-  if (event.value) at = copy_bytes(*event.value, at);
+  frame.unused = 0;
+  at = copy_bytes(value, copy_bytes(key, at));
   if (header_bytes != 0) [[unlikely]]
     encode_headers(event.headers, at);
 }

@@ -60,6 +60,16 @@ class Ring {
     claimed = {at, wanted};
     return Claim::granted;
   }
+  /// Claims one event's slot. False: not granted; claim() says why.
+  bool claim_one(ThreadToken& me, uint64_t& sequence) {
+    if (owner_.load(std::memory_order_acquire) != reinterpret_cast<uintptr_t>(&me)) [[unlikely]]
+      return claim_one_slowly(me, sequence);
+    sequence = claimed_.load(std::memory_order_relaxed);
+    if (limit_.load(std::memory_order_relaxed) == sequence) [[unlikely]]
+      return claim_one_slowly(me, sequence);
+    claimed_.store(sequence + 1, std::memory_order_release);
+    return true;
+  }
   Frame& slot(uint64_t sequence) {
     return *reinterpret_cast<Frame*>(slots_ + static_cast<size_t>(sequence & mask_) * slot_bytes_);
   }
@@ -139,6 +149,7 @@ class Ring {
 #endif
   }
   Claim claim_shared(ThreadToken& me, uint32_t wanted, Claimed& claimed, uintptr_t owner);
+  bool claim_one_slowly(ThreadToken& me, uint64_t& sequence);
   uint64_t find_room(uint64_t at);
 
   uint8_t* slots_;

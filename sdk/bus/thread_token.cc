@@ -42,7 +42,7 @@ bool register_membarrier() {
 }  // namespace
 
 const bool kAsymmetricFences = register_membarrier();
-thread_local ThreadToken* ThreadToken::mine_ = nullptr;
+constinit thread_local ThreadToken* ThreadToken::mine_ = nullptr;
 
 void heavy_fence() {
   // A child of fork() is not registered until it is again.

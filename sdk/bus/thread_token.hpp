@@ -69,7 +69,8 @@ class alignas(64) ThreadToken {
   uint32_t sample_ = 0;
   ThreadToken* older_ = nullptr;      // constant once others see the token
   ThreadToken* next_free_ = nullptr;  // of those whose thread has ended; guarded by the registry's lock
-  static thread_local ThreadToken* mine_ __attribute__((tls_model("initial-exec")));
+  // constinit: else each use asks whether there is something to be initialised first.
+  static constinit thread_local ThreadToken* mine_ __attribute__((tls_model("initial-exec")));
 };
 
 }  // namespace sluice::bus

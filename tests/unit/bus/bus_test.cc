@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -90,6 +92,46 @@ TEST(Bus, large_events_raw_bytes_and_headers_arrive_whole) {
   EXPECT_EQ(sizes, (std::multiset<size_t>{3, large.size()}));
   EXPECT_EQ(bus->stats().spilled, 1U);
   EXPECT_EQ(bus->ingest_raw(as_bytes("late")), Outcome::shutting_down);
+}
+
+TEST(Bus, sizes_at_the_end_of_a_slot_and_beyond_any_event_count_exactly) {
+  const auto sink = std::make_shared<TestSink>();
+  BusOptions options = options_for(sink);
+  options.shards = 1;
+  options.inline_bytes = 160;
+  options.max_event_bytes = 162;
+  auto bus = make_bus(std::move(options));
+  const std::string text(200, 'x');
+  const auto some = [&](size_t bytes) { return as_bytes(text).first(bytes); };
+  std::vector<std::string> sent;
+  uint64_t spilled = 0;
+  for (const size_t total : {0, 1, 159, 160, 161, 162, 163}) {
+    for (const size_t key_bytes : {size_t{0}, std::min<size_t>(10, total), total}) {
+      Event now{.key = some(key_bytes), .value = some(total - key_bytes)};
+      if (key_bytes == 0) now.key.reset();
+      if (key_bytes == total) now.value.reset();
+      const bool fits = total <= 162;
+      EXPECT_EQ(bus->ingest(now), fits ? Outcome::queued : Outcome::too_large) << total;
+      EXPECT_EQ(bus->ingest({&now, 1}).queued, fits ? 1U : 0U) << total;
+      if (!fits) continue;
+      spilled += total > 160 ? 2 : 0;
+      for (int i = 0; i < 2; ++i) sent.push_back(text.substr(0, key_bytes) + '|' + text.substr(0, total - key_bytes));
+    }
+  }
+  // Sizes that overflow what adds them up.
+  for (const size_t most : {SIZE_MAX, SIZE_MAX / 2 + 1, size_t{kMaxEventBytes} + 1}) {
+    const Bytes beyond(some(1).data(), most);
+    EXPECT_EQ(bus->ingest({.key = beyond, .value = beyond}), Outcome::invalid);
+    EXPECT_EQ(bus->ingest({.key = beyond, .value = some(1)}), Outcome::invalid);
+    EXPECT_EQ(bus->ingest({.key = some(1), .value = beyond}), Outcome::invalid);
+    EXPECT_EQ(bus->ingest_raw(beyond), Outcome::invalid);
+  }
+  EXPECT_EQ(bus->stats().spilled, spilled);
+  EXPECT_EQ(bus->stats().accepted, sent.size());
+  ASSERT_TRUE(bus->shutdown(kPatienceMs));
+  std::vector<std::string> seen;
+  for (const Seen& s : sink->seen()) seen.push_back(s.key + '|' + s.value);
+  EXPECT_TRUE(seen == sent) << seen.size() << " came of " << sent.size();
 }
 
 TEST(Bus, B20_routing_among_none_is_an_error) {
