@@ -20,6 +20,7 @@ struct NetMetrics {
   std::atomic<int64_t> requests_in_flight{0};  // gauge
   Counter bytes_in{0};
   Counter bytes_out{0};
+  Counter writes{0};  // that wrote something
 
   Counter frames_negative{0};   // size below 0
   Counter frames_empty{0};      // size 0
@@ -55,6 +56,7 @@ struct NetMetrics {
     gauge("sluice_net_requests_in_flight", "Requests without an answer so far.", requests_in_flight);
     counter("sluice_net_received_bytes_total", "Bytes read from connections.", bytes_in);
     counter("sluice_net_sent_bytes_total", "Bytes written to connections.", bytes_out);
+    counter("sluice_net_writes_total", "Writes to connections; responses that are ready together share one.", writes);
     counter("sluice_net_frames_negative_total", "Frames of negative size; each closed its connection.",
             frames_negative);
     counter("sluice_net_frames_empty_total", "Frames of size 0; each closed its connection.", frames_empty);

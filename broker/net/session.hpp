@@ -64,6 +64,7 @@ class Session final : public Connection {
   struct Gathered;
   void finished(uint64_t place, Response response);
   void flush();
+  void flush_soon();
   bool gather(Gathered& out);
   bool write(Gathered& out, uint64_t& written);
   void wait_writable();

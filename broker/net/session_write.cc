@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing: whatever is ready leaves at once, in one gathered write, on the stack of whoever made it ready. Only what
-// the socket does not take waits for it.
+// Writing: whatever is ready leaves in one gathered write, on the stack of whoever made it ready. Where more requests of
+// the connection are being worked on, what the loop has to do already goes first: one append answers many requests, and
+// each write wakes the peer. Only what the socket does not take waits for it.
 #include <fmt/core.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -55,7 +56,21 @@ void Session::finished(uint64_t place, Response response) {
     return abort();
   }
   responses_.finish(place, std::move(response));
-  if (!corked_) flush();
+  if (corked_) return;
+  // Where more is being done, more may be ready in this turn, as when one append carried several requests.
+  if (responses_.in_flight() > 0) return flush_soon();
+  flush();
+}
+
+/// After all that the loop has to do now.
+void Session::flush_soon() {
+  if (write_pending_ || cold_pending_ || !responses_.ready()) return;
+  write_pending_ = true;
+  loop_.post([self = std::static_pointer_cast<Session>(shared_from_this())] {
+    self->write_pending_ = false;
+    self->flush();
+    self->end_if_done();
+  });
 }
 
 void Session::flush() {
@@ -74,13 +89,7 @@ void Session::flush() {
     turn_bytes += written;
     if (written < next.bytes) return wait_writable();
     if (turn_bytes > kMaxBytesPerTurn) {
-      write_pending_ = true;
-      loop_.post([session = std::static_pointer_cast<Session>(self)] {
-        session->write_pending_ = false;
-        session->flush();
-        session->end_if_done();
-      });
-      return;
+      return flush_soon();
     }
   }
   if (responses_.closing() && !draining_) return drain();
@@ -145,6 +154,7 @@ bool Session::write(Gathered& out, uint64_t& written) {
   }
   written = static_cast<uint64_t>(n);
   if (written == 0) return true;
+  count(shared_->metrics.writes);
   count(shared_->metrics.bytes_out, written);
   last_write_ms_ = loop_.now_ms();
   blocked_since_ms_ = 0;

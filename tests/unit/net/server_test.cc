@@ -43,6 +43,24 @@ TEST_F(ServerTest, AResponseDoesNotWaitForLaterRequests) {
   EXPECT_EQ(client.receive_frame(), "last");
 }
 
+TEST_F(ServerTest, ResponsesOfOneTurnLeaveInOneWrite) {
+  constexpr int kCount = 20;
+  const auto name = [](int i) { return "hold" + std::to_string(i); };
+  serve({}, [&](Request request) -> Task<Response> {
+    if (as_text(request.bytes) != "go") co_return co_await held_.hold(std::move(request));
+    for (int i = 0; i < kCount; ++i) held_.answer(name(i), name(i));
+    Response none;
+    none.none = true;
+    co_return none;
+  });
+  const Client client(port());
+  for (int i = 0; i < kCount; ++i) ASSERT_TRUE(client.send_frame(name(i)));
+  ASSERT_TRUE(eventually([&] { return held_.size() == kCount; }));
+  ASSERT_TRUE(client.send_frame("go"));
+  for (int i = 0; i < kCount; ++i) EXPECT_EQ(client.receive_frame(), name(i));
+  EXPECT_TRUE(eventually([&] { return metrics().writes == 1; })) << metrics().writes;
+}
+
 TEST_F(ServerTest, ByteAtATime) {
   serve();
   const Client client(port());
