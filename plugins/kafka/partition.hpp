@@ -81,4 +81,22 @@ class Partition {
 
 using PartitionPtr = std::shared_ptr<Partition>;
 
+/// The appends of one handle: when one fails, those of its run that are not with a producer yet are refused. Any
+/// thread.
+class Chain {
+ public:
+  void failed(uint64_t run) {
+    uint64_t known = failed_.load();
+    while (known < run && !failed_.compare_exchange_weak(known, run)) {
+    }
+  }
+  /// 0 is no run, but an append that is alone.
+  bool has_failed(uint64_t run) const { return run != 0 && run <= failed_.load(); }
+
+ private:
+  std::atomic<uint64_t> failed_{0};
+};
+
+using ChainPtr = std::shared_ptr<Chain>;
+
 }  // namespace sluice::kafka

@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint64_t kDefaultLargestMessage = 1'048'588;  // of a cluster that does not say: Kafka's default
 constexpr uint64_t kPreferredUnitBytes = 2 << 20;       // several of librdkafka's requests, so that they overlap
+constexpr uint32_t kAppendsInFlight = 4;                // so that librdkafka need not run dry in between
 constexpr int64_t kPurgeNs = 1'000'000'000;             // of stop's time, for what is given up to come back
 
 Status stopped() {
@@ -44,15 +45,25 @@ class Storage::Handle final : public plugin::LogAdapter {
   }
 
   Status append(plugin::Call& call, const sluice_append& request, sluice_append_result& result) override {
+    Append append;
+    append.run = plugin::get(request, &sluice_append::run);
     const uint64_t largest = storage_.largest_message_;
     for (uint32_t i = 0; i < request.batch_count; ++i) {
       if (request.batches[i].size <= largest) continue;
+      chain_->failed(append.run);
       return Status(StatusCode::too_large,
                     fmt::format("a batch of {} bytes; the cluster takes {}", request.batches[i].size, largest));
     }
-    TicketPtr ticket = storage_.calls_.open(call, CallKind::append);
-    if (!ticket) return stopped();
-    storage_.writer_.append(std::move(ticket), partition_, request, result);
+    append.ticket = storage_.calls_.open(call, CallKind::append);
+    if (!append.ticket) {
+      chain_->failed(append.run);
+      return stopped();
+    }
+    append.partition = partition_;
+    append.chain = chain_;
+    append.request = &request;
+    append.result = &result;
+    storage_.writer_.append(std::move(append));
     return plugin::pending();
   }
   Status read(plugin::Call& call, const sluice_read& request, sluice_read_result& result) override {
@@ -124,6 +135,7 @@ class Storage::Handle final : public plugin::LogAdapter {
  private:
   Storage& storage_;
   const PartitionPtr partition_;
+  const ChainPtr chain_ = std::make_shared<Chain>();
   std::mutex mutex_;
   std::vector<std::weak_ptr<Ticket>> watches_;  // guarded by mutex_
 };
@@ -214,6 +226,7 @@ Status Storage::examine(int64_t deadline_ns, plugin::Condition& condition) {
   capabilities_ = condition.capabilities;
   condition.largest_unit = largest_message_;
   condition.preferred_unit = kPreferredUnitBytes;
+  condition.appends_in_flight = kAppendsInFlight;
   condition.server = fmt::format("kafka cluster {}, {} broker{}", info->id.empty() ? "of no name" : info->id,
                                  info->brokers, info->brokers == 1 ? "" : "s");
   return {};

@@ -69,6 +69,7 @@ void Writer::start(uint64_t largest_message, std::function<void(const PartitionP
   largest_message_ = largest_message;
   appended_ = std::move(appended);
   stopping_ = false;
+  ++session_;
   worker_.start([this] { return serve(); });
 }
 
@@ -92,15 +93,13 @@ std::vector<std::shared_ptr<Client>> Writer::stop(int64_t deadline_ns) {
     clients.emplace_back(producer, producer->client.get());  // with what its messages refer to
   }
   retired_.clear();
+  introducing_.clear();
   in_flight_ = 0;
   return clients;
 }
 
-void Writer::append(TicketPtr ticket, PartitionPtr partition, const sluice_append& request,
-                    sluice_append_result& result) {
-  worker_.post([this, ticket = std::move(ticket), partition = std::move(partition), &request, &result] {
-    begin(ticket, partition, request, result);
-  });
+void Writer::append(Append append) {
+  worker_.post([this, append = std::move(append)]() mutable { begin(std::move(append)); });
 }
 
 // ---- Producers
@@ -148,42 +147,50 @@ rd_kafka_topic_t* Writer::topic(Producer& producer, const std::string& name) {
 
 // ---- Units
 
-void Writer::begin(const TicketPtr& ticket, const PartitionPtr& partition, const sluice_append& request,
-                   sluice_append_result& result) {
-  if (stopping_) {
-    ticket->answer(Status(StatusCode::unavailable, "the storage stops"));
+void Writer::begin(Append append) {
+  if (const auto waiting = introducing_.find(append.partition); waiting != introducing_.end()) {
+    waiting->second.push_back(std::move(append));
     return;
+  }
+  if (stopping_) return refuse(append, Status(StatusCode::unavailable, "the storage stops"));
+  if (append.chain->has_failed(append.run)) {
+    return refuse(append, Status(StatusCode::unavailable, "not sent, because an append before it failed"));
   }
   if (producer_ && producer_->client->is_fatal()) retire();
-  if (partition->given_up > 0) {
+  if (append.partition->given_up > 0) {
     Status unsettled(StatusCode::unavailable, "an append before it is not answered yet");
     unsettled.set_retry_after_ms(kUnsettledMs);
-    ticket->answer(unsettled);
-    return;
+    return refuse(append, unsettled);
   }
   if (!producer_) {
-    if (Status made = make_producer(); !made.ok()) {
-      ticket->answer(made);
-      return;
-    }
+    if (Status made = make_producer(); !made.ok()) return refuse(append, made);
   }
-  if (partition->seen_by_producer != producer_->generation) return introduce(ticket, partition, request, result);
-  Status status;
+  if (append.partition->seen_by_producer != producer_->generation) return introduce(std::move(append));
+  Status status(StatusCode::unknown, "answered already");
   bool pending = false;
-  ticket->use([&] {
-    auto unpacked = native::unpack(request, largest_message_);
-    status = unpacked ? send(ticket, partition, std::move(*unpacked), result, pending) : unpacked.error();
+  append.ticket->use([&] {
+    auto unpacked = native::unpack(*append.request, largest_message_);
+    status = unpacked ? send(append, std::move(*unpacked), pending) : unpacked.error();
   });
-  if (!pending) ticket->answer(status);
+  if (pending) return;
+  if (!status.ok()) return refuse(append, status);
+  append.ticket->answer(status);
+}
+
+/// Nothing of it was sent.
+void Writer::refuse(const Append& append, const Status& status) {
+  append.chain->failed(append.run);
+  append.ticket->answer(status);
 }
 
 /// A producer refuses partitions that its metadata does not name, and waits long for topics that are not there.
-void Writer::introduce(TicketPtr ticket, PartitionPtr partition, const sluice_append& request,
-                       sluice_append_result& result) {
+void Writer::introduce(Append append) {
+  const PartitionPtr partition = append.partition;
+  introducing_[partition];     // what comes meanwhile waits behind this
   ++producer_->introductions;  // so that it stays
-  pool_.post([this, ticket = std::move(ticket), partition = std::move(partition), &request, &result,
-              producer = producer_, client = producer_->client] {
-    const int64_t left_ms = (ticket->deadline_ns() - now_ns()) / 1'000'000;
+  pool_.post([this, append = std::move(append), partition, session = session_, producer = producer_,
+              client = producer_->client] {
+    const int64_t left_ms = (append.ticket->deadline_ns() - now_ns()) / 1'000'000;
     const int wait_ms = static_cast<int>(std::clamp<int64_t>(left_ms, 1, settings_.request_timeout_ms));
     const rd_kafka_metadata_t* raw = nullptr;
     const TopicHandle handle(rd_kafka_topic_new(client->get(), partition->topic().c_str(), nullptr));
@@ -198,37 +205,39 @@ void Writer::introduce(TicketPtr ticket, PartitionPtr partition, const sluice_ap
                         fmt::format("topic {} has {} partitions", partition->topic(), found.partition_cnt));
       }
     }
-    worker_.post([this, ticket, partition, &request, &result, producer, status = std::move(status)] {
+    worker_.post([this, append, partition, session, producer, status = std::move(status)] {
       --producer->introductions;
-      if (!status.ok()) {
-        ticket->answer(status);
-        return;
+      if (session != session_) return;  // stop has answered it
+      if (status.ok() && producer == producer_) partition->seen_by_producer = producer->generation;
+      const std::vector<Append> behind = std::exchange(introducing_[partition], {});
+      introducing_.erase(partition);
+      if (status.ok()) {
+        begin(append);
+      } else {
+        refuse(append, status);
       }
-      if (producer == producer_) partition->seen_by_producer = producer->generation;
-      begin(ticket, partition, request, result);
+      for (const Append& each : behind) begin(each);
     });
   });
 }
 
 /// `pending`: the reports answer. Otherwise nothing of it was sent.
-Status Writer::send(const TicketPtr& ticket, const PartitionPtr& partition, native::UnpackedUnit unpacked,
-                    sluice_append_result& result, bool& pending) {
+Status Writer::send(const Append& append, native::UnpackedUnit unpacked, bool& pending) {
+  Partition& partition = *append.partition;
   if (in_flight_ > 0 && in_flight_ + cost_of(unpacked) > settings_.max_in_flight) {
     Status busy(StatusCode::busy, fmt::format("{} bytes are on their way to the cluster already", in_flight_));
     busy.set_retry_after_ms(kBusyMs);
     return busy;
   }
   auto unit = std::make_unique<Unit>();
-  unit->ticket = ticket;
-  unit->partition = partition;
-  unit->result = &result;
+  unit->call = append;
   unit->producer = producer_.get();
   unit->records = unpacked.records;
   unit->cost = cost_of(unpacked);
   unit->due_ns = now_ns() + settings_.delivery_timeout_ms * kMsToNs;
   unit->requests_before = producer_->client->requests_sent();
   unit->batches.resize(unpacked.batches.size());
-  rd_kafka_topic_t* handle = topic(*producer_, partition->topic());
+  rd_kafka_topic_t* handle = topic(*producer_, partition.topic());
   if (handle == nullptr) return status_of(rd_kafka_last_error());
   rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
   for (size_t i = 0; i < unit->batches.size() && error == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
@@ -238,7 +247,7 @@ Status Writer::send(const TicketPtr& ticket, const PartitionPtr& partition, nati
     unit->sections.push_back(batch.scratch.empty() ? Buffer::copy_of(batch.section) : std::move(batch.scratch));
     records::RecordIterator records(unit->sections.back(), batch.batch);
     for (records::RecordView record; records.next(record);) {
-      error = produce(producer_->client->get(), handle, partition->index(), batch.batch, record, &unit->batches[i]);
+      error = produce(producer_->client->get(), handle, partition.index(), batch.batch, record, &unit->batches[i]);
       if (error != RD_KAFKA_RESP_ERR_NO_ERROR) break;
       ++unit->batches[i].records;
       ++unit->outstanding;
@@ -246,10 +255,10 @@ Status Writer::send(const TicketPtr& ticket, const PartitionPtr& partition, nati
   }
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
     unit->failure = status_of(error);
-    if (unit->failure.code() == StatusCode::not_found) partition->seen_by_producer = 0;
+    if (unit->failure.code() == StatusCode::not_found) partition.seen_by_producer = 0;
   }
   if (unit->outstanding == 0) {
-    if (unit->failure.ok()) tell(*unit, partition->known().end);  // batches without a record
+    if (unit->failure.ok()) tell(*unit, partition.known().end);  // batches without a record
     return unit->failure;
   }
   in_flight_ += unit->cost;
@@ -286,10 +295,11 @@ void Writer::give_up_overdue() {
     Unit& unit = *units.front();
     producer_->given_up.splice(producer_->given_up.end(), units, units.begin());
     unit.given_up = true;
-    ++unit.partition->given_up;
+    ++unit.call.partition->given_up;
+    unit.call.chain->failed(unit.call.run);
     const Status status(StatusCode::unknown, fmt::format("{} of {} records are known to be there: not answered in time",
                                                          unit.applied, unit.records));
-    unit.ticket->answer_with([&]() -> const Status& {
+    unit.call.ticket->answer_with([&]() -> const Status& {
       tell(unit);
       return status;
     });
@@ -317,7 +327,7 @@ void Writer::delivered(const rd_kafka_message_t& message) {
   } else {
     if (unit.failure.ok()) unit.failure = status;
     unit.open |= status.code() == StatusCode::unknown;
-    if (code_of(message.err) == StatusCode::not_found) unit.partition->seen_by_producer = 0;
+    if (code_of(message.err) == StatusCode::not_found) unit.call.partition->seen_by_producer = 0;
   }
   if (--unit.outstanding == 0) conclude(unit);
 }
@@ -330,8 +340,8 @@ int64_t Writer::Unit::end() const {
 
 /// What became of each batch; the ticket is in use. `end` where it has no records.
 void Writer::tell(const Unit& unit, int64_t end) {
-  plugin::set(*unit.result, &sluice_append_result::end, std::max(end, unit.end()));
-  sluice_batch_result* results = plugin::get(*unit.result, &sluice_append_result::batches);
+  plugin::set(*unit.call.result, &sluice_append_result::end, std::max(end, unit.end()));
+  sluice_batch_result* results = plugin::get(*unit.call.result, &sluice_append_result::batches);
   if (results == nullptr) return;
   for (size_t i = 0; i < unit.batches.size(); ++i) {
     const BatchState& batch = unit.batches[i];
@@ -344,11 +354,11 @@ void Writer::tell(const Unit& unit, int64_t end) {
 void Writer::conclude(Unit& concluded) {
   const std::unique_ptr<Unit> unit = std::move(*concluded.place);
   (unit->given_up ? unit->producer->given_up : unit->producer->units).erase(unit->place);
-  if (unit->given_up) --unit->partition->given_up;
+  if (unit->given_up) --unit->call.partition->given_up;
   in_flight_ -= unit->cost;
   if (const int64_t end = unit->end(); end > 0) {
-    unit->partition->saw_end(end);
-    appended_(unit->partition, end);
+    unit->call.partition->saw_end(end);
+    appended_(unit->call.partition, end);
   }
   Status status = std::move(unit->failure);
   if (!status.ok() && (unit->open || unit->applied > 0)) {
@@ -357,7 +367,8 @@ void Writer::conclude(Unit& concluded) {
                fmt::format("{} of {} records are known to be there: {}", unit->applied, unit->records, status.text()),
                status.native_code());
   }
-  unit->ticket->answer_with([&]() -> const Status& {
+  if (!status.ok()) unit->call.chain->failed(unit->call.run);
+  unit->call.ticket->answer_with([&]() -> const Status& {
     tell(*unit);
     return status;
   });

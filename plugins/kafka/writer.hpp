@@ -11,6 +11,10 @@
 // sends it until it is answered: what lies in the buffers of a cluster that hangs may be carried out at any later time,
 // and only the numbers that this producer gave its records make the cluster refuse it then. Other appends to that
 // partition are UNAVAILABLE until that is settled.
+//
+// Several appends of a handle may be under way: they go to the producer in the order of the calls, and the producer
+// keeps it. Behind one that failed, those of its run that are not with the producer yet are refused; what the producer
+// has goes on, and lands in its place or not at all.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +35,16 @@
 
 namespace sluice::kafka {
 
+/// A call. What `request` and `result` point to is used only while the ticket is open.
+struct Append {
+  TicketPtr ticket;
+  PartitionPtr partition;
+  ChainPtr chain;
+  const sluice_append* request = nullptr;
+  sluice_append_result* result = nullptr;
+  uint64_t run = 0;
+};
+
 class Writer {
  public:
   /// Topics that a producer keeps a handle of; beyond, all are let go.
@@ -45,8 +59,8 @@ class Writer {
   /// destroyed where that may block.
   std::vector<std::shared_ptr<Client>> stop(int64_t deadline_ns);
 
-  /// Any thread. `request` and `result` are used only while the ticket is open.
-  void append(TicketPtr ticket, PartitionPtr partition, const sluice_append& request, sluice_append_result& result);
+  /// Any thread.
+  void append(Append append);
 
  private:
   struct Unit;
@@ -70,9 +84,7 @@ class Writer {
   };
   /// One append whose records are with a producer.
   struct Unit {
-    TicketPtr ticket;
-    PartitionPtr partition;
-    sluice_append_result* result = nullptr;
+    Append call;
     Producer* producer = nullptr;
     Units::iterator place;         // among the producer's
     int64_t due_ns = 0;            // when it is given up
@@ -84,8 +96,8 @@ class Writer {
     uint64_t applied = 0;
     uint64_t records = 0;
     uint64_t cost = 0;
-    Status failure;                // the first
-    bool open = false;             // something of it may be there without a report that says so
+    Status failure;     // the first
+    bool open = false;  // something of it may be there without a report that says so
 
     /// Behind what is known to be there; 0: nothing is.
     int64_t end() const;
@@ -93,11 +105,10 @@ class Writer {
 
   int64_t serve();
   Status make_producer();
-  void begin(const TicketPtr& ticket, const PartitionPtr& partition, const sluice_append& request,
-             sluice_append_result& result);
-  void introduce(TicketPtr ticket, PartitionPtr partition, const sluice_append& request, sluice_append_result& result);
-  Status send(const TicketPtr& ticket, const PartitionPtr& partition, native::UnpackedUnit unpacked,
-              sluice_append_result& result, bool& pending);
+  void begin(Append append);
+  static void refuse(const Append& append, const Status& status);
+  void introduce(Append append);
+  Status send(const Append& append, native::UnpackedUnit unpacked, bool& pending);
   void heard(Producer& producer, const rd_kafka_event_t& event);
   void delivered(const rd_kafka_message_t& message);
   void conclude(Unit& unit);
@@ -116,6 +127,9 @@ class Writer {
   std::list<std::shared_ptr<Producer>> retired_;
   uint64_t generation_ = 0;
   uint64_t in_flight_ = 0;  // cost of all units
+  // Partitions that the producer is being introduced to, and the appends that wait for it, in order.
+  std::map<PartitionPtr, std::vector<Append>> introducing_;
+  uint64_t session_ = 0;  // rises with every start
   bool stopping_ = false;
   Worker worker_;
 };

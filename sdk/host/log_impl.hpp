@@ -6,6 +6,11 @@
 // While it is, others only queue. Whoever ends it starts the next, in advance(). So there is one append in flight per
 // log, and no append while a fence is under way.
 //
+// NATIVE: there are no fences, and an adapter that keeps the order by itself has several appends in flight (flights_).
+// The phase is appending only while the adapter's function runs, so that the calls come one after another. They end in
+// any order and are told in theirs. When one fails, all that is queued is dropped, as ever; nothing more is sent until
+// those behind it have ended, and what is sent then belongs to the next run.
+//
 // What callers are told goes through a queue of its own (deliver()), so that done callbacks run in the order of enqueue
 // though the next unit is sent before they run, and though units end on different threads.
 #pragma once
@@ -35,7 +40,7 @@ constexpr int64_t kSettleDeadlineMs = 60'000;   // to find out what became of an
 constexpr int64_t kFenceTimeoutMs = 10'000;     // one fence while settling
 constexpr int64_t kFirstSettlePauseMs = 20;     // between two fences, doubled each time
 constexpr int64_t kLongestSettlePauseMs = 500;  // an engine that is back serves again within a second
-constexpr int kMaxTokenRetries = 3;  // of trim and save when the token changed under them
+constexpr int kMaxTokenRetries = 3;             // of trim and save when the token changed under them
 
 /// A batch with whom to tell.
 struct Queued {
@@ -53,7 +58,9 @@ class Unit final : public Call {
   Unit() : Call(kKind) {}
 
   /// Makes the request from `entries`. Copies bytes that nobody owns.
-  void fill(uint64_t token, int64_t at, bool native);
+  void fill(uint64_t token, int64_t at);
+  /// NATIVE, as one of `run`.
+  void fill_native(uint64_t run);
   int64_t at() const { return request.at; }
   /// One past the last offset.
   int64_t end() const { return entries.back().entry.last_offset + 1; }
@@ -72,6 +79,9 @@ class Unit final : public Call {
   void reset() override;
   void release() override;
   std::string fault(sluice_status status) override;
+
+ private:
+  void list(bool count_up);
 };
 
 class FenceCall final : public Call {
@@ -135,6 +145,14 @@ class LogImpl final : public Log, public std::enable_shared_from_this<LogImpl> {
     Executor* executor = nullptr;
     std::thread::id thread;  // where it came to be, if that was inside send()
   };
+  /// NATIVE: an append in flight. `unit` once it has ended, with `status`; it waits for those before it then.
+  struct Flight {
+    const Unit* sent = nullptr;
+    uint64_t run = 0;
+    CallRef<Unit> unit;
+    Status status;
+    Delivery behind;  // what was dropped behind it, because one before it failed
+  };
   /// A line for the operator, or a breach, found out with the lock held and said without it.
   struct Remark {
     std::string text;
@@ -150,9 +168,15 @@ class LogImpl final : public Log, public std::enable_shared_from_this<LogImpl> {
 
   // log_writer.cc. `here`: the executor on whose thread this runs; nullptr: inside a call of the log's user.
   void advance(Executor* here);
-  bool begin_unit(Lock& lock, Executor* here);
+  bool begin_unit(Lock& lock, bool native, Executor* here);
   void unit_ended(CallRef<Unit> unit, Executor* here);
   void unit_failed(Lock& lock, CallRef<Unit> unit, Status status, Executor* here);
+  bool begin_native_unit(Lock& lock, CallRef<Unit> unit, Executor* here);
+  void native_unit_ended(CallRef<Unit> unit, Status status, Executor* here);
+  void flight_ended(Flight flight, Executor* here);
+  bool has_room();
+  /// What is sent now belongs to it: failures begin another.
+  uint64_t run() const { return generation_ + 1; }
   Status writable() const;
   bool has_queued() const { return queue_head_ < queue_.size(); }
   /// Queues what became of `unit`, which holds the log's end as it is now.
@@ -206,7 +230,8 @@ class LogImpl final : public Log, public std::enable_shared_from_this<LogImpl> {
   int64_t tail_ = 0;                  // offset that the next batch gets
   uint64_t generation_ = 0;
   std::vector<Queued> queue_;
-  size_t queue_head_ = 0;  // entries before it were taken
+  size_t queue_head_ = 0;       // entries before it were taken
+  std::deque<Flight> flights_;  // NATIVE, in the order in which they were sent
   std::deque<Acquire> acquires_;
   std::vector<Resumer<Status>> fence_waiters_;  // resumed when no fence is under way
 

@@ -34,9 +34,21 @@ void Unit::reset() {
   reserved_bytes = 0;
 }
 
-void Unit::fill(uint64_t token, int64_t at, bool native) {
+void Unit::fill(uint64_t token, int64_t at) {
   request.token = token;
-  request.at = native ? 0 : at;
+  request.at = at;
+  list(false);
+}
+
+void Unit::fill_native(uint64_t run) {
+  request.run = run;
+  list(true);  // the engine gives the offsets
+  results.assign(batches.size(), sluice_batch_result{});
+  result.value.batches = results.data();
+}
+
+/// `count_up`: the offsets of the batches do, from 0; else they are those of the entries.
+void Unit::list(bool count_up) {
   uint64_t unowned = 0;
   for (const Queued& queued : entries) {
     request.bytes += queued.entry.bytes.size();
@@ -53,18 +65,13 @@ void Unit::fill(uint64_t token, int64_t at, bool native) {
       copies.insert(copies.end(), entry.bytes.begin(), entry.bytes.end());
       data = copies.data() + place;
     }
-    // NATIVE: the engine gives the offsets; here they only count up, as in every unit.
-    const int64_t base = native ? next : entry.base_offset;
+    const int64_t base = count_up ? next : entry.base_offset;
     const int64_t last = base + (entry.last_offset - entry.base_offset);
     next = last + 1;
     batches.push_back({data, entry.bytes.size(), base, last, entry.max_timestamp, entry.record_count, 0});
   }
   request.batches = batches.data();
   request.batch_count = static_cast<uint32_t>(batches.size());
-  if (native) {
-    results.assign(batches.size(), sluice_batch_result{});
-    result.value.batches = results.data();
-  }
 }
 
 void Unit::release() {
@@ -182,11 +189,14 @@ void LogImpl::advance(Executor* here) {
     } else if (!acquires_.empty()) {
       ended = begin_acquire(lock, here);
     } else if (may_append && (has_queued() || fence_now_ != nullptr)) {
-      const bool stale = !storage_->is_native() && incarnation_ != storage_->incarnation();
+      const bool native = storage_->is_native();
+      const bool stale = !native && incarnation_ != storage_->incarnation();
       if (fence_first_ || stale || fence_now_ != nullptr) {
         ended = begin_fence(lock, FenceFor::again, has_queued() ? *queue_[queue_head_].executor : *fence_now_, here);
+      } else if (native && !has_room()) {
+        break;
       } else {
-        ended = begin_unit(lock, here);
+        ended = begin_unit(lock, native, here);
       }
     } else {
       break;
@@ -197,8 +207,15 @@ void LogImpl::advance(Executor* here) {
   deliver(here);
 }
 
-/// Sends the head of the queue as one unit. Gives the lock back; true if the unit has ended already.
-bool LogImpl::begin_unit(Lock& lock, Executor* here) {
+/// NATIVE: takes a place for one more append. With the lock held.
+bool LogImpl::has_room() {
+  if (!flights_.empty() && flights_.back().run != run()) return false;  // what became of the last run is not known yet
+  return storage_->begin_flight(flights_.size());
+}
+
+/// Sends the head of the queue as one unit. Gives the lock back; true if the unit has ended already, or if there may be
+/// room for another.
+bool LogImpl::begin_unit(Lock& lock, bool native, Executor* here) {
   phase_ = Phase::appending;
   CallRef<Unit> unit = storage_->calls().take<Unit>(shared_from_this());
   unit->log = this;
@@ -223,17 +240,37 @@ bool LogImpl::begin_unit(Lock& lock, Executor* here) {
       queue_head_ = 0;
     }
   }
+  if (native) return begin_native_unit(lock, std::move(unit), here);
   const uint64_t token = token_;
   const int64_t at = end_;
   lock.unlock();
 
-  unit->fill(token, at, storage_->is_native());
+  unit->fill(token, at);
   Unit* u = unit.get();
   const bool ended = u->issue(*u->entries.front().executor, storage_->call_deadline_ns(), [this, u] {
     return storage_->api().append(handle_, u->ticket(), &u->request, &u->result.value);
   });
   if (ended) unit_ended(std::move(unit), here);
   return ended;
+}
+
+bool LogImpl::begin_native_unit(Lock& lock, CallRef<Unit> unit, Executor* here) {
+  const uint64_t of = run();
+  Flight& flight = flights_.emplace_back();
+  flight.sent = unit.get();
+  flight.run = of;
+  lock.unlock();
+
+  unit->fill_native(of);
+  Unit* u = unit.get();
+  const bool ended = u->issue(*u->entries.front().executor, storage_->call_deadline_ns(), [this, u] {
+    return storage_->api().append(handle_, u->ticket(), &u->request, &u->result.value);
+  });
+  lock.lock();
+  phase_ = Phase::idle;
+  lock.unlock();
+  if (ended) unit_ended(std::move(unit), here);
+  return true;
 }
 
 void LogImpl::unit_ended(CallRef<Unit> unit, Executor* here) {
@@ -246,14 +283,10 @@ void LogImpl::unit_ended(CallRef<Unit> unit, Executor* here) {
     metrics.append_errors.fetch_add(1);
   }
   Lock lock(mutex_);
+  if (!unit->results.empty()) return native_unit_ended(std::move(unit), std::move(status), here);
   phase_ = Phase::idle;
   if (!status.ok()) return unit_failed(lock, std::move(unit), std::move(status), here);
-  if (storage_->is_native()) {
-    for (const sluice_batch_result& batch : unit->results) end_ = std::max(end_, batch.last_offset + 1);
-    tail_ = end_;
-  } else {
-    end_ = unit->end();
-  }
+  end_ = unit->end();
   possible_end_ = end_;
   acknowledged_ = end_;
   saw_end(end_);
@@ -261,12 +294,42 @@ void LogImpl::unit_ended(CallRef<Unit> unit, Executor* here) {
 }
 
 /// With the lock held.
+void LogImpl::native_unit_ended(CallRef<Unit> unit, Status status, Executor* here) {
+  const auto flight =
+      std::find_if(flights_.begin(), flights_.end(), [&](const Flight& each) { return each.sent == unit.get(); });
+  flight->unit = std::move(unit);
+  flight->status = std::move(status);
+  while (!flights_.empty() && flights_.front().unit) {
+    Flight first = std::move(flights_.front());
+    flights_.pop_front();
+    storage_->end_flight();
+    flight_ended(std::move(first), here);
+  }
+}
+
+/// With the lock held, all before it told.
+void LogImpl::flight_ended(Flight flight, Executor* here) {
+  const Status status = flight.status;
+  if (status.ok()) {
+    for (const sluice_batch_result& batch : flight.unit->results) end_ = std::max(end_, batch.last_offset + 1);
+    tail_ = end_;
+    possible_end_ = end_;
+    acknowledged_ = end_;
+    saw_end(end_);
+  }
+  Delivery& delivery = tell_unit(std::move(flight.unit), std::move(flight.status), here);
+  delivery.dropped = std::move(flight.behind.dropped);
+  delivery.dropped_outcome = std::move(flight.behind.dropped_outcome);
+  // What was queued since the first of a run failed is not behind those that fail now. What is dropped is told after
+  // all that was sent.
+  if (status.ok() || flight.run != run()) return;
+  drop_queue(flights_.empty() ? delivery : flights_.back().behind, StatusCode::unavailable,
+             fmt::format("not sent, because an append before it failed: {}", status.describe()));
+}
+
+/// With the lock held.
 void LogImpl::unit_failed(Lock&, CallRef<Unit> unit, Status status, Executor* here) {
   const std::string behind = fmt::format("not sent, because an append before it failed: {}", status.describe());
-  if (storage_->is_native()) {
-    drop_queue(tell_unit(std::move(unit), std::move(status), here), StatusCode::unavailable, behind);
-    return;
-  }
   if (may_have_landed(status)) {
     unsettled_ = std::move(unit);
     settle_deadline_ns_ = storage_->timers().now_ns() + kSettleDeadlineMs * 1'000'000;

@@ -221,6 +221,7 @@ void StorageImpl::adopt_condition(const sluice_condition& reported) {
   condition.capabilities = reported.capabilities;
   condition.largest_unit = reported.largest_unit;
   condition.preferred_unit = reported.preferred_unit;
+  condition.appends_in_flight = reported.appends_in_flight;
   condition.server = fixed_text(reported.server);
   condition.advice = fixed_text(reported.advice);
   const sluice_plugin& plugin = library_->plugin();
@@ -238,6 +239,7 @@ void StorageImpl::adopt_condition(const sluice_condition& reported) {
   const bool asked = condition.preferred_unit != 0;
   const uint64_t gathered = asked ? std::min(condition.preferred_unit, kMostGatheredBytes) : kGatheredBytes;
   gathered_bytes_ = asked && native_ ? gathered : std::min(gathered, largest_unit_.load());
+  appends_in_flight_ = native_ ? std::clamp(condition.appends_in_flight, 1u, kMostAppendsInFlight) : 1;
   std::lock_guard lock(mutex_);
   condition_ = std::move(condition);
 }
@@ -344,6 +346,13 @@ bool StorageImpl::enter() {
   if (accepting_.load() && !held_off()) return true;
   inside_.fetch_sub(1);
   return false;
+}
+
+bool StorageImpl::begin_flight(size_t before) {
+  const uint32_t most = appends_in_flight_.load(std::memory_order_relaxed);
+  if (before > 0 && (before >= most || flights_.load(std::memory_order_relaxed) >= kMostPipelines * most)) return false;
+  flights_.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 bool StorageImpl::reserve_bytes(uint64_t bytes) {

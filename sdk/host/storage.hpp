@@ -48,8 +48,9 @@ struct LogEntry {
 struct Condition {
   uint32_t kind = SLUICE_KIND_LOG;
   uint64_t capabilities = 0;
-  uint64_t largest_unit = 0;    // bytes; 0: no limit
-  uint64_t preferred_unit = 0;  // bytes at which several batches make an append; 0: the host's choice
+  uint64_t largest_unit = 0;       // bytes; 0: no limit
+  uint64_t preferred_unit = 0;     // bytes at which several batches make an append; 0: the host's choice
+  uint32_t appends_in_flight = 0;  // NATIVE: of one log; 0 or 1: one
   std::string server;
   std::string advice;
 };

@@ -21,6 +21,11 @@ namespace sluice::host {
 /// What one append gathers of the batches that wait, unless the adapter says, and at the most.
 constexpr uint64_t kGatheredBytes = 2ull << 20;
 constexpr uint64_t kMostGatheredBytes = 32ull << 20;
+/// NATIVE: appends of one log in flight, at the most, whatever the adapter says. Behind the first of its log an append
+/// is sent only while fewer than so many times what the adapter says are in flight in the whole storage: with many logs
+/// at work they keep the engine busy, and memory stays what it is with one for each.
+constexpr uint32_t kMostAppendsInFlight = 16;
+constexpr uint32_t kMostPipelines = 2;
 
 /// Where lines for the operator go. Shared with the table of host services, which lives as long as the process.
 class Voice {
@@ -77,6 +82,9 @@ class StorageImpl final : public Storage {
   uint64_t largest_unit() const { return largest_unit_.load(std::memory_order_relaxed); }
   /// Bytes of one append, unless a single batch is larger.
   uint64_t gathered_bytes() const { return gathered_bytes_.load(std::memory_order_relaxed); }
+  /// NATIVE: takes a place for an append behind `before` of the same log that are in flight; false: there is none.
+  bool begin_flight(size_t before);
+  void end_flight() { flights_.fetch_sub(1); }
   /// Rises with every start. What was fenced under an earlier one is fenced again.
   uint64_t incarnation() const { return incarnation_.load(std::memory_order_relaxed); }
 
@@ -120,6 +128,8 @@ class StorageImpl final : public Storage {
   std::atomic<bool> native_{false};
   std::atomic<uint64_t> largest_unit_{UINT64_MAX};
   std::atomic<uint64_t> gathered_bytes_{kGatheredBytes};
+  std::atomic<uint32_t> appends_in_flight_{1};
+  std::atomic<uint32_t> flights_{0};
   std::atomic<uint64_t> incarnation_{0};
   std::atomic<bool> held_off_{false};
   mutable std::mutex mutex_;

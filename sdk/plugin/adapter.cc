@@ -77,6 +77,7 @@ void report(const Condition& from, sluice_condition& to) {
   set(to, &sluice_condition::capabilities, from.capabilities);
   set(to, &sluice_condition::largest_unit, from.largest_unit);
   set(to, &sluice_condition::preferred_unit, from.preferred_unit);
+  set(to, &sluice_condition::appends_in_flight, from.appends_in_flight);
   if (to.size >= offsetof(sluice_condition, server) + sizeof to.server)
     copy_text(from.server, to.server, sizeof to.server);
   if (to.size >= offsetof(sluice_condition, advice) + sizeof to.advice)

@@ -59,8 +59,9 @@ struct CreateRequest {
 struct Condition {
   uint32_t kind = SLUICE_KIND_LOG;
   uint64_t capabilities = 0;
-  uint64_t largest_unit = 0;    // bytes; 0: no limit
-  uint64_t preferred_unit = 0;  // bytes; 0: the host's choice
+  uint64_t largest_unit = 0;       // bytes; 0: no limit
+  uint64_t preferred_unit = 0;     // bytes; 0: the host's choice
+  uint32_t appends_in_flight = 0;  // NATIVE: of one handle; 0: one
   std::string server;
   std::string advice;
 };

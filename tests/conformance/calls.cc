@@ -83,6 +83,7 @@ ConditionAnswer Storage::condition_of(const char* name, sluice_status (*function
   answer.kind = condition->kind;
   answer.capabilities = condition->capabilities;
   answer.largest_unit = condition->largest_unit;
+  answer.appends_in_flight = condition->appends_in_flight;
   answer.server = condition->server;
   answer.advice = condition->advice;
   return answer;

@@ -136,12 +136,18 @@ void invalid(Context& context) {
   require(bounds.end == bounds.start, "an append that was INVALID landed");
 }
 
-// Bytes that do not unpack, in a batch whose checksum is right: nothing of its unit may land.
-void undecodable(Context& context) {
-  FreshNative log(context);
+/// Its checksum is right and its records do not unpack.
+Batch undecodable_batch() {
   Batch bad = make_native_batch(numbered("bad", 3), Codec::none);
   for (size_t i = records::kBatchHeaderBytes; i < bad.bytes.size(); ++i) bad.bytes[i] = 0xff;
   store_be<uint32_t>(bad.bytes.data() + records::layout::kCrc, records::BatchView::parse(bad.bytes)->compute_crc());
+  return bad;
+}
+
+// Nothing of its unit may land.
+void undecodable(Context& context) {
+  FreshNative log(context);
+  const Batch bad = undecodable_batch();
   const NativeAppendAnswer answer = log->append({make_native_batch(numbered("good", 3)), bad});
   require(!answer.ok(), "a batch whose records do not parse was acknowledged");
   require(answer.status != SLUICE_UNKNOWN, "a batch whose records do not parse is UNKNOWN");
@@ -163,6 +169,67 @@ void many(Context& context) {
   expect_records(all, log->read_all(all.front().offset), "many units");
 }
 
+uint32_t appends_in_flight(Context& context) {
+  const uint32_t most = context.condition().appends_in_flight;
+  if (most < 2) throw Inapplicable("it takes one append of a handle at a time");
+  return most;
+}
+
+// A large one first, so that it shows if those behind it do not wait.
+void under_way(Context& context) {
+  constexpr size_t kRounds = 20;
+  const uint32_t most = appends_in_flight(context);
+  FreshNative log(context);
+  std::vector<std::string> wanted;
+  int64_t last = -1;
+  for (size_t round = 0; round < kRounds; ++round) {
+    std::vector<NativeLog::Sent> sent;
+    std::vector<size_t> counts;
+    for (uint32_t i = 0; i < most; ++i) {
+      const auto records = numbered(fmt::format("{}.{}", round, i), i == 0 ? 2'000 : 3);
+      for (const Record& record : records) wanted.push_back(record.value.value());
+      counts.push_back(records.size());
+      sent.push_back(log->send({make_native_batch(records)}, 0, 1));
+    }
+    for (size_t i = 0; i < sent.size(); ++i) {
+      const NativeAppendAnswer answer = sent[i].wait();
+      expect_status(SLUICE_OK, answer, "one of several appends under way");
+      const sluice_batch_result& batch = answer.batches.front();
+      require(batch.applied == counts[i], "append: OK, and {} of {} records were applied", batch.applied, counts[i]);
+      require(batch.first_offset > last, "append {} under way: a unit at {} came behind one that ended at {}", i,
+              batch.first_offset, last);
+      last = batch.last_offset;
+    }
+  }
+  const auto found = log->read_all(log->must_bounds().start);
+  require(found.size() == wanted.size(), "{} records were appended, {} are there", wanted.size(), found.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    require(found[i].record.value == wanted[i], "record {} was expected, {} came at {}", wanted[i],
+            describe(found[i].record), found[i].offset);
+  }
+}
+
+void run_ends(Context& context) {
+  appends_in_flight(context);
+  FreshNative log(context);
+  auto before = log->send({make_native_batch(numbered("before", 2))}, 0, 1);
+  auto bad = log->send({undecodable_batch()}, 0, 1);
+  expect_status(SLUICE_OK, before.wait(), "an append before one that fails");
+  const NativeAppendAnswer failed = bad.wait();
+  require(!failed.ok(), "a batch whose records do not parse was acknowledged");
+  // The host may have sent it before it heard.
+  const NativeAppendAnswer behind = log->send({make_native_batch(numbered("behind", 2))}, 0, 1).wait();
+  require(!behind.ok(), "an append behind one that failed was acknowledged: they are of one run");
+  const NativeAppendAnswer next = log->send({make_native_batch(numbered("next", 2))}, 0, 2).wait();
+  expect_status(SLUICE_OK, next, "an append of the next run");
+  std::vector<Record> wanted = numbered("before", 2);
+  for (const Record& record : numbered("next", 2)) wanted.push_back(record);
+  std::vector<Record> found;
+  for (const PlacedRecord& placed : log->read_all(log->must_bounds().start)) found.push_back(placed.record);
+  require(found == wanted, "of a run that a failure ended there are {} records, {} were expected", found.size(),
+          wanted.size());
+}
+
 constexpr uint32_t kNative = SLUICE_KIND_NATIVE;
 constexpr Check kChecks[] = {
     {"native.opaque", "B34: keys and values are bytes: every value, nothing, null, no UTF-8; timestamps stay.", &opaque,
@@ -177,6 +244,10 @@ constexpr Check kChecks[] = {
     {"native.invalid", "Unknown flags and empty units are INVALID; nothing lands.", &invalid, kNative},
     {"native.undecodable", "A unit with a batch that does not parse is refused whole.", &undecodable, kNative},
     {"native.many_units", "Units follow each other.", &many, kNative},
+    {"native.under_way", "appends_in_flight: so many appends of a handle are stored in the order of the calls.",
+     &under_way, kNative},
+    {"native.run_ends", "Behind an append that failed those of its run that the engine does not have are refused.",
+     &run_ends, kNative},
 };
 
 }  // namespace

@@ -101,7 +101,7 @@ std::vector<Record> numbered(const std::string& prefix, size_t count, size_t siz
 
 NativeLog::NativeLog(Storage& storage, const Descriptor& descriptor) : storage_(storage), log_(storage, descriptor) {}
 
-NativeLog::Sent NativeLog::send(const Unit& unit, uint32_t flags, std::optional<int64_t> deadline_ns) {
+NativeLog::Sent NativeLog::send(const Unit& unit, uint32_t flags, uint64_t run, std::optional<int64_t> deadline_ns) {
   auto call = storage_.context().call("append");
   if (deadline_ns) call->set_deadline_ns(*deadline_ns);
   auto* request = call->make<sluice_append>();
@@ -121,6 +121,7 @@ NativeLog::Sent NativeLog::send(const Unit& unit, uint32_t flags, std::optional<
     request->bytes += unit[i].bytes.size();
   }
   request->flags = flags;
+  request->run = run;
   request->batches = batches;
   request->batch_count = static_cast<uint32_t>(unit.size());
   call->start([&](sluice_ticket* ticket) { return storage_.api().append(log_.raw(), ticket, request, result); });

@@ -76,8 +76,8 @@ class NativeLog {
     sluice_append_result* result_;
     size_t batches_;
   };
-  /// `deadline_ns`: the kit's own where nothing is said.
-  Sent send(const Unit& unit, uint32_t flags = 0, std::optional<int64_t> deadline_ns = std::nullopt);
+  /// `run`: as sluice_append has it; 0: alone. `deadline_ns`: the kit's own where nothing is said.
+  Sent send(const Unit& unit, uint32_t flags = 0, uint64_t run = 0, std::optional<int64_t> deadline_ns = std::nullopt);
   NativeAppendAnswer append(const Unit& unit) { return send(unit).wait(); }
   /// One batch; OK and with offsets, or Failure. Its records with the offsets that the result tells.
   std::vector<PlacedRecord> must_append(const std::vector<Record>& records,

@@ -130,6 +130,7 @@ struct ConditionAnswer : Answer {
   uint32_t kind = 0;
   uint64_t capabilities = 0;
   uint64_t largest_unit = 0;
+  uint32_t appends_in_flight = 0;
   std::string server;
   std::string advice;
 };

@@ -181,6 +181,10 @@ typedef struct sluice_condition {
    * hint. Where each append costs a round trip, more is faster. NATIVE: may be above largest_unit, which then bounds
    * each batch. */
   uint64_t preferred_unit;
+  /* NATIVE: how many appends of one handle may be in flight; 0 or 1: one. Who says more keeps their order by itself, see
+   * append. LOG: one, whatever is said. */
+  uint32_t appends_in_flight;
+  uint32_t reserved;
 } sluice_condition;
 
 #define SLUICE_BIND_REPLACE 1u /* the operator ties an emptied storage again */
@@ -268,6 +272,8 @@ typedef struct sluice_append {
   uint32_t batch_count; /* >= 1 */
   uint32_t reserved;
   uint64_t bytes; /* of all batches */
+  /* Appends of one handle with the same run may be in flight together; see append. Rises. 0: this one is alone. */
+  uint64_t run;
 } sluice_append;
 
 typedef struct sluice_append_result {
@@ -403,7 +409,12 @@ typedef struct sluice_storage_api {
   /* [inline] No call on it is pending, except watch, which it completes with UNAVAILABLE. */
   void (*close)(sluice_log *log);
 
-  /* [async] Stores a unit at the end, bytes unchanged, all or nothing (LOG). The host has one append in flight per log.
+  /* [async] Stores a unit at the end, bytes unchanged, all or nothing (LOG). The host has one append in flight per log, or,
+   * NATIVE, as many as appends_in_flight says. It makes these calls one after another, and what they bring is stored in that
+   * order. When one of them was answered, and not with OK, those of its run that the adapter has not given to the engine yet
+   * are refused, nothing of them lands. What the engine has already may land behind it and is answered as what became of it;
+   * it never lands before anything that the engine was given earlier. The next run begins when all of this are answered, or
+   * overdue.
    *   token another than the one in force, lower or higher   FENCED, judged before `at`
    *   end another than `at`                                   CONFLICT
    *   larger than the largest unit                            TOO_LARGE

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// kafka_bench PLUGIN START [--jars DIR] [--rounds N] [--megabytes N] [--option NAME=VALUE]...
+// kafka_bench PLUGIN START [--jars DIR] [--rounds N] [--megabytes N] [--partitions N] [--record BYTES]
+//             [--option NAME=VALUE]...
 //
 // The Kafka adapter beside a plain librdkafka program, on one Kafka broker that it starts: START is the program
 // sluiced, or, with the jars of Apache Kafka, the script that starts it. Records of 100 bytes and of 1 KiB, on 1 and on
@@ -323,15 +324,21 @@ void print(const char* what, const Work& work, const Pace& native, const Pace& p
 int main(int argc, char** argv) {
   int rounds = 3;
   size_t megabytes = 128;
+  size_t only_partitions = 0;
+  size_t only_size = 0;
   test::KafkaSettings settings;
   host::OptionInputs inputs;
-  need(argc >= 3, "kafka_bench PLUGIN START [--jars DIR] [--rounds N] [--megabytes N] [--option NAME=VALUE]...");
+  need(argc >= 3,
+       "kafka_bench PLUGIN START [--jars DIR] [--rounds N] [--megabytes N] [--partitions N] [--record BYTES] "
+       "[--option NAME=VALUE]...");
   settings.program = argv[2];
   for (int i = 3; i + 1 < argc; i += 2) {
     const std::string_view option = argv[i];
     const std::string value = argv[i + 1];
     if (option == "--rounds") rounds = std::stoi(value);
     if (option == "--megabytes") megabytes = std::stoull(value);
+    if (option == "--partitions") only_partitions = std::stoull(value);
+    if (option == "--record") only_size = std::stoull(value);
     if (option == "--jars") settings.jars = value;
     if (option == "--option") inputs[value.substr(0, value.find('='))] = value.substr(value.find('=') + 1);
   }
@@ -346,6 +353,8 @@ int main(int argc, char** argv) {
              "plain", "ratio", "", "", "");
   for (const size_t partitions : {size_t{1}, size_t{4}}) {
     for (const size_t size : {size_t{100}, size_t{1} << 10}) {
+      if (only_partitions != 0 && partitions != only_partitions) continue;
+      if (only_size != 0 && size != only_size) continue;
       Work work{partitions, size, 0, kBatchBytes / (size + 10)};
       // Small records are slow: fewer bytes of them.
       const size_t bytes = (megabytes << 20) / (size < 1'000 ? 4 : 1);

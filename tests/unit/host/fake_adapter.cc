@@ -77,6 +77,7 @@ void report(FakeEngine& engine, sluice_condition* condition) {
   condition->capabilities = engine.capabilities;
   condition->largest_unit = engine.largest_unit;
   condition->preferred_unit = engine.preferred_unit;
+  condition->appends_in_flight = engine.appends_in_flight;
   std::strcpy(condition->server, "fake 1.0");
 }
 
@@ -193,6 +194,7 @@ sluice_status append(sluice_log* handle, sluice_ticket* ticket, const sluice_app
   c->token = request->token;
   c->at = request->at;
   c->batches = request->batch_count;
+  c->of_run = request->run;
   std::vector<StoredBatch> unit;
   for (uint32_t i = 0; i < request->batch_count; ++i) {
     const sluice_batch& b = request->batches[i];

@@ -41,6 +41,7 @@ struct StoredLog {
 struct Command {
   std::string name;  // "append", "fence", ...
   uint64_t token = 0;
+  uint64_t of_run = 0;  // append
   int64_t at = 0;  // append: where; trim, read: the offset
   size_t batches = 0;
   std::vector<int64_t> offsets;  // append: of the batches, as the host says
@@ -86,6 +87,7 @@ class FakeEngine {
   std::function<sluice_status(Command&, sluice_status)> on_outcome;
   uint64_t largest_unit = 0;
   uint64_t preferred_unit = 0;
+  uint32_t appends_in_flight = 0;
   uint32_t kind = SLUICE_KIND_LOG;
   uint64_t capabilities = SLUICE_CAP_DURABLE;
   bool equal_fence_refused = false;

@@ -94,6 +94,61 @@ TEST_P(LogThreadsTest, LoopsAppendAtOnceAndEachHearsInOrder) {
   log = nullptr;
 }
 
+// NATIVE, with several in flight: the calls come one after another, in the order of enqueue, from whatever thread, and
+// callers hear in that order.
+class PipelineThreadsTest : public LogThreadsTest {};
+
+TEST_P(PipelineThreadsTest, CallsComeInOrderAndCallersHearInOrder) {
+  constexpr int kLoops = 3;
+  constexpr int kBatches = 200;
+  FakeEngine engine;
+  engine.mode = GetParam();
+  engine.kind = SLUICE_KIND_NATIVE;
+  engine.appends_in_flight = 4;
+  int appends = 0;
+  engine.on_outcome = [&](Command& c, sluice_status status) {  // with the engine's lock held
+    return c.name == "append" && ++appends % 20 == 0 ? SLUICE_UNAVAILABLE : status;
+  };
+  const std::shared_ptr<Storage> storage = engine.start();
+  engine.logs.try_emplace(make_descriptor().id);
+  std::shared_ptr<Log> log = *storage->open(make_descriptor());
+  std::vector<std::unique_ptr<ThreadLoop>> loops;
+  for (int i = 0; i < kLoops; ++i) loops.push_back(std::make_unique<ThreadLoop>());
+  ASSERT_TRUE(wait(log->acquire(0, *loops[0]), *loops[0]).has_value());
+
+  Gate gate;
+  std::mutex partition;
+  int queued = 0;  // guarded by partition
+  std::atomic<int> last_told{-1};
+  std::atomic<int64_t> last_offset{-1};
+  for (int n = 0; n < kBatches; ++n) {
+    for (int i = 0; i < kLoops; ++i) {
+      loops[static_cast<size_t>(i)]->post([&, i] {
+        {
+          std::lock_guard lock(partition);
+          AppendEntry entry = make_entry(std::make_shared<std::string>(make_batch(0, 1)), 0, 1);
+          entry.done = [&, number = queued](AppendOutcome outcome) {
+            EXPECT_EQ(last_told.exchange(number) + 1, number);
+            if (outcome.status.ok()) {
+              EXPECT_LT(last_offset.exchange(outcome.first_offset), outcome.first_offset);
+            }
+            gate.add();
+          };
+          const uint64_t generation = log->position().generation;
+          const Status status = log->enqueue(std::move(entry), generation, *loops[static_cast<size_t>(i)]);
+          if (status.ok()) ++queued;
+          if (!status.ok()) gate.add();  // a failure came between
+        }
+        log->send();
+      });
+    }
+  }
+  ASSERT_TRUE(gate.wait_for(kLoops * kBatches));
+  for (auto& loop : loops) loop->stop();
+  EXPECT_EQ(storage->metrics().bytes_in_flight.load(), 0);
+  log = nullptr;
+}
+
 TEST_P(LogThreadsTest, UnknownOutcomesAreSettledWhileOthersAppendAndRead) {
   constexpr int kBatches = 300;
   FakeEngine engine;
@@ -178,6 +233,10 @@ TEST_P(LogThreadsTest, LogsAndStoragesMayGoWhileWorkIsPending) {
     loop.stop();
   }
 }
+
+// On a thread of its own each command is carried out when it likes: such an engine keeps no order.
+INSTANTIATE_TEST_SUITE_P(Modes, PipelineThreadsTest,
+                         ::testing::Values(FakeEngine::Mode::inline_final, FakeEngine::Mode::inline_pending));
 
 INSTANTIATE_TEST_SUITE_P(Modes, LogThreadsTest,
                          ::testing::Values(FakeEngine::Mode::inline_final, FakeEngine::Mode::inline_pending,

@@ -389,6 +389,162 @@ TEST_F(LogWriterTest, NativeStoragesGiveTheOffsets) {
   EXPECT_EQ(storage->metrics().fences.load(), 0u);
 }
 
+// ---- NATIVE: several appends in flight
+
+class PipelineTest : public LogWriterTest {
+ protected:
+  void SetUp() override {
+    LogWriterTest::SetUp();
+    may_have(3);
+    hold_appends();
+  }
+  void may_have(uint32_t appends) {
+    engine.kind = SLUICE_KIND_NATIVE;
+    engine.appends_in_flight = appends;
+    ASSERT_TRUE(storage->health().has_value());
+    acquire(0);
+  }
+  /// Queues a batch of that many records, whose outcome comes to outcomes and `told`, and sends what can be sent.
+  void send(int32_t records) {
+    auto bytes = std::make_shared<std::string>(make_batch(0, records));
+    AppendEntry entry = make_entry(std::move(bytes), 0, records);
+    entry.done = [this, records](AppendOutcome outcome) {
+      told.push_back(records);
+      outcomes.push_back(std::move(outcome));
+    };
+    ASSERT_TRUE(log->enqueue(std::move(entry), log->position().generation, loop).ok());
+    log->send();
+    settle();
+  }
+  std::vector<size_t> waiting() {
+    settle();
+    return engine.waiting("append");
+  }
+  void reply(size_t index, std::optional<sluice_status> instead = std::nullopt) {
+    if (instead) engine.commands[index]->outcome = *instead;
+    if (!instead) engine.carry_out(index);
+    engine.reply(index, instead);
+    settle();
+  }
+
+  std::vector<int32_t> told;  // by their numbers of records
+};
+
+TEST_F(PipelineTest, AsManyAppendsAreInFlightAsTheAdapterTakes) {
+  for (int i = 1; i <= 5; ++i) send(i);
+  const auto sent = waiting();
+  ASSERT_EQ(sent.size(), 3u);
+  EXPECT_EQ(engine.commands[sent[0]]->of_run, engine.commands[sent[2]]->of_run);
+  EXPECT_GT(engine.commands[sent[0]]->of_run, 0u);
+  // What waits becomes one unit, as ever, when there is room.
+  reply(sent[0]);
+  EXPECT_EQ(told, (std::vector<int32_t>{1}));
+  ASSERT_EQ(waiting().size(), 3u);
+  EXPECT_EQ(engine.commands[waiting()[2]]->batches, 2u);
+}
+
+TEST_F(PipelineTest, CallersHearInTheOrderOfTheirsWhateverEndsFirst) {
+  for (int i = 1; i <= 3; ++i) send(i);
+  const auto sent = waiting();
+  ASSERT_EQ(sent.size(), 3u);
+  for (const size_t each : sent) engine.carry_out(each);
+  engine.reply(sent[2]);
+  engine.reply(sent[1]);
+  settle();
+  EXPECT_TRUE(told.empty());
+  send(4);  // what was not told yet holds its place
+  EXPECT_EQ(waiting().size(), 1u);
+  engine.reply(sent[0]);
+  settle();
+  EXPECT_EQ(told, (std::vector<int32_t>{1, 2, 3}));
+  EXPECT_EQ(outcomes[1].first_offset, 1);
+  EXPECT_EQ(outcomes[2].last_offset, 5);
+  EXPECT_EQ(outcomes[2].log_end, 6);
+  EXPECT_EQ(waiting().size(), 1u);
+}
+
+TEST_F(PipelineTest, BehindAFailureNothingIsSentBeforeTheRestOfItsRunHasEnded) {
+  for (int i = 1; i <= 5; ++i) send(i);
+  const auto sent = waiting();
+  ASSERT_EQ(sent.size(), 3u);
+  reply(sent[0], SLUICE_UNAVAILABLE);
+  EXPECT_EQ(told, (std::vector<int32_t>{1}));
+  EXPECT_EQ(outcomes[0].status.code(), StatusCode::unavailable);
+  send(6);
+  EXPECT_EQ(waiting().size(), 2u) << "sent beside what may land before it or behind it";
+  reply(sent[1]);
+  EXPECT_EQ(told, (std::vector<int32_t>{1, 2}));
+  EXPECT_TRUE(outcomes[1].status.ok()) << "it is there";
+  EXPECT_EQ(waiting().size(), 1u);
+  // The second failure drops nothing that was queued since the first.
+  reply(sent[2], SLUICE_UNKNOWN);
+  EXPECT_EQ(told, (std::vector<int32_t>{1, 2, 3, 4, 5}));
+  EXPECT_EQ(outcomes[2].status.code(), StatusCode::unknown);
+  EXPECT_EQ(outcomes[3].status.code(), StatusCode::unavailable);
+  EXPECT_EQ(outcomes[4].status.code(), StatusCode::unavailable);
+  ASSERT_EQ(waiting().size(), 1u);
+  EXPECT_EQ(engine.commands[waiting()[0]]->of_run, engine.commands[sent[0]]->of_run + 1);
+  reply(waiting()[0]);
+  EXPECT_EQ(told.back(), 6);
+  EXPECT_TRUE(outcomes.back().status.ok());
+  EXPECT_EQ(storage->metrics().bytes_in_flight.load(), 0);
+}
+
+TEST_F(PipelineTest, OneThatIsOverdueEndsTheRunToo) {
+  StorageOptions options = engine.options();
+  options.call_timeout_ms = 1'000;
+  log = nullptr;
+  storage = nullptr;
+  open(std::move(options));
+  may_have(3);
+  for (int i = 1; i <= 2; ++i) send(i);
+  const auto sent = waiting();
+  ASSERT_EQ(sent.size(), 2u);
+  reply(sent[1]);
+  advance_ms(1'100);
+  EXPECT_EQ(told, (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(outcomes[0].status.code(), StatusCode::unknown);
+  EXPECT_TRUE(outcomes[1].status.ok());
+  send(3);
+  ASSERT_EQ(waiting().size(), 2u);  // one is overdue
+  EXPECT_EQ(engine.commands[waiting()[1]]->of_run, engine.commands[sent[0]]->of_run + 1);
+}
+
+TEST_F(PipelineTest, ManyLogsHaveOneAppendInFlightEach) {
+  may_have(2);
+  std::vector<std::shared_ptr<Log>> logs{log};
+  for (uint8_t i = 2; i <= 4; ++i) {
+    engine.logs.try_emplace(make_descriptor(i).id);
+    logs.push_back(*storage->open(make_descriptor(i)));
+    ASSERT_TRUE(wait(logs.back()->acquire(0, loop)).has_value());
+  }
+  std::vector<size_t> in_flight;
+  for (const auto& each : logs) {
+    log = each;
+    const size_t before = waiting().size();
+    for (int i = 0; i < 3; ++i) send(1);
+    in_flight.push_back(waiting().size() - before);
+  }
+  EXPECT_EQ(in_flight, (std::vector<size_t>{2, 2, 1, 1}));
+  while (!waiting().empty()) reply(waiting().front());
+  EXPECT_EQ(told.size(), 12u);
+  log = logs.front();
+  for (int i = 0; i < 3; ++i) send(1);
+  EXPECT_EQ(waiting().size(), 2u) << "places that were taken are not given back";
+}
+
+TEST_F(PipelineTest, LogsOfTheOtherKindHaveOneWhateverIsSaid) {
+  engine.kind = SLUICE_KIND_LOG;
+  ASSERT_TRUE(storage->health().has_value());
+  acquire(1);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(append(1).ok());
+    log->send();
+  }
+  ASSERT_EQ(waiting().size(), 1u);
+  EXPECT_EQ(engine.commands[waiting()[0]]->of_run, 0u);
+}
+
 TEST_F(LogWriterTest, LogsThatSeveralWrite) {
   LogDescriptor descriptor = make_descriptor(2);
   descriptor.flags = SLUICE_LOG_SEVERAL_WRITERS;

@@ -411,6 +411,33 @@ void judge(Adapter& one, host::Log& log, std::vector<Told>& told) {
   }
 }
 
+// A producer is introduced to a partition by the first append, and those behind it wait for that.
+TEST_P(KafkaBroker, AppendsUnderWayKeepTheirOrderFromTheFirstOn) {
+  ASSERT_NO_FATAL_FAILURE(start_server());
+  if (IsSkipped()) return;
+  const auto one = adapter();
+  constexpr size_t kLogs = 8;
+  constexpr size_t kAppends = 12;
+  std::vector<std::shared_ptr<host::Log>> logs;
+  for (size_t i = 0; i < kLogs; ++i) logs.push_back(one->ready(topic_of(fmt::format("t{}", i))));
+  for (const auto& log : logs) {
+    std::vector<std::future<host::AppendOutcome>> sent;
+    std::vector<NativeRecord> wanted;
+    for (size_t i = 0; i < kAppends; ++i) {
+      const auto records = numbered(fmt::format("w{}", i), i == 0 ? 1'000 : 2);
+      wanted.insert(wanted.end(), records.begin(), records.end());
+      sent.push_back(one->send(*log, records));
+    }
+    for (auto& each : sent) {
+      const auto told = each.get();
+      EXPECT_TRUE(told.status.ok()) << told.status.describe();
+    }
+    const auto found = one->read_all(*log);
+    ASSERT_EQ(found.size(), wanted.size());
+    for (size_t i = 0; i < wanted.size(); ++i) ASSERT_EQ(found[i].value, wanted[i].value) << i;
+  }
+}
+
 TEST_P(KafkaBroker, KilledWithAppendsInFlight) {
   ASSERT_NO_FATAL_FAILURE(start_server());
   if (IsSkipped()) return;

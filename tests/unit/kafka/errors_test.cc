@@ -97,6 +97,54 @@ TEST_F(KafkaErrors, ATimeoutDoesNotDouble) {
   EXPECT_EQ(one.read_all(*log).size(), 2u);
 }
 
+// Of several appends under way the cluster turns some down for a while; their order stays.
+TEST_F(KafkaErrors, AppendsUnderWayKeepTheirOrderThroughRetries) {
+  Adapter& one = adapter();
+  const auto log = one.ready(topic_of("orders", 0, 2, true));
+  std::vector<std::string> wanted;
+  int64_t last = -1;
+  constexpr rd_kafka_resp_err_t kPassing[] = {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+                                              RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS};
+  for (size_t round = 0; round < 6; ++round) {
+    fail_with(kProduce, kPassing[round % 2]);
+    std::vector<std::future<host::AppendOutcome>> sent;
+    for (size_t i = 0; i < 6; ++i) {
+      const auto records = numbered(fmt::format("w{}.{}", round, i), 50);
+      for (const NativeRecord& record : records) wanted.push_back(*record.value);
+      sent.push_back(one.send(*log, records));
+    }
+    for (auto& each : sent) {
+      const auto told = each.get();
+      ASSERT_TRUE(told.status.ok()) << told.status.describe();
+      EXPECT_GT(told.first_offset, last);
+      last = told.last_offset;
+    }
+  }
+  std::vector<std::string> found;
+  for (const NativeRecord& record : one.read_all(*log)) found.push_back(record.value.value_or(""));
+  EXPECT_EQ(found, wanted);
+}
+
+// Those behind an append that is refused are not sent, and may be sent again.
+TEST_F(KafkaErrors, NothingIsSentBehindWhatIsRefused) {
+  Adapter& one = adapter();
+  const auto log = one.ready(topic_of("orders", 0, 2, true));
+  std::string bad = batch_of(numbered("bad", 3));
+  std::fill(bad.begin() + records::kBatchHeaderBytes, bad.end(), '\xff');
+  store_be<uint32_t>(reinterpret_cast<uint8_t*>(bad.data()) + records::layout::kCrc,
+                     records::BatchView::parse(as_bytes(bad))->compute_crc());
+  auto before = one.send(*log, numbered("before", 1));
+  auto refused = one.NativeBroker::send(*log, bad);
+  auto behind = one.send(*log, numbered("behind", 1));
+  EXPECT_TRUE(before.get().status.ok());
+  EXPECT_EQ(refused.get().status.code(), StatusCode::invalid);
+  EXPECT_EQ(behind.get().status.code(), StatusCode::unavailable);
+  EXPECT_TRUE(one.append(*log, numbered("again", 1)).status.ok());
+  const auto all = one.read_all(*log);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[1].value, "again-0");
+}
+
 // A producer that failed for good is replaced.
 TEST_F(KafkaErrors, AFatalErrorCostsOneAppend) {
   Adapter& one = adapter();
