@@ -10,6 +10,7 @@
 
 #if defined(__x86_64__)
 #  include <nmmintrin.h>
+#  include <wmmintrin.h>
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
 #  include <arm_acle.h>
 #endif
@@ -58,6 +59,12 @@ uint64_t load64(const uint8_t* at) {
   return word;
 }
 
+uint32_t load32(const uint8_t* at) {
+  uint32_t half;
+  std::memcpy(&half, at, sizeof half);
+  return half;
+}
+
 // kSlices[i][b]: the checksum of byte b followed by i zero bytes.
 using SliceTables = std::array<std::array<uint32_t, 256>, 8>;
 
@@ -76,9 +83,12 @@ constexpr SliceTables kSlices = [] {
 
 #if defined(__x86_64__)
 #  define SLUICE_CRC_INSTRUCTION 1
-#  define SLUICE_CRC_TARGET __attribute__((target("sse4.2")))
+#  define SLUICE_CRC_TARGET __attribute__((target("sse4.2,pclmul")))
 SLUICE_CRC_TARGET inline uint64_t crc_word(uint64_t crc, uint64_t word) {
   return _mm_crc32_u64(crc, word);
+}
+SLUICE_CRC_TARGET inline uint32_t crc_half(uint32_t crc, uint32_t half) {
+  return _mm_crc32_u32(crc, half);
 }
 SLUICE_CRC_TARGET inline uint32_t crc_byte(uint32_t crc, uint8_t byte) {
   return _mm_crc32_u8(crc, byte);
@@ -88,6 +98,9 @@ SLUICE_CRC_TARGET inline uint32_t crc_byte(uint32_t crc, uint8_t byte) {
 #  define SLUICE_CRC_TARGET
 inline uint64_t crc_word(uint64_t crc, uint64_t word) {
   return __crc32cd(static_cast<uint32_t>(crc), word);
+}
+inline uint32_t crc_half(uint32_t crc, uint32_t half) {
+  return __crc32cw(crc, half);
 }
 inline uint32_t crc_byte(uint32_t crc, uint8_t byte) {
   return __crc32cb(crc, byte);
@@ -141,6 +154,55 @@ SLUICE_CRC_TARGET inline uint64_t three_stretches(uint64_t crc, const uint8_t*& 
   return crc;
 }
 
+#  if defined(__x86_64__)
+
+// For what is left, three stretches of as many words as there are. Their checksums are put together by multiplications
+// without carry: of two checksums, reflected, they give x times the product as a word of data, and the checksum of such
+// a word is the word times x^32. So the powers are by 33 lower than what lies behind a stretch.
+struct Powers {
+  uint32_t first, second;  // of the stretch
+};
+constexpr size_t kMaxStretchWords = kShortStretchBytes / 8;
+constexpr std::array<Powers, kMaxStretchWords> kPowersOfWords = [] {
+  std::array<Powers, kMaxStretchWords> powers{};
+  // 64 n - 33 = 8 (8 n - 5) + 7
+  for (uint64_t n = 1; n < kMaxStretchWords; ++n) {
+    powers[n] = {multiply(shift_by(16 * n - 5), kOne >> 7), multiply(shift_by(8 * n - 5), kOne >> 7)};
+  }
+  return powers;
+}();
+
+SLUICE_CRC_TARGET inline uint64_t multiply_without_carry(uint64_t crc, uint32_t power) {
+  const __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128(static_cast<int64_t>(crc)),
+                                               _mm_cvtsi32_si128(static_cast<int32_t>(power)), 0);
+  return static_cast<uint64_t>(_mm_cvtsi128_si64(product));
+}
+
+/// `left` < 3 * kShortStretchBytes.
+SLUICE_CRC_TARGET inline uint64_t three_equal_stretches(uint64_t crc, const uint8_t*& at, size_t& left) {
+  const size_t words = left / 24;
+  if (words == 0) return crc;
+  const size_t bytes = 8 * words;
+  const size_t last = bytes - 8;
+  uint64_t second = 0;
+  uint64_t third = 0;
+  for (size_t i = 0; i < last; i += 8) {
+    crc = crc_word(crc, load64(at + i));
+    second = crc_word(second, load64(at + i + bytes));
+    third = crc_word(third, load64(at + i + 2 * bytes));
+  }
+  crc = crc_word(crc, load64(at + last));
+  second = crc_word(second, load64(at + last + bytes));
+  const uint64_t before = multiply_without_carry(crc, kPowersOfWords[words].first) ^
+                          multiply_without_carry(second, kPowersOfWords[words].second);
+  crc = crc_word(third, load64(at + last + 2 * bytes) ^ before);
+  at += 3 * bytes;
+  left -= 3 * bytes;
+  return crc;
+}
+
+#  endif
+
 #endif
 
 }  // namespace
@@ -168,15 +230,23 @@ SLUICE_CRC_TARGET uint32_t extend_with_instruction(uint32_t initial, std::span<c
   uint64_t crc = static_cast<uint32_t>(~initial);
   crc = three_stretches<kLongStretchBytes>(crc, at, left, kLongShift);
   crc = three_stretches<kShortStretchBytes>(crc, at, left, kShortShift);
+#  if defined(__x86_64__)
+  crc = three_equal_stretches(crc, at, left);
+#  endif
   for (; left >= 8; at += 8, left -= 8) crc = crc_word(crc, load64(at));
   auto narrow = static_cast<uint32_t>(crc);
+  if (left >= 4) {
+    narrow = crc_half(narrow, load32(at));
+    at += 4;
+    left -= 4;
+  }
   for (; left != 0; ++at, --left) narrow = crc_byte(narrow, *at);
   return ~narrow;
 }
 
 bool has_instruction() {
 #  if defined(__x86_64__)
-  return __builtin_cpu_supports("sse4.2");
+  return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
 #  else
   return true;
 #  endif

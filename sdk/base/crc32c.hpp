@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // CRC-32C (Castagnoli; RFC 3720 appendix B.4), the checksum of Kafka's record batches. Pure functions, any thread.
-// Large inputs run three instruction streams side by side where the processor has a CRC32C instruction.
+// Inputs of 24 bytes and more run three instruction streams side by side where the processor has a CRC32C instruction.
 #pragma once
 
 #include <cstddef>

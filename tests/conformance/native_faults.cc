@@ -213,7 +213,7 @@ struct NativeAttack {
  private:
   UnderWay send(const std::string& name, std::vector<Record> records, std::optional<int64_t> deadline_ns) {
     sent[name].records = records.size();
-    auto call = log->send({make_native_batch(records)}, 0, deadline_ns);
+    auto call = log->send({make_native_batch(records)}, 0, 0, deadline_ns);
     return {name, std::move(records), std::move(call)};
   }
 };
