@@ -319,10 +319,15 @@ SANITIZER_ENV = {
 }
 
 
+KAFKA_SDK_TESTS = ["sinks_kafka_test", "sources_kafka_test"]  # on a sluiced
+
+
 def part_asan(servers=False):
-    result = build("asan", [] if servers else ["local_tests"])
+    result = build("asan", [] if servers else ["local_tests", *KAFKA_SDK_TESTS])
     if not result.failed:
         result.add(ctest("asan", "-L", "unit|conformance", "-L" if servers else "-LE", "servers", env=SANITIZER_ENV))
+        if not servers:
+            result.add(ctest("asan", "-R", "^(" + "|".join(KAFKA_SDK_TESTS) + ")$", env=SANITIZER_ENV))
     return result
 
 
@@ -332,7 +337,11 @@ TSAN_TESTS = ["base_test", "host_test", "group_test", "memory_test", "disk_test"
 
 def part_tsan():
     present = [name for name in TSAN_TESTS if (ROOT / "tests" / "unit" / name.removesuffix("_test")).is_dir()]
-    result = build("tsan", [*present, "sluice_plugin_memory", "sluice_plugin_disk"])
+    # The broker that they start is not what is watched: it is the release build's.
+    result = build("release", ["sluiced", "sluice_plugin_disk"])
+    if not result.failed:
+        present += KAFKA_SDK_TESTS
+        result.add(build("tsan", [*present, "sluice_plugin_memory", "sluice_plugin_disk"]))
     if not result.failed:
         result.add(ctest("tsan", "-R", "^(" + "|".join(present) + ")$", env=SANITIZER_ENV))
     return result
