@@ -27,7 +27,7 @@ struct MigratorOptions {
 
 class Migrator {
  public:
-  static constexpr int64_t kLookMs = 500;  // between two looks at metadata, unless somebody asks for one
+  static constexpr int64_t kLookMs = 500;          // between two looks at metadata, unless somebody asks for one
   static constexpr int64_t kFirstRetryMs = 1'000;  // after a failure, doubled each time
   static constexpr int64_t kLongestRetryMs = 30'000;
   static constexpr int64_t kLongestWaitMs = 1'000;  // for the rate: then settings are looked at again
@@ -42,8 +42,8 @@ class Migrator {
   void look();
 
   /// How far a topic is: an object in JSON with "state" (switching, copying or paused), "from", "to", "partitions",
-  /// "switched", "copied", "bytes_total", "bytes_copied", "bytes_per_second", "remaining_ms" (null: not known) and, where
-  /// the last try failed, "error". Empty if the topic does not migrate. Any thread.
+  /// "switched", "copied", "bytes_total", "bytes_copied", "bytes_per_second", "remaining_ms" (null: not known) and,
+  /// where the last try failed, "error". Empty if the topic does not migrate. Any thread.
   std::string describe(const cluster::TopicInfo& topic) const;
 
  private:

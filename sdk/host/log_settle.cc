@@ -137,7 +137,8 @@ Task<Result<WritePosition>> LogImpl::acquire_native(Executor& on) {
   if (!found) co_return fail(found.error());
   Lock lock(mutex_);
   acquired_ = true;
-  if (!has_queued() && phase_ == Phase::idle && flights_.empty()) end_ = tail_ = possible_end_ = std::max(end_, found->end);
+  if (!has_queued() && phase_ == Phase::idle && flights_.empty())
+    end_ = tail_ = possible_end_ = std::max(end_, found->end);
   co_return WritePosition{tail_, generation_};
 }
 

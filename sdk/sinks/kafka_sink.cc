@@ -59,6 +59,19 @@ Status wrong(std::string_view field, std::string_view why) {
   return Status(StatusCode::invalid, fmt::format("{}: {}", field, why));
 }
 
+/// What a producer is told.
+sources::KafkaPairs pairs_of(const KafkaSinkSettings& settings) {
+  return {{"enable.idempotence", "true"},
+          // Deadlines are kept here: where librdkafka gives up one record, it sends those behind it once more as if
+          // they were new, also those that were written.
+          {"message.timeout.ms", "0"},
+          {"request.timeout.ms", std::to_string(std::min(settings.request_timeout_ms, settings.delivery_timeout_ms))},
+          {"partitioner", "murmur2_random"},
+          // The budget is counted here, so that a batch is refused whole.
+          {"queue.buffering.max.messages", "10000000"},
+          {"queue.buffering.max.kbytes", "2147483647"}};
+}
+
 /// Never to be taken, however often it is sent.
 bool is_refusal(const Status& status) {
   return status.code() == StatusCode::too_large || status.code() == StatusCode::invalid ||
@@ -90,7 +103,8 @@ Status sinks::check(const KafkaSinkSettings& settings) {
   if (settings.delivery_timeout_ms < 100 || settings.delivery_timeout_ms > 900'000) {
     return wrong("delivery_timeout_ms", "must be from 100 to 900000");
   }
-  return {};
+  return sources::check_kafka_together(RD_KAFKA_PRODUCER, pairs_of(settings), settings.properties,
+                                       settings.request_timeout_ms);
 }
 
 struct KafkaSink::Impl {
@@ -205,17 +219,8 @@ std::shared_ptr<KafkaSink::Impl::Producer> KafkaSink::Impl::current() {
 }
 
 Result<std::shared_ptr<KafkaSink::Impl::Producer>> KafkaSink::Impl::make_producer() {
-  const sources::KafkaPairs more = {
-      {"enable.idempotence", "true"},
-      // Deadlines are kept here: where librdkafka gives up one record, it sends those behind it once more as if they
-      // were new, also those that were written.
-      {"message.timeout.ms", "0"},
-      {"request.timeout.ms", std::to_string(std::min(settings.request_timeout_ms, settings.delivery_timeout_ms))},
-      {"partitioner", "murmur2_random"},
-      // The budget is counted here, so that a batch is refused whole.
-      {"queue.buffering.max.messages", "10000000"},
-      {"queue.buffering.max.kbytes", "2147483647"}};
-  auto conf = sources::make_kafka_conf(settings.bootstrap, settings.request_timeout_ms, more, settings.properties);
+  auto conf = sources::make_kafka_conf(settings.bootstrap, settings.request_timeout_ms, pairs_of(settings),
+                                       settings.properties);
   if (!conf) return fail(conf.error());
   rd_kafka_conf_set_opaque(conf->get(), this);
   rd_kafka_conf_set_log_cb(

@@ -93,8 +93,7 @@ Result<kafka::ConfHandle> make_kafka_conf(const std::string& bootstrap, int64_t 
                                           const KafkaPairs& more,
                                           const std::map<std::string, std::string>& properties) {
   kafka::ConfHandle conf(rd_kafka_conf_new());
-  KafkaPairs pairs = {{"bootstrap.servers", bootstrap},
-                      {"client.id", "sluice-sdk"},
+  KafkaPairs pairs = {{"client.id", "sluice-sdk"},
                       {"allow.auto.create.topics", "false"},
                       {"socket.timeout.ms", std::to_string(std::max<int64_t>(request_timeout_ms, 1'000))},
                       {"socket.nagle.disable", "true"},
@@ -103,6 +102,7 @@ Result<kafka::ConfHandle> make_kafka_conf(const std::string& bootstrap, int64_t 
                       {"topic.metadata.propagation.max.ms", std::to_string(kUnknownTopicMs)},
                       // An error with its reason, not a line: else nobody hears that the protocol was wrong.
                       {"log.connection.close", "true"}};
+  if (!bootstrap.empty()) pairs.emplace_back("bootstrap.servers", bootstrap);
   pairs.insert(pairs.end(), more.begin(), more.end());
   for (const auto& [name, value] : pairs) {
     if (Status refused = set(conf.get(), name, value); !refused.ok()) return fail(std::move(refused));
@@ -111,6 +111,20 @@ Result<kafka::ConfHandle> make_kafka_conf(const std::string& bootstrap, int64_t 
     if (Status refused = set(conf.get(), name, value); !refused.ok()) return fail(std::move(refused));
   }
   return conf;
+}
+
+Status check_kafka_together(rd_kafka_type_t type, const KafkaPairs& more,
+                            const std::map<std::string, std::string>& properties, int64_t request_timeout_ms) {
+  if (properties.empty()) return {};
+  auto conf = make_kafka_conf({}, request_timeout_ms, more, properties);
+  if (!conf) return conf.error();
+  rd_kafka_conf_set_log_cb(
+      conf->get(), +[](const rd_kafka_t*, int, const char*, const char*) {});
+  std::array<char, 512> text{};
+  const kafka::ClientHandle trial(rd_kafka_new(type, conf->get(), text.data(), text.size()));
+  if (!trial) return wrong("properties", text.data());
+  static_cast<void>(conf->release());  // librdkafka's now
+  return {};
 }
 
 // ---- Trouble
@@ -169,17 +183,20 @@ Status KafkaTrouble::take(const std::string& topic, int32_t partition) {
 
 // ---- A client that reads
 
+KafkaPairs pairs_of(const KafkaClusterSettings& settings) {
+  return {{"isolation.level", settings.read_committed ? "read_committed" : "read_uncommitted"},
+          {"auto.offset.reset", "error"},
+          {"enable.partition.eof", "true"},
+          {"enable.auto.commit", "false"},
+          {"enable.auto.offset.store", "false"},
+          {"fetch.wait.max.ms", std::to_string(kFetchWaitMs)},
+          {"fetch.error.backoff.ms", std::to_string(kRetryMs)},
+          {"queued.min.messages", "1000000"},
+          {"queued.max.messages.kbytes", std::to_string(settings.read_ahead_bytes / 1024)}};
+}
+
 Result<std::shared_ptr<KafkaReader>> KafkaReader::make(const KafkaClusterSettings& settings) {
-  const KafkaPairs more = {{"isolation.level", settings.read_committed ? "read_committed" : "read_uncommitted"},
-                           {"auto.offset.reset", "error"},
-                           {"enable.partition.eof", "true"},
-                           {"enable.auto.commit", "false"},
-                           {"enable.auto.offset.store", "false"},
-                           {"fetch.wait.max.ms", std::to_string(kFetchWaitMs)},
-                           {"fetch.error.backoff.ms", std::to_string(kRetryMs)},
-                           {"queued.min.messages", "1000000"},
-                           {"queued.max.messages.kbytes", std::to_string(settings.read_ahead_bytes / 1024)}};
-  auto conf = make_kafka_conf(settings.bootstrap, settings.request_timeout_ms, more, settings.properties);
+  auto conf = make_kafka_conf(settings.bootstrap, settings.request_timeout_ms, pairs_of(settings), settings.properties);
   if (!conf) return fail(conf.error());
   std::shared_ptr<KafkaReader> reader(new KafkaReader, [](KafkaReader* last) { delete last; });
   rd_kafka_conf_set_opaque(conf->get(), reader.get());

@@ -22,9 +22,17 @@ using KafkaPairs = std::vector<std::pair<std::string, std::string>>;
 /// INVALID names the field. Sets nothing up.
 Status check_kafka(const std::string& name, const std::string& bootstrap,
                    const std::map<std::string, std::string>& properties, int64_t request_timeout_ms);
-/// What every client of ours is told, then `more`, then the application's properties. INVALID names the field.
+/// What every client of ours is told, then `more`, then the application's properties. INVALID names the field. Without
+/// `bootstrap` it has nobody to connect to.
 Result<kafka::ConfHandle> make_kafka_conf(const std::string& bootstrap, int64_t request_timeout_ms,
                                           const KafkaPairs& more, const std::map<std::string, std::string>& properties);
+
+/// Whether librdkafka takes `properties` together, which it tells only when a client is made: one is made that has
+/// nobody to connect to, and let go. INVALID, of the field "properties".
+Status check_kafka_together(rd_kafka_type_t type, const KafkaPairs& more,
+                            const std::map<std::string, std::string>& properties, int64_t request_timeout_ms);
+/// What a client that reads is told.
+KafkaPairs pairs_of(const KafkaClusterSettings& settings);
 
 /// What a client says about itself: the last thing that concerned it as a whole, which is why nobody can be reached;
 /// and what is wrong with single partitions, until it is taken. The former is counted, and stays for others when one

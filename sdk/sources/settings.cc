@@ -120,8 +120,10 @@ Status check(const KafkaClusterSettings& settings) {
       !bad.ok()) {
     return bad;
   }
-  if (settings.read_ahead_bytes >= kLeastReadAheadBytes && settings.read_ahead_bytes <= kMostReadAheadBytes) return {};
-  return wrong("read_ahead_bytes", fmt::format("must be from {} to {}", kLeastReadAheadBytes, kMostReadAheadBytes));
+  if (settings.read_ahead_bytes < kLeastReadAheadBytes || settings.read_ahead_bytes > kMostReadAheadBytes) {
+    return wrong("read_ahead_bytes", fmt::format("must be from {} to {}", kLeastReadAheadBytes, kMostReadAheadBytes));
+  }
+  return check_kafka_together(RD_KAFKA_CONSUMER, pairs_of(settings), settings.properties, settings.request_timeout_ms);
 }
 
 Status check_topic(const std::string& topic) {

@@ -155,6 +155,11 @@ TEST_F(Validation, B03_a_consumer_is_judged_whole_before_its_first_storage_is_op
                 "clusters[0].read_ahead_bytes: "},
            Case{of_clusters(R"({"bootstrap": "127.0.0.1:1", "properties": {"group.id": "g"}})", "t"),
                 "clusters[0].properties.group.id: "},
+           // librdkafka takes each, and not both.
+           Case{of_clusters(R"({"bootstrap": "127.0.0.1:1",
+                    "properties": {"security.protocol": "sasl_plaintext", "sasl.mechanisms": "PLAIN"}})",
+                            "t"),
+                "clusters[0].properties: "},
            Case{of_clusters(R"({"name": "kafka", "handle": 9999999})", "t"), "clusters[0].handle: ", SLUICE_NOT_FOUND},
        }) {
     expect_refused(&open_from_start, wrong);
@@ -185,6 +190,9 @@ std::vector<Case> sinks(const std::string& folder, const std::string& address) {
        "sink.delivery_timeout_ms: "},
       {R"({"sink": {"kind": "kafka", "bootstrap": "127.0.0.1:1", "topic": "t", "properties": {"acks": "1"}}})",
        "sink.properties.acks: "},
+      {R"({"sink": {"kind": "kafka", "bootstrap": "127.0.0.1:1", "topic": "t", "properties": {
+          "security.protocol": "sasl_plaintext", "sasl.mechanisms": "PLAIN"}}})",
+       "sink.properties: "},
   };
 }
 

@@ -42,7 +42,7 @@ struct Command {
   std::string name;  // "append", "fence", ...
   uint64_t token = 0;
   uint64_t of_run = 0;  // append
-  int64_t at = 0;  // append: where; trim, read: the offset
+  int64_t at = 0;       // append: where; trim, read: the offset
   size_t batches = 0;
   std::vector<int64_t> offsets;  // append: of the batches, as the host says
   sluice_ticket* ticket = nullptr;
