@@ -21,7 +21,7 @@ namespace sluice::redis {
 namespace {
 
 constexpr size_t kMaxPieces = 256;                    // of one sendmsg
-constexpr size_t kReceiveBytes = size_t{256} << 10;   // of one recv
+constexpr size_t kReceiveBytes = size_t{64} << 10;    // of one recv
 constexpr size_t kMaxReceiveBytes = size_t{8} << 20;  // before others have their turn
 constexpr size_t kMaxSendBytes = size_t{8} << 20;     // likewise
 constexpr int kKeepAliveIdleSeconds = 15;
