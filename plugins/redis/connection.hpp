@@ -39,6 +39,7 @@ struct Answer {
   std::vector<Reply> replies;
   Status why;               // unless replied
   uint64_t generation = 0;  // of the link that it was sent on; set by Servers
+  int sends = 0;            // how often it was sent: more than once where it was refused first; set by Servers
 
   bool replied() const { return fate == Fate::replied; }
   /// The reply to one of the commands; nil if there is none.

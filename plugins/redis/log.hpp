@@ -31,6 +31,7 @@
 #include "plugin/adapter.hpp"
 #include "plugin/lease.hpp"
 #include "redis/entry.hpp"
+#include "redis/gate.hpp"
 #include "redis/keys.hpp"
 #include "redis/servers.hpp"
 
@@ -91,33 +92,6 @@ class Log {
     int64_t end = 0;
     bool foreign = false;  // the last entry is not ours: `end` is behind it, for reads alone
   };
-  // One append at a time.
-  class Gate {
-   public:
-    explicit Gate(Reactor& reactor) : reactor_(reactor) {}
-    auto enter() {
-      struct Awaiter {
-        Gate& gate;
-        bool await_ready() noexcept { return !std::exchange(gate.taken_, true); }
-        void await_suspend(std::coroutine_handle<> waiter) { gate.waiters_.push_back(waiter); }
-        void await_resume() noexcept {}
-      };
-      return Awaiter{*this};
-    }
-    void leave() {
-      if (waiters_.empty()) {
-        taken_ = false;
-      } else {
-        reactor_.resume(waiters_.front());
-        waiters_.pop_front();
-      }
-    }
-
-   private:
-    Reactor& reactor_;
-    bool taken_ = false;
-    std::deque<std::coroutine_handle<>> waiters_;
-  };
   // What is not noted yet.
   struct Noting {
     int64_t first = 0;
@@ -175,7 +149,7 @@ class Log {
   uint64_t writes_on_ = 0;  // the generation on which the log was fenced or first written to; 0: never
   uint64_t changes_ = 0;    // of known_ by calls that write
   uint64_t removals_ = 0;
-  Gate gate_;
+  Gate gate_;  // one append at a time
   Noting noting_;
   uint64_t usual_bytes_ = kAssumedBatchBytes;   // of an entry
   uint64_t largest_bytes_ = kAssumedUnitBytes;  // that was seen, or may be expected

@@ -119,6 +119,7 @@ plugin::Condition judge(const Facts& facts, const Settings& settings) {
   const bool records = settings.layout == Layout::record;
   plugin::Condition condition;
   condition.kind = records ? SLUICE_KIND_NATIVE : SLUICE_KIND_LOG;
+  if (records) condition.appends_in_flight = kRecordAppendsInFlight;
   condition.server = facts.version;
   condition.largest_unit = kLargestUnitBytes;
   if (facts.largest_argument) {

@@ -42,6 +42,9 @@ void read_info(std::string_view info, Facts& facts);
 /// INVALID where the server cannot be used with these settings: too old, a replica, a cluster or none.
 Status refuse(const Facts& facts, const Settings& settings);
 
+/// Appends of one stream of records that are under way together: while the server adds one, the next is made and sent.
+inline constexpr uint32_t kRecordAppendsInFlight = 2;
+
 /// Kind, capabilities, the largest unit, and the setting that would raise them.
 plugin::Condition judge(const Facts& facts, const Settings& settings);
 

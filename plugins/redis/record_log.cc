@@ -59,10 +59,10 @@ std::string_view name_of(Form form) {
 }  // namespace
 
 RecordLog::RecordLog(std::shared_ptr<Engine> engine, RecordKeys keys, const Uuid& id)
-    : engine_(std::move(engine)), keys_(std::move(keys)), id_(id.to_string()) {}
+    : engine_(std::move(engine)), keys_(std::move(keys)), id_(id.to_string()), gate_(*engine_->common.reactor) {}
 
-Task<Answer> RecordLog::call(Lane lane, const Command& command, int64_t deadline_ns) {
-  return engine_->servers.call(keys_.slot, lane, command, deadline_ns);
+Task<Answer> RecordLog::call(Lane lane, const Command& command, int64_t deadline_ns, Follow follow) {
+  return engine_->servers.call(keys_.slot, lane, command, deadline_ns, follow);
 }
 
 void RecordLog::ask_for_marker(Command& command) const {
@@ -180,6 +180,36 @@ Task<Result<uint64_t>> RecordLog::pass_strange_end(EntryId last, int64_t deadlin
 // ---- Append
 
 Task<Status> RecordLog::append(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns) {
+  bool inside = one_by_one_ || gate_.is_taken();
+  if (inside) co_await gate_.enter();
+  if (has_failed(request.run)) {
+    if (inside) gate_.leave();
+    co_return Status(StatusCode::unavailable, "not sent, because an append before it failed");
+  }
+  const uint64_t number = ++sent_;
+  bool astray = false;
+  Follow follow = inside ? Follow::yes : Follow::never;
+  Status status = co_await add(request, result, deadline_ns, follow, astray);
+  // Refused, with nothing behind it: nobody is at the gate, and who comes waits there.
+  if (!inside && !status.ok() && astray && number == sent_ && !has_failed(request.run)) {
+    one_by_one_ = inside = true;
+    co_await gate_.enter();
+    follow = Follow::yes;
+    status = co_await add(request, result, deadline_ns, follow, astray);
+  }
+  if (astray) {
+    one_by_one_ = true;
+  } else if (inside && status.ok()) {
+    one_by_one_ = false;
+  }
+  if (!status.ok()) failed_run_ = std::max(failed_run_, request.run);
+  if (inside) gate_.leave();
+  co_return status;
+}
+
+/// `astray`: it was, or should be, sent again.
+Task<Status> RecordLog::add(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns,
+                            Follow follow, bool& astray) {
   const uint64_t largest = engine_->largest_unit == 0 ? kLargestUnitBytes : engine_->largest_unit;
   if (request.bytes > largest) {
     co_return Status(StatusCode::too_large, fmt::format("{} bytes; at most {} go at once", request.bytes, largest));
@@ -235,7 +265,8 @@ Task<Status> RecordLog::append(const sluice_append& request, sluice_append_resul
       told = 0;
     }
   }
-  const Answer answer = co_await call(Lane::write, command, deadline_ns);
+  const Answer answer = co_await call(Lane::write, command, deadline_ns, follow);
+  astray = answer.sends > 1 || (answer[0].is_error() && rule_for(answer[0].text()).remedy != Remedy::none);
   if (answer.fate == Answer::Fate::lost)
     co_return Status(StatusCode::unknown, answer.why.text(), answer.why.native_code());
   if (!answer.replied()) co_return answer.why;

@@ -15,6 +15,7 @@
 #include "base/task.hpp"
 #include "native/assembler.hpp"
 #include "plugin/adapter.hpp"
+#include "redis/gate.hpp"
 #include "redis/log.hpp"
 #include "redis/record_fields.hpp"
 #include "redis/record_ids.hpp"
@@ -35,6 +36,9 @@ inline constexpr int kMaxStepsBack = 16;
 inline constexpr int64_t kFirstRecordWatchMs = 5;
 inline constexpr int64_t kLongestRecordWatchMs = 50;
 
+/// One handle. Several of its appends may be under way: they go by one connection, which keeps their order, and none is
+/// sent again while one behind it may have landed. When the server refuses one so that it should be sent again,
+/// elsewhere or with its script, the next go one by one, until one landed at once.
 class RecordLog {
  public:
   /// Any thread.
@@ -69,7 +73,10 @@ class RecordLog {
   int64_t start_since(const Seen& now, int64_t first_offset) const;
   Ids ids() const { return engine_->common.settings.ids; }
   FieldNames names() const { return {engine_->common.settings.key_field, engine_->common.settings.value_field}; }
-  Task<Answer> call(Lane lane, const Command& command, int64_t deadline_ns);
+  Task<Answer> call(Lane lane, const Command& command, int64_t deadline_ns, Follow follow = Follow::yes);
+  Task<Status> add(const sluice_append& request, sluice_append_result& result, int64_t deadline_ns, Follow follow,
+                   bool& astray);
+  bool has_failed(uint64_t run) const { return run != 0 && run <= failed_run_; }
   /// Whether the marker names this log.
   Status ours(ReplyView marker) const;
   Task<Result<Borders>> borders(ReplyView info, int64_t deadline_ns);
@@ -83,6 +90,10 @@ class RecordLog {
   const std::shared_ptr<Engine> engine_;
   const RecordKeys keys_;
   const std::string id_;
+  Gate gate_;                                   // while they go one by one
+  bool one_by_one_ = false;                     // what came last was, or should have been, sent again
+  uint64_t sent_ = 0;                           // appends
+  uint64_t failed_run_ = 0;                     // the last of which an append was not OK
   uint64_t usual_bytes_ = kAssumedRecordBytes;  // of an entry
   std::optional<Seen> seen_;
   EntryId passed_;  // the last of the entries behind the end that were counted

@@ -269,6 +269,7 @@ Task<Answer> Servers::call(uint16_t slot, Lane lane, const Command& command, int
       answer = co_await to->connection().call(command, deadline_ns);
     }
     answer.generation = generation;
+    answer.sends = sends + 1;
     asked = nullptr;
     if (!answer.replied()) co_return answer;
     const Cure cure = cure_of(answer);
@@ -288,6 +289,7 @@ Task<Answer> Servers::call(uint16_t slot, Lane lane, const Command& command, int
         }
         co_return answer;
       case Remedy::load_scripts:
+        if (follow == Follow::never) co_return answer;
         loaded = co_await to->load_scripts(deadline_ns);
         if (!loaded.ok()) co_return answer;
         break;
@@ -295,7 +297,7 @@ Task<Answer> Servers::call(uint16_t slot, Lane lane, const Command& command, int
       case Remedy::follow_ask:
         if (!is_cluster()) co_return answer;
         server = redirected(cure.error, slot, lane, cure.remedy == Remedy::follow_moved);
-        if (server == nullptr || follow == Follow::no) co_return answer;
+        if (server == nullptr || follow != Follow::yes) co_return answer;
         if (cure.remedy == Remedy::follow_ask) asked = &server->link(lane);
         break;
     }

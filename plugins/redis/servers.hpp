@@ -36,8 +36,9 @@ struct Server {
 
 /// What may be done with a call that the server refused because it belongs elsewhere.
 enum class Follow {
-  yes,  // send it to where it belongs
-  no,   // it may only go to the connection that it was meant for: an append
+  yes,    // send it to where it belongs
+  no,     // it may only go to the connection that it was meant for: an append
+  never,  // nor may it go there again with its script: others may have been sent behind it
 };
 
 class Servers {

@@ -90,4 +90,51 @@ class FakeServer {
   std::thread acceptor_;
 };
 
+/// A reply as it is sent.
+inline std::string wire_form(const redisReply& reply) {
+  const std::string text = reply.str != nullptr ? std::string(reply.str, reply.len) : "";
+  std::string out;
+  switch (reply.type) {
+    case REDIS_REPLY_INTEGER:
+      return ":" + std::to_string(reply.integer) + "\r\n";
+    case REDIS_REPLY_STATUS:
+      return "+" + text + "\r\n";
+    case REDIS_REPLY_ERROR:
+      return "-" + text + "\r\n";
+    case REDIS_REPLY_STRING:
+      return "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n";
+    case REDIS_REPLY_ARRAY:
+      out = "*" + std::to_string(reply.elements) + "\r\n";
+      for (size_t i = 0; i < reply.elements; ++i) out += wire_form(*reply.element[i]);
+      return out;
+    default:
+      return "$-1\r\n";
+  }
+}
+
+/// Has a real server answer, for a FakeServer that says something else only now and then. One thread at a time.
+class Behind {
+ public:
+  explicit Behind(uint16_t port) : connection_(redisConnect("127.0.0.1", port)) {}
+  Behind(const Behind&) = delete;
+  Behind& operator=(const Behind&) = delete;
+  ~Behind() { redisFree(connection_); }
+
+  /// The reply as it is sent; "" once the server is gone.
+  std::string answer(const std::vector<std::string>& command) {
+    std::vector<const char*> texts;
+    std::vector<size_t> sizes;
+    for (const std::string& argument : command) {
+      texts.push_back(argument.data());
+      sizes.push_back(argument.size());
+    }
+    const Reply reply(static_cast<redisReply*>(
+        redisCommandArgv(connection_, static_cast<int>(texts.size()), texts.data(), sizes.data())));
+    return reply ? wire_form(*reply) : "";
+  }
+
+ private:
+  redisContext* const connection_;
+};
+
 }  // namespace sluice::redis

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "append_only_file.hpp"
+#include "fake_server.hpp"
 #include "redis/record_storage.hpp"
 #include "support/native_world.hpp"
 #include "support/redis_server.hpp"
@@ -419,6 +420,51 @@ TEST_F(RedisRecord, AppendsAreRefusedWhereOneOfThemWouldHaveNoOffset) {
   EXPECT_EQ(fits.last_offset, (int64_t{5'000'000'000'002} << kSequenceBits) - 1);
   EXPECT_EQ(made->append(*log, native_batch({"c"})).status.code(), StatusCode::corrupt);
   EXPECT_EQ(made->read_all(*log, 0).size(), 4u);
+}
+
+// A script that the server forgets, and another broker loads at once: the first of two appends is refused, the second
+// is not.
+TEST_F(RedisRecord, AnAppendThatIsRefusedDoesNotGoBehindTheNext) {
+  Behind real(server.port());
+  std::atomic<bool> forget{false};
+  std::atomic<int> refused{0};
+  FakeServer relay([&](const std::vector<std::string>& command) -> std::string {
+    if (command[0] == "EVALSHA" && command[2] == "2" && forget.exchange(false)) {
+      ++refused;
+      return "-NOSCRIPT No matching script. Please use EVAL.\r\n";
+    }
+    return real.answer(command);
+  });
+  auto made = broker({{"address", relay.address()}});
+  ASSERT_TRUE(made->make(descriptor(1, "t")).ok());
+  auto log = made->opened(descriptor(1, "t"));
+
+  forget = true;
+  EXPECT_TRUE(made->append(*log, native_batch({"alone"})).status.ok()) << "nothing was behind it";
+  std::vector<std::string> landed{"alone"};
+  constexpr int kRounds = 50;
+  for (int round = 0; round < kRounds; ++round) {
+    forget = round % 2 == 0;
+    const std::vector<std::string> values{fmt::format("{} one", round), fmt::format("{} two", round),
+                                          fmt::format("{} three", round)};
+    std::vector<std::future<host::AppendOutcome>> sent;
+    for (const std::string& value : values) sent.push_back(made->send(*log, native_batch({value})));
+    for (size_t i = 0; i < sent.size(); ++i) {
+      const host::AppendOutcome outcome = sent[i].get();
+      if (outcome.status.ok()) {
+        landed.push_back(values[i]);
+      } else {
+        EXPECT_EQ(outcome.status.code(), StatusCode::unavailable) << outcome.status.describe();
+        EXPECT_EQ(round % 2, 0) << values[i] << ": " << outcome.status.describe();
+      }
+    }
+    // What is refused from now on is not what this round was for.
+    forget = false;
+  }
+  EXPECT_GT(refused, kRounds / 4);
+  std::vector<std::string> found;
+  for (const Seen& seen : made->read_all(*log, 0)) found.push_back(seen.value);
+  EXPECT_EQ(found, landed) << "each that was acknowledged, once, in the order in which they were given";
 }
 
 TEST_F(RedisRecord, AStreamWhoseIdsAreNoTimesIsNotAdopted) {
