@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <latch>
 #include <mutex>
@@ -281,11 +282,13 @@ TEST(BusFace, a_sink_writes_a_log_that_a_consumer_reads) {
 }
 
 // 8 threads put events in while another shuts down and releases: nothing but OK, "shut down" and "released" comes back.
+// SLUICE_TEST_ROUNDS=N does it more often.
 TEST(BusFace, B01_calls_race_with_shutdown_and_release) {
   constexpr int kThreads = 8;
-  constexpr int kRounds = 200;
+  const char* more = std::getenv("SLUICE_TEST_ROUNDS");
+  const uint64_t rounds = more != nullptr ? std::strtoull(more, nullptr, 10) : 200;
   std::atomic<int> wrong{0};
-  for (int round = 0; round < kRounds; ++round) {
+  for (uint64_t round = 0; round < rounds; ++round) {
     sluice_handle bus = 0;
     const std::string_view config =
         R"({"shards": 2, "capacity_events": 64, "when_full": "drop_newest", "retain_events": 16})";
