@@ -212,6 +212,7 @@ Task<Status> Log::create(plugin::LogDescriptor descriptor, int64_t deadline_ns) 
   publishing.payload = as_bytes(text);
   publishing.expected_last_of_subject = 0;
   Result<std::optional<Stored>> first = std::optional<Stored>();
+  const int64_t elected_by_ns = std::min(deadline_ns, monotonic_ns() + kElectionMs * kNsPerMs);
   for (;;) {
     Status landed(StatusCode::conflict);
     if (wrong.empty()) {
@@ -219,6 +220,11 @@ Task<Status> Log::create(plugin::LogDescriptor descriptor, int64_t deadline_ns) 
           co_await stream_.publish(publishing, std::min(deadline_ns, monotonic_ns() + kAttemptMs * kNsPerMs));
       if (sequence) co_return Status();
       landed = sequence.error();
+    }
+    // A cluster says that a stream is made while its replicas are still choosing their leader (2.15). Nobody took it.
+    if (landed.code() == StatusCode::unavailable && landed.native_code() == 503 && monotonic_ns() < elected_by_ns) {
+      co_await sleep_for(engine_.loop, kElectionPauseMs);
+      continue;
     }
     // A cluster may never answer one of several that come at once (2.9). It lands at most once, however often it is
     // sent.

@@ -29,6 +29,9 @@ constexpr int64_t kWriteMs = 5'000;
 /// After so long without an answer what may be said twice is said again: a cluster loses some of what comes for one
 /// stream while that is made or deleted (2.9).
 constexpr int64_t kAttemptMs = 1'000;
+/// A stream that was just made has a leader after so long, or its creation fails; asked for in such steps.
+constexpr int64_t kElectionMs = 5'000;
+constexpr int64_t kElectionPauseMs = 20;
 
 struct Stored {
   uint64_t sequence = 0;
